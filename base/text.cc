@@ -1,0 +1,54 @@
+#include "base/text.h"
+
+#include <algorithm>
+
+namespace sluice::text {
+namespace {
+/// Optimal string alignment distance.
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::vector<std::size_t>> d(a.size() + 1, std::vector<std::size_t>(b.size() + 1));
+  for (std::size_t i = 0; i <= a.size(); ++i) d[i][0] = i;
+  for (std::size_t j = 0; j <= b.size(); ++j) d[0][j] = j;
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t swap_cost = a[i - 1] == b[j - 1] ? 0 : 1;
+      d[i][j] = std::min({d[i - 1][j] + 1, d[i][j - 1] + 1, d[i - 1][j - 1] + swap_cost});
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
+    }
+  }
+  return d[a.size()][b.size()];
+}
+}  // namespace
+
+std::optional<std::string> nearest(std::string_view name, const std::vector<std::string>& known) {
+  constexpr std::size_t kNameMax = 128;  // an absurdly long name has no near neighbour; don't pay for it
+  if (name.size() > kNameMax) return std::nullopt;
+  // Users type the whole word where we say the short one ("learning_rate" → "lr"): initials count as near.
+  std::string initials;
+  for (std::size_t i = 0; i < name.size(); ++i) {
+    if (i == 0 || name[i - 1] == '_' || name[i - 1] == '-') initials += name[i];
+  }
+  const std::string* best = nullptr;
+  std::size_t best_distance = 0;
+  for (const auto& candidate : known) {
+    const std::size_t distance = initials.size() > 1 && candidate == initials ? 0 : edit_distance(name, candidate);
+    if (best == nullptr || distance < best_distance) best = &candidate, best_distance = distance;
+  }
+  if (best == nullptr || best_distance > best->size() / 3 + 1) return std::nullopt;
+  return *best;
+}
+
+std::string unknown_name(std::string_view kind, std::string_view name, const std::vector<std::string>& known) {
+  std::string out = "unknown " + std::string(kind) + " '" + std::string(name.substr(0, 80)) + "'";
+  if (const auto near = nearest(name, known)) out += "; did you mean '" + *near + "'?";
+  out += out.back() == '?' ? " known: " : "; known: ";
+  for (std::size_t i = 0; i < known.size(); ++i) out += (i ? ", " : "") + known[i];
+  return out;
+}
+
+bool valid_name(std::string_view name) {
+  if (name.empty() || name.size() > 64 || name == "." || name == "..") return false;
+  return std::all_of(name.begin(), name.end(), [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-'; });
+}
+
+}  // namespace sluice::text

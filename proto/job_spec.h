@@ -1,0 +1,64 @@
+#pragma once
+/// What a user asks for: one job. Made by the run file's reader, carried as JSON in `submit` and in grants, stored in the job table.
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+
+namespace sluice::proto {
+
+/// Where a job's examples are. Paths are absolute after the run file was read (`root` applied); the files must be readable by every worker.
+struct DataSpec {
+  std::string name;                 ///< of the dataset in the run file
+  std::string format;               ///< "idx" or "libsvm"
+  std::vector<std::string> train;   ///< idx: images, labels; libsvm: one file
+  std::vector<std::string> test;    ///< as train; may be empty: no held-out scores
+  std::uint64_t features = 0;       ///< libsvm: 0 = found while reading
+  std::uint64_t max_bad_rows = 0;   ///< more bad rows than this end the job with kBadData
+  friend bool operator==(const DataSpec&, const DataSpec&) = default;
+};
+
+/// A server-side optimizer by name, with its numbers (lr, beta1, …). Known keys and defaults are the optimizer's own.
+struct OptimizerSpec {
+  std::string name = "sgd";
+  std::map<std::string, double> numbers;
+  [[nodiscard]] double number(const std::string& key, double otherwise) const {
+    const auto it = numbers.find(key);
+    return it == numbers.end() ? otherwise : it->second;
+  }
+  friend bool operator==(const OptimizerSpec&, const OptimizerSpec&) = default;
+};
+
+enum class ConsistencyMode : std::uint8_t { kAsp = 0, kSsp = 1 };
+
+struct ConsistencySpec {
+  ConsistencyMode mode = ConsistencyMode::kAsp;
+  std::uint32_t staleness = 0;  ///< ssp: a slot begins a clock at most this far ahead of the slowest
+  friend bool operator==(const ConsistencySpec&, const ConsistencySpec&) = default;
+};
+
+struct JobSpec {
+  std::string name;  ///< text::valid_name
+  std::string model;
+  std::string params = "{}";  ///< a JSON object; its meaning is the model's
+  DataSpec data;
+  OptimizerSpec optimizer;
+  ConsistencySpec consistency;
+  std::uint32_t batch = 128;   ///< examples, 1 … 1,000,000
+  std::uint32_t epochs = 1;    ///< passes over the training data
+  std::uint64_t seed = 1;
+  double weight = 1;           ///< in the policies, > 0
+  std::uint32_t slots_min = 0;
+  std::uint32_t slots_max = 1024;
+  friend bool operator==(const JobSpec&, const JobSpec&) = default;
+};
+
+/// One line of JSON, every field present.
+[[nodiscard]] std::string to_json(const JobSpec& spec);
+/// Strict: unknown or missing fields, wrong types and values out of range are kBadConfig naming the field. Accepts untrusted text of any content.
+[[nodiscard]] Result<JobSpec> job_spec_from_json(const std::string& json);
+
+}  // namespace sluice::proto

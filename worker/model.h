@@ -1,0 +1,91 @@
+#pragma once
+/// What a model is: a pure function from (parameters, batch) to (update, loss). Contract suite over every registered name: worker/models/contract_test.cc.
+/// A model does no I/O, keeps no state between batches but scratch memory, and one object is used by one slot thread at a time.
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/registry.h"
+#include "base/result.h"
+#include "proto/table_spec.h"
+
+namespace sluice::worker {
+
+/// What a model is told about its data before it sees any.
+struct DataShape {
+  std::uint64_t rows = 0;
+  std::uint64_t features = 0;  ///< columns, or the largest feature index + 1
+  std::uint32_t classes = 0;   ///< labels are 0 … classes − 1; 2 for ±1 labels read as 0/1
+  bool sparse = false;
+};
+
+/// Examples [0, rows). Dense: `dense` is rows × features, row-major. Sparse: CSR: row i has entries [offsets[i], offsets[i+1]) of indices/values. All spans live until the next
+/// batch is read by the same slot.
+struct Batch {
+  std::uint32_t rows = 0;
+  std::uint64_t features = 0;
+  std::span<const float> dense;
+  std::span<const std::uint64_t> offsets;  ///< rows + 1, from 0; empty when dense
+  std::span<const std::uint32_t> indices;
+  std::span<const float> values;
+  std::span<const float> labels;           ///< rows: class number
+};
+
+/// A table as a model declares it; ids are the positions in tables(). Seeds, optimizer and buckets are filled in by the worker.
+struct TableDecl {
+  std::string name;
+  proto::TableKind kind = proto::TableKind::kDense;
+  std::uint64_t rows = 0;  ///< dense: rows; sparse: max_rows
+  std::uint32_t cols = 0;
+  proto::InitSpec init;
+};
+
+/// One table's values for one batch. Dense: the whole table. Sparse: row i belongs to keys[i].
+struct TableView {
+  std::span<const float> values;
+  std::span<const Key> keys;
+};
+/// Where update() writes: same shape as the view; contents undefined before; every float must be written.
+struct TableUpdate {
+  std::span<float> values;
+};
+
+struct Losses {
+  double loss_sum = 0;      ///< over the batch's examples
+  double loss_squares = 0;  ///< sum over examples of the loss squared
+};
+struct Scores {
+  std::uint64_t examples = 0;
+  double loss_sum = 0;
+  double metric_sum = 0;  ///< accuracy: number right
+};
+
+class Model {
+ public:
+  virtual ~Model() = default;
+  [[nodiscard]] virtual std::vector<TableDecl> tables() const = 0;
+  /// Sorted distinct keys that the batch needs of each sparse table, in out[table]; dense tables' entries stay empty. `out` has tables().size() entries, cleared.
+  virtual void keys(const Batch& batch, std::vector<std::vector<Key>>& out) const = 0;
+  /// The gradient of the batch's mean loss (regularisation included in the gradient, not in the losses reported) at `params`. May throw: the job then fails with what() as its words.
+  [[nodiscard]] virtual Losses update(std::span<const TableView> params, const Batch& batch, std::span<const TableUpdate> out) = 0;
+  /// Held-out scores at `params`.
+  [[nodiscard]] virtual Scores evaluate(std::span<const TableView> params, const Batch& batch) = 0;
+  /// What metric_sum sums, e.g. "accuracy".
+  [[nodiscard]] virtual std::string metric() const { return "accuracy"; }
+};
+
+/// params: the job's JSON object. Errors: kBadConfig naming the parameter (unknown keys name the nearest known one), or that the data's shape does not fit.
+using MakeModel = std::function<Result<std::unique_ptr<Model>>(const std::string& params, const DataShape& shape)>;
+using ModelRegistry = Registry<MakeModel>;
+
+/// All built-in models: softmax (dense or sparse), logistic (sparse), mlp.
+[[nodiscard]] ModelRegistry builtin_models();
+/// Checks a job's model name and params without data (for `submit` and `run` before anything starts). Errors as MakeModel.
+[[nodiscard]] Result<void> check_model(const ModelRegistry& models, const std::string& name, const std::string& params);
+
+}  // namespace sluice::worker
