@@ -5,6 +5,8 @@
 
 namespace sluice {
 
+__extension__ using Wide = unsigned __int128;
+
 /// Mixes 64 bits (SplitMix64's finaliser, Steele et al., OOPSLA'14): the same value for the same input on every host. For counter-based draws.
 [[nodiscard]] constexpr std::uint64_t mix64(std::uint64_t x) {
   x += 0x9e3779b97f4a7c15ULL;
@@ -22,7 +24,7 @@ class Rng {
   virtual ~Rng() = default;
   [[nodiscard]] virtual std::uint64_t next() = 0;
   /// In [0, n); n > 0.
-  [[nodiscard]] std::uint64_t below(std::uint64_t n) { return static_cast<std::uint64_t>((static_cast<unsigned __int128>(next()) * n) >> 64); }
+  [[nodiscard]] std::uint64_t below(std::uint64_t n) { return static_cast<std::uint64_t>((static_cast<Wide>(next()) * n) >> 64); }
   /// In [0, 1).
   [[nodiscard]] double uniform() { return unit_double(next()); }
 };
