@@ -120,10 +120,10 @@ bool SimExecutor::run_until(const std::function<bool()>& done, Instant limit) {
   return true;
 }
 
-bool SimExecutor::kill(const std::string& name) {
+std::size_t SimExecutor::kill(const std::string& prefix) {
   for (auto& entry : impl_->started) impl_->entries.push_back(std::move(entry));
   impl_->started.clear();
-  return std::erase_if(impl_->entries, [&](const auto& entry) { return entry.name == name; }) > 0;
+  return std::erase_if(impl_->entries, [&](const auto& entry) { return entry.name.starts_with(prefix); });
 }
 
 void SimExecutor::stop_all() {

@@ -67,8 +67,8 @@ class SimExecutor final : public Executor {
   void run(std::string name, std::function<void()> job) override { (void)name, job(); }
   /// Steps until `done()` holds (checked between steps), or the clock passes `limit`, or nothing can happen any more. True if done() held.
   [[nodiscard]] bool run_until(const std::function<bool()>& done, Instant limit);
-  /// Destroys an actor without an orderly end, as SIGKILL would. False if none has that name.
-  bool kill(const std::string& name);
+  /// Destroys every actor whose name starts with `prefix`, without an orderly end, as SIGKILL would. Call it between runs. Returns how many.
+  std::size_t kill(const std::string& prefix);
   void stop_all();
 
  private:

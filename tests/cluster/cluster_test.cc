@@ -1,0 +1,84 @@
+/// A cluster from a seed: it trains to the end, the same seed gives the same run, and what the manager decides is written before it is seen.
+
+#include <gtest/gtest.h>
+
+#include "tests/cluster/sim_cluster.h"
+
+namespace sluice::test {
+namespace {
+
+TEST(Cluster, TrainsEveryJobToItsEndUnderEveryPolicy) {
+  for (const std::string policy : {"fair", "slaq"}) {
+    SimCluster cluster({.seed = 3, .policy = policy});
+    const auto data = write_data(cluster.folder(), 2000, 400);
+    cluster.submit({job("a", "logistic", data), job("b", "softmax", data), job("c", "logistic", data)});
+    ASSERT_TRUE(cluster.run_to_end(300)) << policy << cluster.ps().dump(1);
+    const auto status = cluster.ps();
+    for (const auto& j : status["jobs"]) {
+      EXPECT_EQ(j["state"], "done") << j;
+      EXPECT_EQ(j["examples"], 3 * 2000) << j;
+      EXPECT_LT(j["loss"].get<double>(), 0.7 * j["first_loss"].get<double>()) << j;
+      EXPECT_GT(j["metric"].get<double>(), 0.9) << j;
+    }
+    EXPECT_TRUE(cluster.fatal.empty());
+  }
+}
+
+TEST(Cluster, SameSeedSameRun) {
+  const auto run = [](std::uint64_t seed) {
+    SimCluster cluster({.seed = seed});
+    const auto data = write_data(cluster.folder(), 1000, 200);
+    cluster.submit({job("a", "logistic", data), job("b", "logistic", data), job("c", "logistic", data)});
+    EXPECT_TRUE(cluster.run_to_end(300));
+    std::string trace;
+    for (const auto& j : cluster.ps()["jobs"]) trace += j["job"].get<std::string>() + j["loss"].dump() + j["slot_seconds"].dump() + j["moves_in"].dump() + "\n";
+    return trace;
+  };
+  EXPECT_EQ(run(11), run(11));
+  EXPECT_NE(run(11), run(12)) << "the seed changes nothing: then the test above shows nothing";
+}
+
+TEST(Cluster, StalenessBoundOfSspHoldsAndAllExamplesAreTrained) {
+  SimCluster cluster({.seed = 5, .workers = 2, .slots = 2});
+  const auto data = write_data(cluster.folder(), 2000, 200);
+  auto spec = job("ssp", "counting", data);
+  spec.optimizer = {"add", {}};
+  spec.consistency = {proto::ConsistencyMode::kSsp, 1};
+  cluster.submit({spec});
+  ASSERT_TRUE(cluster.run_to_end(300)) << cluster.ps().dump(1);
+  const auto j = cluster.ps()["jobs"][0];
+  EXPECT_EQ(j["examples"], 6000);
+  EXPECT_DOUBLE_EQ(j["metric"].get<double>(), 6000);
+}
+
+TEST(Cluster, ManyLanesServersAndWorkersShareOneJob) {
+  SimCluster cluster({.seed = 8, .servers = 3, .lanes = 2, .workers = 3, .slots = 2});
+  const auto data = write_data(cluster.folder(), 3000, 200);
+  auto spec = job("counted", "counting", data);
+  spec.optimizer = {"add", {}};
+  cluster.submit({spec, job("other", "softmax", data)});
+  ASSERT_TRUE(cluster.run_to_end(300)) << cluster.ps().dump(1);
+  for (const auto& j : cluster.ps()["jobs"]) {
+    EXPECT_EQ(j["state"], "done") << j;
+    if (j["job"] == "counted") EXPECT_DOUBLE_EQ(j["metric"].get<double>(), 9000) << j;
+  }
+}
+
+TEST(Cluster, EveryChangeOfASlotHasItsEntry) {
+  SimCluster cluster({.seed = 4, .policy = "slaq"});
+  const auto data = write_data(cluster.folder(), 2000, 200);
+  cluster.submit({job("a", "logistic", data), job("b", "softmax", data), job("c", "logistic", data)});
+  ASSERT_TRUE(cluster.run_to_end(300));
+  std::size_t entries = 0;
+  for (const auto& line : cluster.decisions()) {
+    if (!line.contains("jobs") || line.value("kind", "") != "round") continue;
+    for (const auto& entry : line["jobs"]) {
+      ++entries;
+      EXPECT_FALSE(entry["why"].get<std::string>().empty()) << line;
+    }
+  }
+  EXPECT_GT(entries, 3U);
+}
+
+}  // namespace
+}  // namespace sluice::test
