@@ -50,7 +50,7 @@ TEST_P(Faults, AKilledWorkersBatchesAreRedoneAtMostOnceASlotAndReported) {
 
 INSTANTIATE_TEST_SUITE_P(Seeds, Faults, testing::Values(1, 2, 3, 4, 5, 6, 7, 8));
 
-TEST(Faults, ALostServerFailsItsJobsInWordsAndNothingHangs) {
+TEST(LostServer, FailsItsJobsInWordsAndNothingHangs) {
   SimCluster cluster({.seed = 2, .servers = 2});
   const auto data = write_data(cluster.folder(), 20000, 100);
   cluster.submit({job("a", "softmax", data), job("b", "softmax", data)});
