@@ -35,6 +35,23 @@ class Frame {
   Bytes bytes_;
 };
 
+/// Bytes to write values into that become a Frame without a copy. One owner; writable until finish(). Aligned to 64 bytes, content unspecified.
+class WritableFrame {
+ public:
+  WritableFrame() = default;
+  WritableFrame(std::shared_ptr<const void> owner, std::span<std::byte> bytes) : owner_(std::move(owner)), bytes_(bytes) {}
+  [[nodiscard]] std::span<std::byte> bytes() const { return bytes_; }
+  /// The bytes as floats; REQUIRES: their number is a multiple of 4.
+  [[nodiscard]] std::span<float> floats() const { return {reinterpret_cast<float*>(bytes_.data()), bytes_.size() / sizeof(float)}; }
+  /// The first `size` bytes as a Frame; nobody writes to them afterwards.
+  [[nodiscard]] Frame finish(std::size_t size) && { return {std::move(owner_), Bytes(bytes_).first(size)}; }
+  [[nodiscard]] Frame finish() && { return std::move(*this).finish(bytes_.size()); }
+
+ private:
+  std::shared_ptr<const void> owner_;
+  std::span<std::byte> bytes_;
+};
+
 /// Frame 0 is the header. At most kFramesMax frames.
 struct Message {
   std::vector<Frame> frames;
@@ -97,6 +114,9 @@ class Transport {
   /// Returns at once, connected or not yet. Errors: kBadConfig (address's form). Any thread.
   [[nodiscard]] virtual Result<std::unique_ptr<Connection>> connect(const std::string& address) = 0;
   [[nodiscard]] virtual std::unique_ptr<Poller> poller() = 0;
+  /// Memory for large frames that are to be sent: where the transport has a faster place than the heap (shared memory for ipc), the frame is born there. Gone back for reuse when
+  /// the last Frame over it is released, here and at the receiver. Never fails for want of shared memory: then it is heap. Any thread.
+  [[nodiscard]] virtual WritableFrame allocate(std::size_t bytes);
 };
 
 }  // namespace sluice::net

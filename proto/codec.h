@@ -16,4 +16,7 @@ namespace sluice::proto {
 /// counts over their bounds, text over kTextBytesMax, non-finite numbers, invalid table specs. Never throws, never allocates more than a small multiple of the frame.
 [[nodiscard]] Result<Header> decode(Bytes frame);
 
+/// Only the envelope, of any protocol version: its fields never move. To answer a peer whose message `decode` refuses. Errors: kMalformed.
+[[nodiscard]] Result<Envelope> decode_envelope(Bytes frame);
+
 }  // namespace sluice::proto

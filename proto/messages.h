@@ -26,6 +26,11 @@ inline constexpr std::uint32_t kSectionsMax = 4096;           ///< per message
 inline constexpr std::uint32_t kUnansweredPushesMax = 64;     ///< per (client, shard)
 inline constexpr std::uint32_t kHeaderBytesMax = 8u << 20;    ///< of the header frame
 inline constexpr std::uint32_t kTextBytesMax = 4u << 20;      ///< of any text field
+inline constexpr std::uint32_t kSectionCountMax = 1u << 24;   ///< floats or rows of one section
+inline constexpr std::uint8_t kCodecMax = 0;                  ///< the highest value codec that this version knows (net/codecs)
+inline constexpr std::uint32_t kLanesMax = 256;               ///< per server
+inline constexpr std::uint32_t kWorkerSlotsMax = 4096;        ///< per worker
+inline constexpr std::uint32_t kReportsMax = 4096;            ///< jobs in one Report
 
 /// What every message says about who sends it and in whose name.
 struct Envelope {

@@ -1,0 +1,191 @@
+#include "proto/job_spec.h"
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "base/text.h"
+
+namespace sluice::proto {
+
+namespace {
+using Json = nlohmann::json;
+
+constexpr std::size_t kPathMax = 4096, kPathsMax = 64, kNumbersMax = 64, kParamsMax = 1 << 20, kSpecMax = 4 << 20;
+constexpr std::uint64_t kNone = 0;
+
+/// Reads an object's fields by name; the first thing wrong is kept and names the field; finish() refuses fields that nobody asked for.
+class Fields {
+ public:
+  Fields(const Json& object, std::string where) : object_(object), where_(std::move(where)) {
+    if (!object_.is_object()) wrong("", "must be an object");
+  }
+  const Json* get(const char* key) {
+    ++asked_;
+    if (!error_.empty()) return nullptr;
+    const auto it = object_.find(key);
+    if (it != object_.end()) return &*it;
+    wrong(key, "is missing");
+    return nullptr;
+  }
+  std::string text(const char* key, std::size_t bytes_max) {
+    const Json* value = get(key);
+    if (value == nullptr) return {};
+    if (!value->is_string()) return wrong(key, "must be a string"), std::string();
+    auto out = value->get<std::string>();
+    if (out.size() > bytes_max) wrong(key, "is longer than " + std::to_string(bytes_max) + " bytes");
+    return out;
+  }
+  std::string name(const char* key) {
+    auto out = text(key, kPathMax);
+    if (error_.empty() && !text::valid_name(out)) wrong(key, "must be 1 to 64 of a-z 0-9 . _ -");
+    return out;
+  }
+  std::uint64_t whole(const char* key, std::uint64_t least, std::uint64_t most) {
+    const Json* value = get(key);
+    if (value == nullptr) return least;
+    if (value->is_number_unsigned()) {
+      const auto out = value->get<std::uint64_t>();
+      if (out >= least && out <= most) return out;
+    }
+    wrong(key, "must be a whole number from " + std::to_string(least) + " to " + std::to_string(most));
+    return least;
+  }
+  std::uint32_t whole32(const char* key, std::uint32_t least, std::uint32_t most) { return static_cast<std::uint32_t>(whole(key, least, most)); }
+  double number(const char* key) {
+    const Json* value = get(key);
+    if (value == nullptr) return 0;
+    if (!value->is_number() || !std::isfinite(value->get<double>())) return wrong(key, "must be a finite number"), 0;
+    return value->get<double>();
+  }
+  std::vector<std::string> paths(const char* key) {
+    std::vector<std::string> out;
+    const Json* value = get(key);
+    if (value == nullptr) return out;
+    if (!value->is_array() || value->size() > kPathsMax) return wrong(key, "must be a list of at most 64 paths"), out;
+    for (const auto& path : *value) {
+      if (!path.is_string() || path.get_ref<const std::string&>().empty() || path.get_ref<const std::string&>().size() > kPathMax) {
+        return wrong(key, "must hold paths of 1 to 4096 bytes"), out;
+      }
+      out.push_back(path.get<std::string>());
+    }
+    return out;
+  }
+  void wrong(const std::string& key, const std::string& what) {
+    if (error_.empty()) error_ = where_ + (key.empty() || where_.empty() ? "" : ".") + key + " " + what;
+  }
+  /// Empty when all is well.
+  std::string finish(std::initializer_list<const char*> known) {
+    if (!error_.empty() || object_.size() == asked_) return error_;
+    for (const auto& [key, value] : object_.items()) {
+      if (std::none_of(known.begin(), known.end(), [&, &name = key](const char* k) { return name == k; })) {
+        wrong("", (where_.empty() ? "" : ": ") + text::unknown_name("field", key, {known.begin(), known.end()}));
+        break;
+      }
+    }
+    return error_;
+  }
+
+ private:
+  const Json& object_;
+  std::string where_;
+  std::string error_;
+  std::size_t asked_ = 0;
+};
+
+std::string read_data(const Json& from, DataSpec& to) {
+  Fields in(from, "data");
+  to.name = in.name("name");
+  to.format = in.name("format");
+  to.train = in.paths("train");
+  to.test = in.paths("test");
+  to.features = in.whole("features", kNone, std::uint64_t{1} << 40);
+  to.max_bad_rows = in.whole("max_bad_rows", kNone, UINT64_MAX);
+  return in.finish({"name", "format", "train", "test", "features", "max_bad_rows"});
+}
+
+std::string read_optimizer(const Json& from, OptimizerSpec& to) {
+  Fields in(from, "optimizer");
+  to.name = in.name("name");
+  if (const Json* numbers = in.get("numbers")) {
+    if (!numbers->is_object() || numbers->size() > kNumbersMax) in.wrong("numbers", "must be an object of at most 64 numbers");
+    Fields values(*numbers, "optimizer.numbers");
+    if (numbers->is_object()) {
+      for (const auto& [key, value] : numbers->items()) {
+        if (!text::valid_name(key)) in.wrong("numbers", "has a name that is not 1 to 64 of a-z 0-9 . _ -");
+        to.numbers[key] = values.number(key.c_str());
+      }
+    }
+    if (const auto error = values.finish({}); !error.empty()) return error;
+  }
+  return in.finish({"name", "numbers"});
+}
+
+std::string read_consistency(const Json& from, ConsistencySpec& to) {
+  Fields in(from, "consistency");
+  const auto mode = in.text("mode", 16);
+  to.mode = mode == "ssp" ? ConsistencyMode::kSsp : ConsistencyMode::kAsp;
+  if (mode != "ssp" && mode != "asp") in.wrong("mode", "must be asp or ssp");
+  to.staleness = in.whole32("staleness", 0, 1'000'000);
+  return in.finish({"mode", "staleness"});
+}
+
+std::string read_spec(const Json& from, JobSpec& to) {
+  Fields in(from, "");
+  to.name = in.name("name");
+  to.model = in.name("model");
+  to.params = in.text("params", kParamsMax);
+  if (!Json::parse(to.params, nullptr, false).is_object()) in.wrong("params", "must be the text of a JSON object");
+  to.batch = in.whole32("batch", 1, 1'000'000);
+  to.epochs = in.whole32("epochs", 1, 1'000'000'000);
+  to.seed = in.whole("seed", 0, UINT64_MAX);
+  to.weight = in.number("weight");
+  if (!(to.weight > 0)) in.wrong("weight", "must be above 0");
+  to.slots_min = in.whole32("slots_min", 0, 1'000'000);
+  to.slots_max = in.whole32("slots_max", 1, 1'000'000);
+  if (to.slots_min > to.slots_max) in.wrong("slots_min", "must not be above slots_max");
+  const Json* data = in.get("data");
+  const Json* optimizer = in.get("optimizer");
+  const Json* consistency = in.get("consistency");
+  auto error = in.finish({"name", "model", "params", "data", "optimizer", "consistency", "batch", "epochs", "seed", "weight", "slots_min", "slots_max"});
+  if (error.empty()) error = read_data(*data, to.data);
+  if (error.empty()) error = read_optimizer(*optimizer, to.optimizer);
+  if (error.empty()) error = read_consistency(*consistency, to.consistency);
+  return error;
+}
+
+}  // namespace
+
+std::string to_json(const JobSpec& spec) {
+  const Json out = {
+      {"name", spec.name},
+      {"model", spec.model},
+      {"params", spec.params},
+      {"data",
+       {{"name", spec.data.name},
+        {"format", spec.data.format},
+        {"train", spec.data.train},
+        {"test", spec.data.test},
+        {"features", spec.data.features},
+        {"max_bad_rows", spec.data.max_bad_rows}}},
+      {"optimizer", {{"name", spec.optimizer.name}, {"numbers", spec.optimizer.numbers}}},
+      {"consistency", {{"mode", spec.consistency.mode == ConsistencyMode::kSsp ? "ssp" : "asp"}, {"staleness", spec.consistency.staleness}}},
+      {"batch", spec.batch},
+      {"epochs", spec.epochs},
+      {"seed", spec.seed},
+      {"weight", spec.weight},
+      {"slots_min", spec.slots_min},
+      {"slots_max", spec.slots_max},
+  };
+  return out.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+Result<JobSpec> job_spec_from_json(const std::string& json) {
+  if (json.size() > kSpecMax) return fail(Errc::kBadConfig, "job spec: longer than 4 MiB");
+  const Json parsed = Json::parse(json, nullptr, false);
+  if (parsed.is_discarded()) return fail(Errc::kBadConfig, "job spec: not JSON");
+  JobSpec spec;
+  if (const auto error = read_spec(parsed, spec); !error.empty()) return fail(Errc::kBadConfig, "job spec: " + error);
+  return spec;
+}
+
+}  // namespace sluice::proto
