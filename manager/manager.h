@@ -10,17 +10,17 @@
 namespace sluice::manager {
 
 struct ManagerOptions {
-  std::string listen;               ///< "tcp://host:port", "ipc:///path" or "inproc://name"
-  std::string state_dir;            ///< holds state.db; created if missing; one manager a folder (a lock says so)
-  std::string out_dir;              ///< decisions.jsonl, losses.csv, summary.json; empty: state_dir
-  std::uint32_t servers = 1;        ///< the slot table is made once this many have registered
+  std::string listen;         ///< "tcp://host:port", "ipc:///path" or "inproc://name"
+  std::string state_dir;      ///< holds state.db; created if missing; one manager a folder (a lock says so)
+  std::string out_dir;        ///< decisions.jsonl, losses.csv, summary.json; empty: state_dir
+  std::uint32_t servers = 1;  ///< the slot table is made once this many have registered
   std::string policy = "slaq";
   std::uint32_t round_ms = 500;
   std::uint32_t heartbeat_ms = 200;
   std::uint32_t suspicion_ms = 800;
-  std::uint32_t virtual_nodes = 64;     ///< per server on the ring
-  double load_bound = 0.1;              ///< ε of bounded loads
-  std::uint32_t quantum_ms_min = 500;   ///< with fewer slots than jobs
+  std::uint32_t virtual_nodes = 64;                          ///< per server on the ring
+  double load_bound = 0.1;                                   ///< ε of bounded loads
+  std::uint32_t quantum_ms_min = 500;                        ///< with fewer slots than jobs
   std::function<void(const std::string& address)> on_ready;  ///< called once when it listens
   std::function<void(const Error&)> on_fatal;
 };

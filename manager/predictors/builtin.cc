@@ -1,0 +1,13 @@
+#include "manager/predictors/last.h"
+#include "manager/predictors/slaq.h"
+
+namespace sluice::manager {
+
+PredictorRegistry builtin_predictors() {
+  PredictorRegistry registry("predictor");
+  registry.add("last", [] { return make_last_predictor(); });
+  registry.add("slaq", [solver = make_curve_solver()] { return make_slaq_predictor(solver); });
+  return registry;
+}
+
+}  // namespace sluice::manager
