@@ -1,0 +1,37 @@
+#pragma once
+/// Which row of a sparse table's view belongs to a feature: a small open-addressing table that is rebuilt for each batch and keeps its memory.
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/bytes.h"
+
+namespace sluice::worker::models {
+
+class KeyIndex {
+ public:
+  /// Forgets everything and makes room for `keys` distinct keys. O(room).
+  void clear(std::size_t keys);
+  /// The number of `key` in order of first sight, from 0. Amortised O(1). REQUIRES: no more distinct keys than clear() made room for.
+  std::uint32_t number_of(std::uint32_t key) {
+    std::size_t at = (key * 0x9e3779b97f4a7c15ULL) >> shift_;
+    while (slots_[at].number != kFree && slots_[at].key != key) at = (at + 1) & mask_;
+    if (slots_[at].number == kFree) slots_[at] = {key, count_++};
+    return slots_[at].number;
+  }
+  [[nodiscard]] std::uint32_t count() const { return count_; }
+
+ private:
+  static constexpr std::uint32_t kFree = 0xffffffff;
+  struct Slot {
+    std::uint32_t key = 0;
+    std::uint32_t number = kFree;
+  };
+  std::vector<Slot> slots_;
+  std::size_t mask_ = 0;
+  int shift_ = 63;
+  std::uint32_t count_ = 0;
+};
+
+}  // namespace sluice::worker::models

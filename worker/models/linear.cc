@@ -1,0 +1,147 @@
+#include "worker/models/linear.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/assert.h"
+#include "worker/kernels.h"
+#include "worker/models/key_index.h"
+#include "worker/models/loss.h"
+#include "worker/models/params.h"
+
+namespace sluice::worker::models {
+namespace {
+
+enum class Link { kSoftmax, kLogistic };
+
+class Linear final : public Model {
+ public:
+  Linear(Link link, const DataShape& shape, float l2)
+      : link_(link),
+        features_(shape.features),
+        classes_(shape.classes),
+        outputs_(link == Link::kLogistic ? 1 : shape.classes),
+        sparse_(shape.sparse),
+        l2_(l2) {}
+
+  [[nodiscard]] std::vector<TableDecl> tables() const override {
+    return {{.name = "w", .kind = sparse_ ? proto::TableKind::kSparse : proto::TableKind::kDense, .rows = features_, .cols = outputs_, .init = {}},
+            {.name = "b", .kind = proto::TableKind::kDense, .rows = 1, .cols = outputs_, .init = {}}};
+  }
+
+  void keys(const Batch& batch, std::vector<std::vector<Key>>& out) const override {
+    if (!sparse_) return;
+    seen_.clear(batch.indices.size());
+    std::vector<Key>& keys = out[0];
+    for (const std::uint32_t index : batch.indices) {
+      const std::uint32_t before = seen_.count();
+      if (seen_.number_of(index) == before) keys.push_back(index);
+    }
+    std::sort(keys.begin(), keys.end());
+  }
+
+  Losses update(std::span<const TableView> params, const Batch& batch, std::span<const TableUpdate> out) override {
+    logits(params, batch);
+    const float scale = 1.0F / static_cast<float>(batch.rows);
+    const Losses losses =
+        link_ == Link::kSoftmax ? softmax_loss(logits_of(batch), batch.labels, classes_, scale) : logistic_loss(logits_of(batch), batch.labels, scale);
+    const std::span<float> w = out[0].values;
+    SLUICE_ASSERT(w.size() == params[0].values.size() && out[1].values.size() == outputs_);
+    if (sparse_) {
+      sparse_gradient(params[0].values, batch, scale, w);
+    } else {
+      if (l2_ > 0) std::copy(params[0].values.begin(), params[0].values.end(), w.begin());
+      multiply_at_b({features_, outputs_, batch.rows}, batch.dense, logits_of(batch), w, 1, l2_);
+    }
+    column_sums(logits_of(batch), out[1].values);
+    return losses;
+  }
+
+  Scores evaluate(std::span<const TableView> params, const Batch& batch) override {
+    logits(params, batch);
+    return link_ == Link::kSoftmax ? softmax_scores(logits_of(batch), batch.labels, classes_) : logistic_scores(logits_of(batch), batch.labels);
+  }
+
+ private:
+  [[nodiscard]] std::span<float> logits_of(const Batch& batch) { return std::span(logits_).first(std::size_t{batch.rows} * outputs_); }
+
+  void logits(std::span<const TableView> params, const Batch& batch) {
+    SLUICE_ASSERT(params.size() == 2 && params[1].values.size() == outputs_ && batch.labels.size() == batch.rows);
+    if (logits_.size() < std::size_t{batch.rows} * outputs_) logits_.resize(std::size_t{batch.rows} * outputs_);
+    fill_rows(params[1].values, logits_of(batch));
+    if (sparse_) {
+      sparse_logits(params[0], batch);
+    } else {
+      multiply({batch.rows, outputs_, features_}, batch.dense, params[0].values, logits_of(batch), 1, 1);
+    }
+  }
+
+  void sparse_logits(const TableView& w, const Batch& batch) {
+    SLUICE_ASSERT(w.values.size() == w.keys.size() * outputs_ && batch.offsets.size() == batch.rows + std::size_t{1});
+    seen_.clear(w.keys.size());
+    for (const Key key : w.keys) (void)seen_.number_of(static_cast<std::uint32_t>(key));
+    rows_.resize(batch.indices.size());
+    for (std::size_t e = 0; e < batch.indices.size(); ++e) rows_[e] = seen_.number_of(batch.indices[e]);
+    SLUICE_ASSERT(seen_.count() == w.keys.size());  // every feature of the batch has its row in the view
+    for (std::uint32_t i = 0; i < batch.rows; ++i) {
+      float* into = logits_.data() + std::size_t{i} * outputs_;
+      for (std::uint64_t e = batch.offsets[i]; e < batch.offsets[i + 1]; ++e) {
+        const float* from = w.values.data() + std::size_t{rows_[e]} * outputs_;
+        const float value = batch.values[e];
+        for (std::uint32_t c = 0; c < outputs_; ++c) into[c] += value * from[c];
+      }
+    }
+  }
+
+  /// logits_ hold the deltas, rows_ the view's row of each entry.
+  void sparse_gradient(std::span<const float> w, const Batch& batch, float scale, std::span<float> out) const {
+    std::fill(out.begin(), out.end(), 0.0F);
+    const float decay = l2_ * scale;
+    for (std::uint32_t i = 0; i < batch.rows; ++i) {
+      const float* delta = logits_.data() + std::size_t{i} * outputs_;
+      for (std::uint64_t e = batch.offsets[i]; e < batch.offsets[i + 1]; ++e) {
+        const std::size_t at = std::size_t{rows_[e]} * outputs_;
+        float* into = out.data() + at;
+        const float value = batch.values[e];
+        for (std::uint32_t c = 0; c < outputs_; ++c) into[c] += value * delta[c];
+        if (decay > 0) {
+          for (std::uint32_t c = 0; c < outputs_; ++c) into[c] += decay * w[at + c];
+        }
+      }
+    }
+  }
+
+  const Link link_;
+  const std::uint64_t features_;
+  const std::uint32_t classes_;
+  const std::uint32_t outputs_;
+  const bool sparse_;
+  const float l2_;
+  // Scratch: keeps its memory between batches, never its content.
+  std::vector<float> logits_;
+  std::vector<std::uint32_t> rows_;
+  mutable KeyIndex seen_;
+};
+
+Result<std::unique_ptr<Model>> make_linear(const std::string& name, Link link, const std::string& params, const DataShape& shape) {
+  const auto read = Params::parse(name, params, {"l2"});
+  if (!read) return fail(read.error());
+  const auto l2 = read->number("l2", 0, 0, 1);
+  if (!l2) return fail(l2.error());
+  const bool fits = link == Link::kLogistic ? shape.classes == 2 : shape.classes >= 2 && shape.classes <= proto::kTableWidthMax;
+  if (!fits)
+    return fail(Errc::kBadConfig,
+                fmt::format("model '{}' needs data of {} classes, this has {}", name, link == Link::kLogistic ? "2" : "2 to 65536", shape.classes));
+  if (shape.features == 0) return fail(Errc::kBadConfig, fmt::format("model '{}' needs data with at least one feature", name));
+  return std::make_unique<Linear>(link, shape, static_cast<float>(*l2));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Model>> make_softmax(const std::string& params, const DataShape& shape) { return make_linear("softmax", Link::kSoftmax, params, shape); }
+Result<std::unique_ptr<Model>> make_logistic(const std::string& params, const DataShape& shape) {
+  return make_linear("logistic", Link::kLogistic, params, shape);
+}
+
+}  // namespace sluice::worker::models

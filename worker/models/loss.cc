@@ -1,0 +1,147 @@
+#include "worker/models/loss.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+#include <stdexcept>
+
+#include "base/assert.h"
+
+namespace sluice::worker::models {
+namespace {
+
+inline float exponential(float x) {
+  x = x < -87.0F ? -87.0F : x;  // comparisons that are false for NaN, which so passes
+  x = x > 88.0F ? 88.0F : x;
+  const float shifted = x * 1.44269504F + 12582912.0F;  // 1.5 · 2²³: the low bits of the sum are the rounded integer
+  const float n = shifted - 12582912.0F;
+  const float r = (x - n * 0.693359375F) + n * 2.12194440e-4F;
+  float p = 1.9875691500e-4F;
+  p = p * r + 1.3981999507e-3F;
+  p = p * r + 8.3334519073e-3F;
+  p = p * r + 4.1665795894e-2F;
+  p = p * r + 1.6666665459e-1F;
+  p = p * r + 5.0000001201e-1F;
+  const float scale = std::bit_cast<float>((std::bit_cast<std::uint32_t>(shifted) + 127U) << 23);  // 2ⁿ
+  return (p * r * r + r + 1.0F) * scale;
+}
+
+std::uint32_t class_of(float label, std::uint32_t classes) {
+  if (!(label >= 0 && label < static_cast<float>(classes))) throw std::runtime_error(fmt::format("label {} in a job of {} classes", label, classes));
+  return static_cast<std::uint32_t>(label);
+}
+
+void add(Losses& losses, double loss) {
+  losses.loss_sum += loss;
+  losses.loss_squares += loss * loss;
+}
+
+/// log(1 + e^(−margin)) without overflow.
+double logistic(double margin) { return margin > 0 ? std::log1p(std::exp(-margin)) : std::log1p(std::exp(margin)) - margin; }
+
+}  // namespace
+
+void exponentials(std::span<float> values) {
+  float* x = values.data();
+  for (std::size_t i = 0; i < values.size(); ++i) x[i] = exponential(x[i]);
+}
+
+void tanh_in_place(std::span<float> values) {
+  float* x = values.data();
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const float e = exponential(2.0F * x[i]);
+    x[i] = (e - 1.0F) / (e + 1.0F);
+  }
+}
+
+void relu_in_place(std::span<float> values) {
+  float* x = values.data();
+  for (std::size_t i = 0; i < values.size(); ++i) x[i] = x[i] < 0.0F ? 0.0F : x[i];
+}
+
+Losses softmax_loss(std::span<float> logits, std::span<const float> labels, std::uint32_t classes, float scale) {
+  SLUICE_ASSERT(logits.size() == labels.size() * classes);
+  constexpr std::size_t kBlock = 64;  // rows whose exponentials are taken in one loop
+  std::array<float, kBlock> own;      // the label's logit, less the row's largest
+  Losses losses;
+  for (std::size_t first = 0; first < labels.size(); first += kBlock) {
+    const std::size_t rows = std::min(kBlock, labels.size() - first);
+    const std::span<float> block = logits.subspan(first * classes, rows * classes);
+    for (std::size_t i = 0; i < rows; ++i) {
+      float* row = block.data() + i * classes;
+      float largest = row[0];
+      for (std::uint32_t c = 1; c < classes; ++c) largest = row[c] > largest ? row[c] : largest;
+      for (std::uint32_t c = 0; c < classes; ++c) row[c] -= largest;  // so that no exponential overflows
+      own[i] = row[class_of(labels[first + i], classes)];
+    }
+    exponentials(block);
+    for (std::size_t i = 0; i < rows; ++i) {
+      float* row = block.data() + i * classes;
+      float sum = 0;
+      for (std::uint32_t c = 0; c < classes; ++c) sum += row[c];
+      add(losses, std::log(static_cast<double>(sum)) - static_cast<double>(own[i]));
+      const float factor = scale / sum;
+      for (std::uint32_t c = 0; c < classes; ++c) row[c] *= factor;
+      row[class_of(labels[first + i], classes)] -= scale;
+    }
+  }
+  return losses;
+}
+
+Scores softmax_scores(std::span<float> logits, std::span<const float> labels, std::uint32_t classes) {
+  Scores scores;
+  scores.examples = labels.size();
+  for (std::size_t i = 0; i < labels.size(); ++i) {
+    const float* row = logits.data() + i * classes;
+    const std::uint32_t label = class_of(labels[i], classes);
+    bool right = !std::isnan(row[label]);
+    for (std::uint32_t c = 0; c < label; ++c) right = right && row[c] < row[label];
+    for (std::uint32_t c = label; c < classes; ++c) right = right && row[c] <= row[label];
+    scores.metric_sum += right ? 1 : 0;
+  }
+  scores.loss_sum = softmax_loss(logits, labels, classes, 0).loss_sum;
+  return scores;
+}
+
+Losses logistic_loss(std::span<float> logits, std::span<const float> labels, float scale) {
+  SLUICE_ASSERT(logits.size() == labels.size());
+  Losses losses;
+  for (std::size_t i = 0; i < labels.size(); ++i) {
+    const auto label = static_cast<float>(class_of(labels[i], 2));
+    const double z = static_cast<double>(logits[i]);
+    add(losses, logistic(label > 0 ? z : -z));
+    logits[i] = (1.0F / (1.0F + exponential(-logits[i])) - label) * scale;
+  }
+  return losses;
+}
+
+Scores logistic_scores(std::span<const float> logits, std::span<const float> labels) {
+  Scores scores;
+  scores.examples = labels.size();
+  for (std::size_t i = 0; i < labels.size(); ++i) {
+    const bool positive = class_of(labels[i], 2) == 1;
+    const double z = static_cast<double>(logits[i]);
+    scores.loss_sum += logistic(positive ? z : -z);
+    scores.metric_sum += (positive ? z > 0 : z <= 0) ? 1 : 0;
+  }
+  return scores;
+}
+
+void fill_rows(std::span<const float> row, std::span<float> out) {
+  for (std::size_t at = 0; at < out.size(); at += row.size()) std::copy(row.begin(), row.end(), out.begin() + static_cast<std::ptrdiff_t>(at));
+}
+
+void column_sums(std::span<const float> matrix, std::span<float> sums) {
+  std::fill(sums.begin(), sums.end(), 0.0F);
+  const std::size_t columns = sums.size();
+  float* into = sums.data();
+  for (std::size_t at = 0; at < matrix.size(); at += columns) {
+    const float* row = matrix.data() + at;
+    for (std::size_t c = 0; c < columns; ++c) into[c] += row[c];
+  }
+}
+
+}  // namespace sluice::worker::models
