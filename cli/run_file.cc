@@ -1,0 +1,261 @@
+#include "cli/run_file.h"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <map>
+#include <set>
+
+#include "base/config.h"
+#include "base/text.h"
+#include "cli/detail/data_section.h"
+#include "cli/detail/sweep.h"
+
+namespace sluice::cli {
+namespace {
+using config::Kind;
+using config::MapReader;
+using config::Mark;
+using config::Node;
+using config::Problems;
+
+struct Context {
+  const KnownNames& names;
+  const std::map<std::string, proto::DataSpec>& data;
+  Problems& problems;
+};
+
+/// Words of a room about the parts of `node`: at the entry that the words name in quotes, else at the node.
+void add_at_named(const Error& error, const Node& node, const Mark& otherwise, Problems& problems) {
+  Mark mark = otherwise;
+  for (const auto& entry : node.entries) {
+    if (error.what.find("'" + entry.key + "'") != std::string::npos) mark = entry.mark;
+  }
+  problems.add(mark, error.what);
+}
+
+void read_optimizer(const Node& node, Context& context, proto::OptimizerSpec& out) {
+  if (node.kind == Kind::kScalar) {
+    out.name = node.text;
+  } else {
+    MapReader reader(node, "optimizer", context.problems);
+    if (node.kind != Kind::kMap) return;
+    out.name = reader.text("name", out.name);
+    for (const auto& [key, mark, value] : node.entries) {
+      if (key == "name" || value.kind == Kind::kNull) continue;
+      if (key == "schedule") {
+        context.problems.add(mark, "'schedule' under optimizer is part of the design but not in this version yet; take it out");
+        continue;
+      }
+      const auto number = config::to_number(value);
+      if (number) {
+        out.numbers[key] = *number;
+      } else {
+        context.problems.add(value.mark, fmt::format("'{}' under optimizer must be a number, not {}", key.substr(0, 80), config::describe(value)));
+      }
+    }
+  }
+  if (const auto checked = context.names.check_optimizer(out); !checked) {
+    const Node* name = node.find("name");
+    add_at_named(checked.error(), node, name != nullptr ? name->mark : node.mark, context.problems);
+  }
+}
+
+void read_consistency(const Node& node, Problems& problems, proto::ConsistencySpec& out) {
+  MapReader reader(node, "consistency", problems);
+  const std::string mode = reader.text("mode", "asp");
+  const Mark mark = reader.mark("mode");
+  const bool bounded = reader.take("staleness") != nullptr;
+  out.staleness = static_cast<std::uint32_t>(reader.count("staleness", 0, 0, 1'000'000));
+  if (mode == "ssp") {
+    out.mode = proto::ConsistencyMode::kSsp;
+    if (!bounded) problems.add(mark, "ssp needs its bound: consistency: {mode: ssp, staleness: 4}");
+  } else if (mode == "bsp") {
+    problems.add(mark, "mode 'bsp' is part of the design but not in this version yet; ssp with staleness 0 is near it");
+  } else if (mode != "asp") {
+    problems.add(mark, text::unknown_name("consistency mode", mode, {"asp", "ssp"}));
+  } else if (bounded) {
+    problems.add(reader.mark("staleness"), "asp has no staleness bound; use mode: ssp, or take 'staleness' out");
+  }
+  reader.planned({"local_steps"});
+  reader.finish();
+}
+
+void read_model(MapReader& reader, Context& context, proto::JobSpec& job, const Node& node) {
+  job.model = reader.needed_text("model");
+  const Node* params = reader.take("params");
+  bool readable = !job.model.empty();
+  if (params != nullptr) {
+    if (params->kind == Kind::kMap) {
+      job.params = config::to_json(*params);
+    } else {
+      context.problems.add(params->mark, fmt::format("'params' must be a map of the model's parameters, not {}", config::describe(*params)));
+      readable = false;
+    }
+  }
+  if (!readable) return;
+  if (const auto checked = context.names.check_model(job.model, job.params); !checked) {
+    add_at_named(checked.error(), params != nullptr ? *params : node, reader.mark("model"), context.problems);
+  }
+}
+
+void read_data_name(MapReader& reader, Context& context, proto::JobSpec& job) {
+  const std::string name = reader.needed_text("data");
+  if (name.empty()) return;
+  if (const auto it = context.data.find(name); it != context.data.end()) {
+    job.data = it->second;
+    return;
+  }
+  std::vector<std::string> known;
+  for (const auto& [dataset, spec] : context.data) known.push_back(dataset);
+  context.problems.add(reader.mark("data"), text::unknown_name("dataset", name, known));
+}
+
+/// One job of the file, its sweep spread out already. `written`: its name in the file, for messages, so that a sweep's mistake has the same words in every variant.
+proto::JobSpec read_job(const Node& node, const std::string& written, Context& context) {
+  proto::JobSpec job;
+  MapReader reader(node, "job '" + written + "'", context.problems);
+  (void)reader.take("name");
+  read_model(reader, context, job, node);
+  read_data_name(reader, context, job);
+  if (const Node* optimizer = reader.take("optimizer")) read_optimizer(*optimizer, context, job.optimizer);
+  if (const Node* consistency = reader.take("consistency")) read_consistency(*consistency, context.problems, job.consistency);
+  job.batch = static_cast<std::uint32_t>(reader.count("batch", job.batch, 1, 1'000'000));
+  job.epochs = static_cast<std::uint32_t>(reader.count("epochs", job.epochs, 1, 1'000'000));
+  job.seed = reader.count("seed", job.seed, 0);
+  job.weight = reader.positive("weight", job.weight);
+  if (const Node* slots = reader.take("slots")) {
+    MapReader range(*slots, "slots of job '" + written + "'", context.problems);
+    job.slots_min = static_cast<std::uint32_t>(range.count("min", job.slots_min, 0, 1024));
+    job.slots_max = static_cast<std::uint32_t>(range.count("max", job.slots_max, 1, 1024));
+    range.finish();
+    if (job.slots_min > job.slots_max) context.problems.add(slots->mark, fmt::format("slots: min {} is above max {}", job.slots_min, job.slots_max));
+  }
+  reader.planned({"validation", "stop", "init_from", "target", "group", "objective", "ack", "replicas", "work", "python", "library"});
+  reader.finish();
+  return job;
+}
+
+/// "mlp", or "mlp-2" in a sweep; empty after a mistake.
+std::string base_name(const Node& node, Problems& problems) {
+  const Node* name = node.find("name");
+  if (name == nullptr || name->kind != Kind::kScalar) {
+    problems.add(name == nullptr ? node.mark : name->mark, "a job needs a 'name'");
+    return {};
+  }
+  if (text::valid_name(name->text)) return name->text;
+  problems.add(name->mark, fmt::format("{} is not a name: 1 to 64 of a-z 0-9 . _ -", config::describe(*name)));
+  return {};
+}
+
+void read_jobs(const Node& list, Context& context, std::vector<proto::JobSpec>& out) {
+  if (list.kind != Kind::kList || list.items.empty()) {
+    context.problems.add(list.mark, "'jobs' must be a list with at least one job");
+    return;
+  }
+  std::set<std::string> taken;
+  for (const auto& node : list.items) {
+    if (node.kind != Kind::kMap) {
+      context.problems.add(node.mark, fmt::format("a job must be a map of keys and values, not {}", config::describe(node)));
+      continue;
+    }
+    const std::string base = base_name(node, context.problems);
+    const auto variants = detail::spread(node, kJobsMax - std::min(out.size(), kJobsMax - 1), context.problems);
+    for (std::size_t i = 0; i < variants.size(); ++i) {
+      const std::string name = variants.size() == 1 ? base : fmt::format("{}-{}", base, i + 1);
+      if (!base.empty() && !taken.insert(name).second) context.problems.add(node.find("name")->mark, fmt::format("two jobs are called '{}'", name));
+      out.push_back(read_job(variants[i], base.empty() ? "?" : base, context));
+      out.back().name = name;
+      if (!base.empty() && !text::valid_name(name))
+        context.problems.add(node.find("name")->mark, fmt::format("the name '{}' is longer than 64 characters", name));
+    }
+  }
+}
+
+void read_cluster(const Node& node, Problems& problems, ClusterPlan& out) {
+  MapReader reader(node, "cluster", problems);
+  out.servers = static_cast<std::uint32_t>(reader.count("servers", out.servers, 1, 64));
+  const Node* slots = reader.take("slots");
+  if (slots != nullptr && !(slots->kind == Kind::kScalar && slots->text == "auto")) {
+    const auto n = config::to_count(*slots);
+    if (n && *n >= 1 && *n <= 256) {
+      out.slots = static_cast<std::uint32_t>(*n);
+    } else {
+      problems.add(slots->mark, fmt::format("'slots' under cluster must be auto (one a core) or a number from 1 to 256, not {}", config::describe(*slots)));
+    }
+  }
+  reader.planned({"replicas", "hosts", "lanes"});
+  reader.finish();
+}
+
+void read_policy(const Node& node, const KnownNames& names, Problems& problems, PolicyPlan& out) {
+  MapReader reader(node, "policy", problems);
+  out.name = reader.text("name", out.name);
+  if (const auto checked = names.check_policy(out.name); !checked) problems.add(reader.mark("name"), checked.error().what);
+  out.round_ms = static_cast<std::uint32_t>(reader.duration("round", from_ms(out.round_ms), from_ms(10), from_ms(60'000)).ms());
+  reader.planned({"fairness"});
+  reader.finish();
+}
+
+void apply(const std::vector<Override>& overrides, Node& root, Problems& problems) {
+  for (const auto& override_ : overrides) {
+    const auto source = problems.add_source(override_.source);
+    Node value = config::parse(override_.value, source, problems);
+    value.mark = {source, 0, 0};
+    config::assign(root, override_.path, value, problems);
+  }
+}
+
+/// False if the file is of another version: then nothing else of it is worth reading.
+bool version_fits(MapReader& reader, Problems& problems) {
+  const Node* version = reader.take("version");
+  if (version == nullptr) return true;
+  const auto n = config::to_count(*version);
+  if (n == kRunFileVersion) return true;
+  problems.add(
+      version->mark,
+      n ? fmt::format(
+              "this run file is of version {}; this sluice reads version {}: use the sluice it was written for, or see docs/run-file.md and set version: {}",
+              *n, kRunFileVersion, kRunFileVersion)
+        : fmt::format("'version' must be a whole number, not {}", config::describe(*version)));
+  return false;
+}
+}  // namespace
+
+Result<Override> parse_override(const std::string& text) {
+  const std::size_t equals = text.find('=');
+  if (equals == std::string::npos || equals == 0)
+    return fail(Errc::kBadConfig, fmt::format("--set {}: must be key=value, for example --set cluster.slots=4", text));
+  return Override{text.substr(0, equals), text.substr(equals + 1), "--set " + text};
+}
+
+Result<RunFile> read_run_file(const std::string& path, const std::vector<Override>& overrides, const KnownNames& names) {
+  const auto text = config::read_text(path);
+  if (!text) return tl::unexpected(text.error());
+  Problems problems;
+  Node root = config::parse(*text, problems.add_source(path), problems);
+  if (!problems.empty() && root.kind == Kind::kNull) return fail(problems.error());
+  if (root.kind == Kind::kNull) return fail(Errc::kBadConfig, fmt::format("{}: empty; a run file needs 'data' and 'jobs' (docs/run-file.md)", path));
+  apply(overrides, root, problems);
+
+  RunFile out;
+  out.name = std::filesystem::path(path).stem().string();
+  MapReader reader(root, "the run file", problems);
+  if (!version_fits(reader, problems)) return fail(problems.error());
+  if (const Node* cluster = reader.take("cluster")) read_cluster(*cluster, problems, out.cluster);
+  if (const Node* policy = reader.take("policy")) read_policy(*policy, names, problems, out.policy);
+  std::map<std::string, proto::DataSpec> data;
+  const Node* data_node = reader.need("data");
+  if (data_node != nullptr) data = detail::read_data_section(*data_node, std::filesystem::absolute(path).parent_path().string(), problems);
+  Context context{names, data, problems};
+  if (const Node* jobs = reader.need("jobs")) read_jobs(*jobs, context, out.jobs);
+  reader.finish();
+  if (!problems.empty()) return fail(problems.error());
+  for (const auto& job : out.jobs) {
+    if (const auto checked = proto::job_spec_from_json(proto::to_json(job)); !checked)
+      return fail(Errc::kBadConfig, fmt::format("{}: job '{}': {}", path, job.name, checked.error().what));
+  }
+  return out;
+}
+
+}  // namespace sluice::cli

@@ -1,0 +1,56 @@
+#pragma once
+/// The run file: what cluster, policy, data and jobs a user wants. Strict: every mistake is found before anything starts, each with its place
+/// (docs/run-file.md).
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "proto/job_spec.h"
+
+namespace sluice::cli {
+
+inline constexpr std::uint64_t kRunFileVersion = 1;
+inline constexpr std::size_t kJobsMax = 1000;  ///< after sweeps are spread out
+
+struct ClusterPlan {
+  std::uint32_t servers = 1;
+  std::optional<std::uint32_t> slots;  ///< none: one a core
+};
+struct PolicyPlan {
+  std::string name = "slaq";
+  std::uint32_t round_ms = 500;
+};
+struct RunFile {
+  std::string name;  ///< the file's name without folder and ending
+  ClusterPlan cluster;
+  PolicyPlan policy;
+  std::vector<proto::JobSpec> jobs;  ///< sweeps spread out: mlp-1, mlp-2, …
+};
+
+/// What names and numbers mean is the rooms' business; these ask them. All are needed.
+struct KnownNames {
+  std::function<Result<void>(const std::string& model, const std::string& params)> check_model;
+  std::function<Result<void>(const proto::OptimizerSpec&)> check_optimizer;
+  std::function<Result<void>(const std::string& policy)> check_policy;
+};
+/// Those of this build: every built-in model, optimizer and policy.
+[[nodiscard]] KnownNames built_in_names();
+
+/// A value given on the command line: `path` into the file (jobs.mlp.epochs), `value` as YAML, `source` as the user typed it, for messages.
+struct Override {
+  std::string path;
+  std::string value;
+  std::string source;
+};
+/// "cluster.slots=4" → Override. Errors: kBadConfig (no '=').
+[[nodiscard]] Result<Override> parse_override(const std::string& text);
+
+/// Reads and checks a run file. Errors: kBadConfig with all mistakes, one a line; kBadData when the only mistakes are data files that aren't there; kNotFound,
+/// kIo for the file itself.
+[[nodiscard]] Result<RunFile> read_run_file(const std::string& path, const std::vector<Override>& overrides, const KnownNames& names);
+
+}  // namespace sluice::cli

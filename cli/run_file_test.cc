@@ -1,0 +1,215 @@
+#include "cli/run_file.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "base/rng.h"
+#include "base/text.h"
+
+namespace sluice::cli {
+namespace {
+namespace fs = std::filesystem;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::Not;
+
+KnownNames test_names() {
+  KnownNames out;
+  out.check_model = [](const std::string& model, const std::string& params) -> Result<void> {
+    if (model != "mlp" && model != "softmax") return fail(Errc::kBadConfig, text::unknown_name("model", model, {"mlp", "softmax"}));
+    if (params.find("hiden") != std::string::npos) return fail(Errc::kBadConfig, text::unknown_name("parameter", "hiden", {"hidden"}));
+    return {};
+  };
+  out.check_optimizer = [](const proto::OptimizerSpec& spec) -> Result<void> {
+    if (spec.name != "adam" && spec.name != "sgd") return fail(Errc::kBadConfig, text::unknown_name("optimizer", spec.name, {"adam", "sgd"}));
+    for (const auto& [key, value] : spec.numbers) {
+      if (key != "lr") return fail(Errc::kBadConfig, text::unknown_name("key", key, {"lr"}));
+    }
+    return {};
+  };
+  out.check_policy = [](const std::string& policy) -> Result<void> {
+    if (policy == "fair" || policy == "slaq") return {};
+    return fail(Errc::kBadConfig, text::unknown_name("policy", policy, {"fair", "slaq"}));
+  };
+  return out;
+}
+
+class RunFileTest : public testing::Test {
+ protected:
+  RunFileTest() {
+    std::string pattern = (fs::temp_directory_path() / "sluice-run-file-XXXXXX").string();
+    folder_ = ::mkdtemp(pattern.data());
+    for (const char* file : {"a.idx", "b.idx", "rows.txt"}) std::ofstream(folder_ / file) << "x";
+  }
+  ~RunFileTest() override { fs::remove_all(folder_); }
+
+  Result<RunFile> read(const std::string& text, const std::vector<Override>& overrides = {}) {
+    std::ofstream(folder_ / "sweep.yaml") << text;
+    return read_run_file((folder_ / "sweep.yaml").string(), overrides, test_names());
+  }
+  std::string words(const std::string& text, const std::vector<Override>& overrides = {}) {
+    const auto got = read(text, overrides);
+    if (got) return "";
+    std::string out = got.error().what;
+    for (std::size_t at; (at = out.find(folder_.string() + "/")) != std::string::npos;) out.erase(at, folder_.string().size() + 1);
+    return out;
+  }
+
+  fs::path folder_;
+};
+
+const std::string kData = "data:\n  tiny: {format: idx, train: [a.idx, b.idx]}\n";
+
+TEST_F(RunFileTest, ReadsAWholeFile) {
+  const auto got = read(kData +
+                        "cluster: {servers: 2, slots: auto}\npolicy: {name: fair, round: 250ms}\njobs:\n  - name: mlp\n    model: mlp\n    data: tiny\n    "
+                        "params: {hidden: [256, 128]}\n"
+                        "    optimizer: {name: adam, lr: 0.003}\n    batch: 64\n    epochs: 5\n    seed: 9\n    weight: 2\n    consistency: {mode: ssp, "
+                        "staleness: 4}\n    slots: {min: 1, max: 8}\n");
+  ASSERT_TRUE(got) << got.error().what;
+  EXPECT_EQ(got->name, "sweep");
+  EXPECT_EQ(got->cluster.servers, 2u);
+  EXPECT_FALSE(got->cluster.slots);
+  EXPECT_EQ(got->policy.round_ms, 250u);
+  ASSERT_EQ(got->jobs.size(), 1u);
+  const auto& job = got->jobs[0];
+  EXPECT_EQ(job.name, "mlp");
+  EXPECT_EQ(job.params, R"({"hidden":[256,128]})");
+  EXPECT_EQ(job.optimizer.number("lr", 0), 0.003);
+  EXPECT_EQ(job.consistency.staleness, 4u);
+  EXPECT_EQ(job.slots_max, 8u);
+  EXPECT_THAT(job.data.train, ElementsAre((folder_ / "a.idx").string(), (folder_ / "b.idx").string())) << "roots are relative to the run file";
+}
+
+TEST_F(RunFileTest, SweepsAreTheProductOfTheirAxesInTheFilesOrder) {
+  const auto got = read(
+      kData + "jobs:\n  - name: m\n    model: mlp\n    data: tiny\n    params: {hidden: [[64], [256, 128]]}\n    optimizer: {name: adam, lr: [0.1, 0.2]}\n");
+  ASSERT_TRUE(got) << got.error().what;
+  std::vector<std::string> seen;
+  for (const auto& job : got->jobs) seen.push_back(job.name + job.params + std::to_string(job.optimizer.number("lr", 0)).substr(0, 3));
+  EXPECT_THAT(seen, ElementsAre("m-1{\"hidden\":[64]}0.1", "m-2{\"hidden\":[64]}0.2", "m-3{\"hidden\":[256,128]}0.1", "m-4{\"hidden\":[256,128]}0.2"));
+}
+
+TEST_F(RunFileTest, AnyScalarOfAJobCanBeAnAxis) {
+  const auto got = read(kData + "jobs:\n  - {name: m, model: [mlp, softmax], data: tiny, batch: [32, 64], seed: [1, 2, 3]}\n");
+  ASSERT_TRUE(got) << got.error().what;
+  EXPECT_EQ(got->jobs.size(), 12u);
+  EXPECT_EQ(got->jobs[11].model, "softmax");
+  EXPECT_EQ(got->jobs[11].seed, 3u);
+}
+
+TEST_F(RunFileTest, AllMistakesAtOnceWithPlaces) {
+  const auto said = words("clustr: {servers: 2}\npolicy: {name: slack}\n" + kData +
+                          "jobs:\n  - name: one\n    model: mpl\n    data: tinny\n  - name: Two!\n    model: mlp\n    data: tiny\n    params: {hiden: [3]}\n   "
+                          " optimizer: {name: adm}\n    batch: 0\n"
+                          "  - name: three\n    model: mlp\n    data: tiny\n    optimizer:\n        learning_rate: 0.1\n    validation: {fraction: 0.1}\n");
+  for (const char* part :
+       {"sweep.yaml:1:1: unknown key 'clustr' under the run file; did you mean 'cluster'?", "sweep.yaml:2:16: unknown policy 'slack'",
+        "sweep.yaml:7:12: unknown model 'mpl'; did you mean 'mlp'?", "sweep.yaml:8:11: unknown dataset 'tinny'; did you mean 'tiny'?",
+        "sweep.yaml:9:11: 'Two!' is not a name", "sweep.yaml:12:14: unknown parameter 'hiden'; did you mean 'hidden'?",
+        "sweep.yaml:13:23: unknown optimizer 'adm'", "sweep.yaml:14:12: 'batch'", "sweep.yaml:19:9: unknown key 'learning_rate'; did you mean 'lr'?",
+        "sweep.yaml:20:5: 'validation' under job 'three' is part of the design but not in this version yet"}) {
+    EXPECT_THAT(said, HasSubstr(part));
+  }
+  EXPECT_EQ(std::count(said.begin(), said.end(), '\n'), 9);
+}
+
+TEST_F(RunFileTest, AMistakeInASweepIsSaidOnce) {
+  const auto said =
+      words(kData + "jobs:\n  - {name: m, model: mlp, data: tiny, batch: -1, seed: [1, 2, 3]}\n  - {name: n, model: mlp, data: tiny, seed: []}\n");
+  EXPECT_THAT(said, HasSubstr("'seed' is a sweep over no values"));
+  EXPECT_THAT(said, HasSubstr("4:46: 'batch'"));
+  EXPECT_EQ(std::count(said.begin(), said.end(), '\n'), 1) << said;
+}
+
+TEST_F(RunFileTest, SweepsAreBounded) {
+  std::string axis = "[0";
+  for (int i = 1; i < 100; ++i) axis += "," + std::to_string(i);
+  axis += "]";
+  const auto said =
+      words(kData + "jobs:\n  - {name: m, model: mlp, data: tiny, seed: " + axis + ", batch: " + axis + ", epochs: " + axis + ", weight: " + axis + "}\n");
+  EXPECT_THAT(said, HasSubstr("the sweep makes more than 1000 jobs"));
+}
+
+TEST_F(RunFileTest, NamesAreDistinctAlsoAfterSweeps) {
+  EXPECT_THAT(words(kData + "jobs:\n  - {name: m, model: mlp, data: tiny, seed: [1, 2]}\n  - {name: m-2, model: mlp, data: tiny}\n"),
+              HasSubstr("two jobs are called 'm-2'"));
+}
+
+TEST_F(RunFileTest, MissingDataSaysWhichFileAndWhereToGetIt) {
+  const std::string jobs = "jobs:\n  - {name: m, model: mlp, data: d}\n";
+  const auto got = read("data:\n  d: {format: idx, train: [x.gz, y.gz], root: /nowhere/datasets/fashion-mnist}\n" + jobs);
+  ASSERT_FALSE(got);
+  EXPECT_EQ(got.error().code, Errc::kBadData);
+  EXPECT_THAT(got.error().what, HasSubstr("there is no file /nowhere/datasets/fashion-mnist/x.gz (the Debian package dataset-fashion-mnist"));
+  EXPECT_THAT(got.error().what, HasSubstr("sweep.yaml:2:28"));
+  EXPECT_EQ(read("data:\n  d: {format: idx, train: [x.gz, y.gz], root: /nowhere}\n" + jobs + "more: 1\n").error().code, Errc::kBadConfig)
+      << "a mistake of the file comes first";
+  EXPECT_THAT(words("data:\n  d: {format: libsvm, train: wordnet/train.libsvm}\n" + jobs), HasSubstr("wordnet-base"));
+  EXPECT_THAT(words("data:\n  d: {format: idx, train: rows.txt}\n" + jobs), HasSubstr("must be two files: [images, labels]"));
+  EXPECT_THAT(words("data:\n  d: {format: csv, train: rows.txt}\n" + jobs), HasSubstr("part of the design but not in this version yet"));
+  EXPECT_EQ(words("data:\n  d: {format: libsvm, train: rows.txt}\n" + jobs), "");
+}
+
+TEST_F(RunFileTest, AnotherVersionSaysSoAndNothingElse) {
+  const auto said = words("version: 2\nnew_things: [1]\n");
+  EXPECT_THAT(said, HasSubstr("sweep.yaml:1:10: this run file is of version 2; this sluice reads version 1"));
+  EXPECT_THAT(said, Not(HasSubstr("new_things")));
+  EXPECT_EQ(words("version: 1\n" + kData + "jobs:\n  - {name: m, model: mlp, data: tiny}\n"), "");
+}
+
+TEST_F(RunFileTest, OverridesAreCheckedLikeTheFile) {
+  const std::string text = kData + "jobs:\n  - {name: m, model: mlp, data: tiny, epochs: 9}\n";
+  const auto got = read(text, {*parse_override("cluster.slots=3"), *parse_override("jobs.m.epochs=1"), *parse_override("jobs.*.optimizer.lr=[0.1, 0.2]")});
+  ASSERT_TRUE(got) << got.error().what;
+  EXPECT_EQ(got->cluster.slots, 3u);
+  EXPECT_EQ(got->jobs.size(), 2u);
+  EXPECT_EQ(got->jobs[1].epochs, 1u);
+  EXPECT_EQ(words(text, {*parse_override("jobs.m.epochs=no")}),
+            "--set jobs.m.epochs=no: 'epochs' under job 'm' must be a whole number from 1 to 1000000, not 'no'");
+  EXPECT_THAT(words(text, {*parse_override("jobs.n.epochs=2")}), HasSubstr("unknown name 'n'"));
+  EXPECT_THAT(words(text, {*parse_override("policy.nam=fair")}), HasSubstr("--set policy.nam=fair: unknown key 'nam' under policy; did you mean 'name'?"));
+  EXPECT_FALSE(parse_override("cluster.slots"));
+}
+
+TEST_F(RunFileTest, FilesThatCannotBeRead) {
+  EXPECT_EQ(read_run_file((folder_ / "none.yaml").string(), {}, test_names()).error().code, Errc::kNotFound);
+  EXPECT_EQ(read_run_file(folder_.string(), {}, test_names()).error().code, Errc::kBadConfig);
+  EXPECT_THAT(words(""), HasSubstr("empty"));
+  EXPECT_THAT(words("- 1\n"), HasSubstr("must be a map"));
+}
+
+/// Mangled run files are read or refused with words, never a crash.
+TEST_F(RunFileTest, MangledFilesNeverCrash) {
+  const std::string good = "cluster: {servers: 2, slots: 2}\npolicy: {name: slaq, round: 500ms}\n" + kData +
+                           "jobs:\n  - name: m\n    model: mlp\n    data: tiny\n    params: {hidden: [[64], [256, 128]]}\n    optimizer: {name: adam, lr: "
+                           "[0.1, 0.2]}\n    slots: {min: 0, max: 8}\n";
+  SeededRng rng(11);
+  const std::string bytes = "{}[]:,-#&*!|'\"% \n0129az~.<";
+  int good_ones = 0;
+  int refused = 0;
+  for (int round = 0; round < 1500; ++round) {
+    std::string text = good;
+    for (std::uint64_t edits = 1 + rng.below(4); edits > 0; --edits) {
+      const std::size_t at = rng.below(text.size());
+      if (rng.below(2) == 0) {
+        text[at] = bytes[rng.below(bytes.size())];
+      } else {
+        const std::size_t from = rng.below(text.size());
+        text.insert(at, text.substr(from, rng.below(30)));
+      }
+    }
+    const auto got = read(text);
+    ++(got ? good_ones : refused);
+    EXPECT_TRUE(got || !got.error().what.empty());
+  }
+  EXPECT_GT(good_ones, 20);
+  EXPECT_GT(refused, 500);
+}
+
+}  // namespace
+}  // namespace sluice::cli
