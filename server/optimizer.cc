@@ -1,0 +1,68 @@
+#include "server/optimizer.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+namespace sluice::server {
+
+bool all_finite(const UnalignedFloat* values, std::size_t n) {
+  using UnalignedBits [[gnu::aligned(1), gnu::may_alias]] = std::uint32_t;
+  const auto* bits = reinterpret_cast<const UnalignedBits*>(values);
+  constexpr std::uint32_t kInfinity = 0x7f800000;  // without its sign, every NaN's and infinity's pattern is at least this
+  std::uint32_t bad = 0;
+  for (std::size_t i = 0; i < n; ++i) bad |= static_cast<std::uint32_t>((bits[i] & 0x7fffffffU) >= kInfinity);
+  return bad == 0;
+}
+
+const OptimizerRegistry& builtin_optimizers() {
+  static const OptimizerRegistry registry = [] {
+    OptimizerRegistry made("optimizer");
+    made.add("sgd", sgd_kind());
+    made.add("adagrad", adagrad_kind());
+    made.add("adam", adam_kind());
+    made.add("add", add_kind());
+    return made;
+  }();
+  return registry;
+}
+
+namespace {
+Result<void> check_number(const proto::OptimizerSpec& spec, const OptimizerKind& kind, const std::string& name, double value) {
+  std::vector<std::string> known;
+  for (const NumberRule& rule : kind.numbers) {
+    known.emplace_back(rule.name);
+    if (rule.name != name) continue;
+    const bool low_ok = rule.low_allowed ? value >= rule.low : value > rule.low;
+    if (low_ok && value < rule.high) return {};
+    return fail(Errc::kBadConfig, fmt::format("{} of optimizer '{}' is {}; it must be {} {} and < {}", name, spec.name, value, rule.low_allowed ? ">=" : ">",
+                                              rule.low, rule.high));
+  }
+  if (known.empty()) return fail(Errc::kBadConfig, fmt::format("optimizer '{}' takes no numbers, not '{}'", spec.name, name.substr(0, 80)));
+  return fail(Errc::kBadConfig, text::unknown_name(fmt::format("number of optimizer '{}'", spec.name), name, known));
+}
+
+Result<const OptimizerKind*> checked_kind(const proto::OptimizerSpec& spec) {
+  const auto kind = builtin_optimizers().find(spec.name);
+  if (!kind) return fail(kind.error());
+  for (const auto& [name, value] : spec.numbers) {
+    if (auto ok = check_number(spec, **kind, name, value); !ok) return fail(ok.error());
+  }
+  return *kind;
+}
+}  // namespace
+
+Result<void> check_optimizer(const proto::OptimizerSpec& spec) {
+  if (auto kind = checked_kind(spec); !kind) return fail(kind.error());
+  return {};
+}
+
+Result<std::unique_ptr<const Optimizer>> make_optimizer(const proto::OptimizerSpec& spec) {
+  const auto kind = checked_kind(spec);
+  if (!kind) return fail(kind.error());
+  proto::OptimizerSpec full = spec;  // the makers then read every number without knowing defaults
+  for (const NumberRule& rule : (*kind)->numbers) full.numbers.try_emplace(std::string(rule.name), rule.otherwise);
+  return (*kind)->make(full);
+}
+
+}  // namespace sluice::server
