@@ -55,7 +55,8 @@ class Channel {
   std::unique_ptr<Impl> impl_;
 };
 
-/// The serving side: decodes what peers send, counts and logs what is not valid (naming the peer, at most a line a second) and answers wrong protocol versions with Refused. One thread.
+/// The serving side: decodes what peers send, counts and logs what is not valid (naming the peer, at most a line a second) and answers wrong protocol versions
+/// with Refused. One thread.
 struct Request {
   PeerId peer;
   proto::Header header;
@@ -80,6 +81,7 @@ class Endpoint {
 
 /// One blocking call with its own connection and a thread of the caller's, for client verbs. Sends Call{verb, json}; returns CallReply's JSON text.
 /// Errors: kCannotConnect when nobody answers within `deadline` ("no manager at ADDRESS") or the version differs, else what the manager's Refused says.
-[[nodiscard]] Result<std::string> call(Transport& transport, Clock& clock, const std::string& address, const std::string& verb, const std::string& json, Duration deadline);
+[[nodiscard]] Result<std::string> call(Transport& transport, Clock& clock, const std::string& address, const std::string& verb, const std::string& json,
+                                       Duration deadline);
 
 }  // namespace sluice::net

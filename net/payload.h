@@ -13,7 +13,8 @@ namespace sluice::net {
 class PayloadWriter {
  public:
   static constexpr std::size_t kCopyBytesMax = 4096;
-  /// Appends a section's bytes: copied into the shared frame when ≤ kCopyBytesMax and it directly follows other small ones, else its own frame (shared, not copied).
+  /// Appends a section's bytes: copied into the shared frame when ≤ kCopyBytesMax and it directly follows other small ones, else its own frame (shared, not
+  /// copied).
   void add(const Frame& frame);
   /// Appends a copy of the bytes.
   void add_copy(Bytes bytes);

@@ -1,8 +1,9 @@
 #pragma once
-/// Moves messages between processes; knows nothing of learning. Two kinds: ZeroMQ (tcp://, ipc://) and in-process (inproc://, deterministic, with faults). Contract suite: net/transport_test.cc.
+/// Moves messages between processes; knows nothing of learning. Two kinds: ZeroMQ (tcp://, ipc://) and in-process (inproc://, deterministic, with faults).
+/// Contract suite: net/transport_test.cc.
 ///
-/// Promises: messages of one connection arrive in order, whole, at most once (faults injected on purpose aside); a full queue is an error, never a silent drop; a lost peer is
-/// reported. Sockets belong to one thread: the one that calls them.
+/// Promises: messages of one connection arrive in order, whole, at most once (faults injected on purpose aside); a full queue is an error, never a silent drop;
+/// a lost peer is reported. Sockets belong to one thread: the one that calls them.
 
 #include <compare>
 #include <memory>
@@ -90,6 +91,8 @@ class Connection {
   [[nodiscard]] virtual Result<void> send(Message message) = 0;
   /// True from the first handshake until the peer hangs up or stops answering.
   [[nodiscard]] virtual bool connected() = 0;
+  /// What was connected to, for people.
+  [[nodiscard]] virtual std::string address() const = 0;
 };
 
 /// Waits for any of several sockets. One thread, but for wake(). Sockets must be removed before they are destroyed.
@@ -114,8 +117,8 @@ class Transport {
   /// Returns at once, connected or not yet. Errors: kBadConfig (address's form). Any thread.
   [[nodiscard]] virtual Result<std::unique_ptr<Connection>> connect(const std::string& address) = 0;
   [[nodiscard]] virtual std::unique_ptr<Poller> poller() = 0;
-  /// Memory for large frames that are to be sent: where the transport has a faster place than the heap (shared memory for ipc), the frame is born there. Gone back for reuse when
-  /// the last Frame over it is released, here and at the receiver. Never fails for want of shared memory: then it is heap. Any thread.
+  /// Memory for large frames that are to be sent: where the transport has a faster place than the heap (shared memory for ipc), the frame is born there. Gone
+  /// back for reuse when the last Frame over it is released, here and at the receiver. Never fails for want of shared memory: then it is heap. Any thread.
   [[nodiscard]] virtual WritableFrame allocate(std::size_t bytes);
 };
 
