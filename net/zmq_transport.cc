@@ -45,19 +45,14 @@ Frame to_frame(zmq::message_t message) {
   return {std::move(owner), bytes};
 }
 
-/// Reads the frames of one message that is known to be there. Frames beyond kFramesMax are read and dropped with the whole message.
-std::optional<Message> receive_rest(zmq::socket_t& socket, bool more) {
-  Message message;
-  bool too_many = false;
+/// Adds the remaining frames of a message that has begun. Of too many, one over the bound is kept: whoever reads it sees that it is wrong.
+void receive_rest(zmq::socket_t& socket, bool more, Message& message) {
   while (more) {
     zmq::message_t part;
-    if (!socket.recv(part, zmq::recv_flags::dontwait)) break;
+    if (!socket.recv(part, zmq::recv_flags::dontwait)) break;  // never: ZeroMQ hands over whole messages
     more = part.more();
-    too_many = too_many || message.frames.size() >= kFramesMax;
-    if (!too_many) message.frames.push_back(to_frame(std::move(part)));
+    if (message.frames.size() <= kFramesMax) message.frames.push_back(to_frame(std::move(part)));
   }
-  if (too_many) return std::nullopt;
-  return message;
 }
 
 /// Sends frames after what was sent already. ZeroMQ takes a whole message or none: only the first part can be refused.
@@ -80,12 +75,11 @@ class ZmqListener final : public Listener {
   [[nodiscard]] std::string address() const override { return address_; }
 
   [[nodiscard]] std::optional<Incoming> receive() override {
-    for (;;) {
-      zmq::message_t id;
-      if (!socket_.recv(id, zmq::recv_flags::dontwait)) return std::nullopt;
-      auto message = receive_rest(socket_, id.more());
-      if (message && !message->frames.empty()) return Incoming{PeerId{id.to_string()}, std::move(*message)};
-    }
+    zmq::message_t id;
+    if (!socket_.recv(id, zmq::recv_flags::dontwait)) return std::nullopt;
+    Incoming in{PeerId{id.to_string()}, {}};
+    receive_rest(socket_, id.more(), in.message);
+    return in;
   }
 
   [[nodiscard]] Result<void> send(const PeerId& to, Message message) override {
@@ -106,22 +100,21 @@ class ZmqListener final : public Listener {
 
 class ZmqConnection final : public Connection {
  public:
-  ZmqConnection(zmq::socket_t socket, zmq::socket_t monitor) : socket_(std::move(socket)), monitor_(std::move(monitor)) {}
+  ZmqConnection(zmq::socket_t socket, zmq::socket_t monitor, std::string address)
+      : socket_(std::move(socket)), monitor_(std::move(monitor)), address_(std::move(address)) {}
 
   ~ZmqConnection() override { (void)zmq_socket_monitor(socket_.handle(), nullptr, 0); }  // ends the monitor before either socket closes
   ZmqConnection(const ZmqConnection&) = delete;
   ZmqConnection& operator=(const ZmqConnection&) = delete;
 
   [[nodiscard]] std::optional<Message> receive() override {
-    for (;;) {
-      zmq::message_t first;
-      if (!socket_.recv(first, zmq::recv_flags::dontwait)) return std::nullopt;
-      const bool more = first.more();
-      auto message = receive_rest(socket_, more);
-      if (!message) continue;
-      message->frames.insert(message->frames.begin(), to_frame(std::move(first)));
-      return message;
-    }
+    zmq::message_t first;
+    if (!socket_.recv(first, zmq::recv_flags::dontwait)) return std::nullopt;
+    const bool more = first.more();
+    Message message;
+    message.frames.push_back(to_frame(std::move(first)));
+    receive_rest(socket_, more, message);
+    return message;
   }
 
   [[nodiscard]] Result<void> send(Message message) override {
@@ -144,11 +137,13 @@ class ZmqConnection final : public Connection {
     }
   }
 
+  [[nodiscard]] std::string address() const override { return address_; }
   [[nodiscard]] zmq::socket_t& socket() { return socket_; }
 
  private:
   zmq::socket_t socket_;
   zmq::socket_t monitor_;
+  std::string address_;
   bool connected_ = false;
 };
 
@@ -285,7 +280,7 @@ Result<std::unique_ptr<Connection>> ZmqTransport::connect(const std::string& add
     monitor.set(zmq::sockopt::linger, 0);
     monitor.connect(events);
     socket.connect(address);
-    return std::make_unique<ZmqConnection>(std::move(socket), std::move(monitor));
+    return std::make_unique<ZmqConnection>(std::move(socket), std::move(monitor), address);
   } catch (const zmq::error_t& error) { return refuse(why_not(error.num())); }
 }
 
