@@ -1,6 +1,6 @@
 #pragma once
-/// A dataset as slots see it: a checksummed, memory-mapped cache of one data file (or file group), rows already in a seeded random permutation and stored contiguously
-/// (walking contiguous rows measured 3–4 × faster than a shuffled index). Made on first read from libsvm or IDX(.gz).
+/// A dataset as slots see it: a checksummed, memory-mapped cache of one data file (or file group), rows already in a seeded random permutation and stored
+/// contiguously (walking contiguous rows measured 3–4 × faster than a shuffled index). Made on first read from libsvm or IDX(.gz).
 
 #include <cstdint>
 #include <functional>
@@ -28,9 +28,10 @@ class BatchReader {
  public:
   explicit BatchReader(std::shared_ptr<const Dataset> dataset);
   ~BatchReader();
-  /// Rows are taken from the chunk [first_row, first_row + chunk_rows), in the chunk's order for this epoch (a permutation seeded by (seed, epoch, first_row)); positions
-  /// [offset, offset + rows) of it. The batch's spans live until the next call. REQUIRES: offset + rows ≤ chunk_rows, the chunk lies in the dataset.
-  [[nodiscard]] Batch read(std::uint64_t first_row, std::uint32_t chunk_rows, std::uint64_t seed, std::uint32_t epoch, std::uint32_t offset, std::uint32_t rows);
+  /// Rows are taken from the chunk [first_row, first_row + chunk_rows), in the chunk's order for this epoch (a permutation seeded by (seed, epoch, first_row));
+  /// positions [offset, offset + rows) of it. The batch's spans live until the next call. REQUIRES: offset + rows ≤ chunk_rows, the chunk lies in the dataset.
+  [[nodiscard]] Batch read(std::uint64_t first_row, std::uint32_t chunk_rows, std::uint64_t seed, std::uint32_t epoch, std::uint32_t offset,
+                           std::uint32_t rows);
   /// Rows [first, first + rows) as stored (for evaluation).
   [[nodiscard]] Batch read_plain(std::uint64_t first, std::uint32_t rows);
 
@@ -47,14 +48,15 @@ struct OpenedData {
 };
 
 struct DataOptions {
-  std::string cache_dir;             ///< created if missing, 0700
+  std::string cache_dir;  ///< created if missing, 0700
   std::uint64_t shuffle_seed = 1;
   /// Called now and then from converting threads with a sentence ("converting X: 40 %"); may be empty.
   std::function<void(const std::string&)> progress;
 };
 
-/// Opens (converting on first read; a changed source file is converted anew; two processes converting at once is harmless). Blocks: call it off the slot threads.
-/// Errors: kNotFound/kBadData with file, line and what; bad rows beyond spec.max_bad_rows are kBadData quoting the first; kIo when the cache can't be written.
+/// Opens (converting on first read; a changed source file is converted anew; two processes converting at once is harmless). Blocks: call it off the slot
+/// threads. Errors: kNotFound/kBadData with file, line and what; bad rows beyond spec.max_bad_rows are kBadData quoting the first; kIo when the cache can't be
+/// written.
 [[nodiscard]] Result<OpenedData> open_data(const proto::DataSpec& spec, const DataOptions& options);
 
 }  // namespace sluice::worker

@@ -1,0 +1,121 @@
+#include "worker/data/libsvm.h"
+
+#include <fmt/format.h>
+#include <tbb/parallel_for.h>
+
+#include <algorithm>
+#include <string_view>
+
+#include "worker/data/libsvm_line.h"
+
+namespace sluice::worker::data {
+namespace {
+
+constexpr std::size_t kPieceBytes = std::size_t{512} << 10;
+constexpr std::size_t kClassesMax = 65536;
+
+/// Cuts text at line ends into pieces of about kPieceBytes.
+std::vector<std::string_view> cut(std::string_view text) {
+  std::vector<std::string_view> out;
+  while (!text.empty()) {
+    const std::size_t newline = text.size() > kPieceBytes ? text.find('\n', kPieceBytes) : std::string_view::npos;
+    const std::size_t size = newline == std::string_view::npos ? text.size() : newline + 1;
+    out.push_back(text.substr(0, size));
+    text.remove_prefix(size);
+  }
+  return out;
+}
+
+class Reader {
+ public:
+  Reader(SourceFile& file, const std::string& path, const LibsvmOptions& options) : file_(file), path_(path), options_(options) {
+    rules_.mapping = options.mapping;
+    if (options.features > 0) rules_.index_max = std::min(rules_.index_max, options.features);
+    rows_.sparse = true;
+    rows_.offsets.push_back(0);
+  }
+
+  Result<Rows> read(const Progress& progress) {
+    std::string text;  // begins with the unfinished line of the block before
+    for (bool ended = false; !ended;) {
+      const std::size_t kept = text.size();
+      text.resize(kept + options_.block_bytes);
+      const auto got = file_.read(std::as_writable_bytes(std::span(text).subspan(kept)));
+      if (!got) return fail(got.error());
+      text.resize(kept + *got);
+      ended = *got == 0;
+      const std::size_t newline = text.rfind('\n');
+      const std::size_t whole = ended ? text.size() : newline == std::string::npos ? 0 : newline + 1;
+      if (text.size() - whole > options_.line_bytes_max)
+        return fail(Errc::kBadData, fmt::format("{}:{}: a line of more than {} bytes: is this a libsvm file?", path_, lines_ + 1, options_.line_bytes_max));
+      parse(std::string_view(text).substr(0, whole));
+      text.erase(0, whole);
+      if (progress) progress(file_.percent());
+    }
+    return finish();
+  }
+
+ private:
+  void parse(std::string_view text) {
+    const auto parts = cut(text);
+    std::vector<Piece> pieces(parts.size());
+    tbb::parallel_for(std::size_t{0}, parts.size(), [&](std::size_t i) { parse_lines(parts[i], rules_, pieces[i]); });
+    for (Piece& piece : pieces) append(std::exchange(piece, {}));
+  }
+
+  void append(const Piece& piece) {
+    if (piece.bad_rows > 0 && rows_.bad_rows == 0) rows_.first_bad = fmt::format("{}:{}: {}", lines_ + piece.bad_line, piece.bad_column, piece.bad_what);
+    rows_.bad_rows += piece.bad_rows;
+    lines_ += piece.lines;
+    labels_.insert(labels_.end(), piece.labels.begin(), piece.labels.end());
+    rows_.indices.insert(rows_.indices.end(), piece.indices.begin(), piece.indices.end());
+    rows_.values.insert(rows_.values.end(), piece.values.begin(), piece.values.end());
+    for (const std::uint32_t length : piece.lengths) rows_.offsets.push_back(rows_.offsets.back() + length);
+  }
+
+  Result<Rows> finish() {
+    if (options_.mapping != nullptr) {
+      rows_.mapping = *options_.mapping;
+      for (const std::int64_t label : labels_) rows_.classes.push_back(static_cast<std::uint32_t>(label));
+      return std::move(rows_);
+    }
+    Mapping& mapping = rows_.mapping;
+    mapping.labels = labels_;
+    std::sort(mapping.labels.begin(), mapping.labels.end());
+    mapping.labels.erase(std::unique(mapping.labels.begin(), mapping.labels.end()), mapping.labels.end());
+    if (mapping.labels.size() > kClassesMax)
+      return fail(Errc::kBadData, fmt::format("{}: {} distinct labels; classes are meant, at most {}", path_, mapping.labels.size(), kClassesMax));
+    rows_.classes.reserve(labels_.size());
+    for (const std::int64_t label : labels_) rows_.classes.push_back(*mapping.class_of(label));
+    const auto [smallest, largest] = std::minmax_element(rows_.indices.begin(), rows_.indices.end());
+    mapping.index_base = smallest != rows_.indices.end() && *smallest == 0 ? 0 : 1;
+    const std::uint64_t met = largest == rows_.indices.end() ? 0 : std::uint64_t{*largest} + 1 - mapping.index_base;
+    mapping.features = options_.features > 0 ? options_.features : met;
+    if (met > mapping.features)
+      return fail(Errc::kBadData, fmt::format("{}: index {} with {} features declared, and indices that start at 0", path_, met - 1, mapping.features));
+    for (std::uint32_t& index : rows_.indices) index -= mapping.index_base;
+    return std::move(rows_);
+  }
+
+  SourceFile& file_;
+  const std::string& path_;
+  const LibsvmOptions& options_;
+  LineRules rules_;
+  Rows rows_;
+  std::vector<std::int64_t> labels_;
+  std::uint64_t lines_ = 0;
+};
+
+}  // namespace
+
+std::optional<std::uint32_t> Mapping::class_of(std::int64_t label) const {
+  const auto it = std::lower_bound(labels.begin(), labels.end(), label);
+  if (it == labels.end() || *it != label) return std::nullopt;
+  return static_cast<std::uint32_t>(it - labels.begin());
+}
+
+Result<Rows> read_libsvm(SourceFile& file, const std::string& path, const LibsvmOptions& options, const Progress& progress) {
+  return Reader(file, path, options).read(progress);
+}
+
+}  // namespace sluice::worker::data

@@ -1,0 +1,142 @@
+#include <fmt/format.h>
+#include <xxhash.h>
+
+#include <functional>
+
+#include "base/log.h"
+#include "base/registry.h"
+#include "worker/data/cache.h"
+#include "worker/data/cache_layout.h"
+#include "worker/data/dataset.h"
+#include "worker/data/idx.h"
+#include "worker/data/libsvm.h"
+#include "worker/data/source_record.h"
+#include "worker/data/temporary_file.h"
+
+namespace sluice::worker {
+namespace {
+
+using data::Cached;
+using data::Mapping;
+using data::Rows;
+using data::SourceFile;
+
+/// Reads one part (train or test) of a dataset from its opened files.
+using Read = std::function<Result<Rows>(std::vector<SourceFile>& files, const std::vector<std::string>& paths, const proto::DataSpec& spec,
+                                        const Mapping* mapping, const data::Progress& progress)>;
+struct Format {
+  std::string files;  ///< what a part consists of, in order, for messages
+  std::size_t file_count = 1;
+  Read read;
+};
+
+Registry<Format> formats() {
+  Registry<Format> out("data format");
+  out.add("idx", {"[images, labels]", 2, [](auto& files, const auto& paths, const auto&, const Mapping* mapping, const auto& progress) {
+                    return data::read_idx(files[0], paths[0], files[1], paths[1], mapping, progress);
+                  }});
+  out.add("libsvm", {"one file", 1, [](auto& files, const auto& paths, const auto& spec, const Mapping* mapping, const auto& progress) {
+                       return data::read_libsvm(files[0], paths[0], {.features = spec.features, .mapping = mapping}, progress);
+                     }});
+  return out;
+}
+
+/// One part of one dataset, on its way to a cache.
+class Part {
+ public:
+  Part(const proto::DataSpec& spec, const std::vector<std::string>& paths, const Mapping* mapping, const Format& format, const DataOptions& options)
+      : spec_(spec), paths_(paths), mapping_(mapping), format_(format), options_(options) {}
+
+  Result<Cached> open(std::uint64_t bad_rows_max) {
+    if (paths_.size() != format_.file_count)
+      return fail(Errc::kBadConfig, fmt::format("data '{}': format {} needs {}, {} named", spec_.name, spec_.format, format_.files, paths_.size()));
+    std::vector<std::uint64_t> hashes;
+    for (const std::string& path : paths_) {
+      const auto hash = data::content_hash_of(options_.cache_dir, path);
+      if (!hash) return fail(named(hash.error()));
+      hashes.push_back(*hash);
+    }
+    const std::uint64_t name = content_hash(hashes);
+    auto cached = data::open_cache(cache_path(name), name);
+    if (!cached && cached.error().code == Errc::kBadData) log::warn("{}; building it again", cached.error().what);
+    if (!cached) cached = build();
+    if (cached && cached->bad_rows > bad_rows_max) return too_bad(cached->bad_rows, cached->first_bad, bad_rows_max);
+    if (cached && cached->dataset->shape().rows == 0) return fail(Errc::kBadData, fmt::format("{}: no rows", paths_.front()));
+    return cached;
+  }
+
+ private:
+  [[nodiscard]] Error named(const Error& error) const { return {error.code, fmt::format("data '{}': {}", spec_.name, error.what)}; }
+  [[nodiscard]] std::string cache_path(std::uint64_t name) const { return fmt::format("{}/{:016x}.rows", options_.cache_dir, name); }
+
+  /// Of the sources' bytes and everything that shapes the cache, but no path: equal on all hosts.
+  [[nodiscard]] std::uint64_t content_hash(const std::vector<std::uint64_t>& sources) const {
+    std::string text = fmt::format("{} {} {} {}", data::kCacheVersion, spec_.format, spec_.features, options_.shuffle_seed);
+    for (const std::uint64_t source : sources) text += fmt::format(" {:x}", source);
+    if (mapping_ != nullptr) {
+      text += fmt::format(" test {} {}", mapping_->features, mapping_->index_base);
+      for (const std::int64_t label : mapping_->labels) text += fmt::format(" {}", label);
+    }
+    return XXH3_64bits(text.data(), text.size());
+  }
+
+  [[nodiscard]] tl::unexpected<Error> too_bad(std::uint64_t bad_rows, const std::string& first, std::uint64_t allowed) const {
+    const std::string count = fmt::format("{} bad row{}, {} allowed (max_bad_rows)", bad_rows, bad_rows == 1 ? "" : "s", allowed);
+    return fail(Errc::kBadData, fmt::format("{}:{}: {}", paths_.back(), first, count));
+  }
+
+  Result<Cached> build() {
+    std::vector<SourceFile> files;
+    for (const std::string& path : paths_) {
+      auto file = SourceFile::open(path, SourceFile::Mode::kInflated);
+      if (!file) return fail(named(file.error()));
+      files.push_back(std::move(*file));
+    }
+    int told = -10;
+    const auto progress = [&](int percent) {
+      if (!options_.progress || percent < told + 10) return;
+      told = percent;
+      options_.progress(fmt::format("converting {}: {} %", paths_.front(), percent));
+    };
+    const auto rows = format_.read(files, paths_, spec_, mapping_, progress);
+    if (!rows) return fail(rows.error());
+    std::vector<std::uint64_t> hashes;
+    for (std::size_t i = 0; i < files.size(); ++i) {
+      if (files[i].changed()) return fail(Errc::kBadData, fmt::format("{}: was changed while it was read", paths_[i]));
+      hashes.push_back(files[i].hash());
+    }
+    const std::uint64_t name = content_hash(hashes);
+    if (auto done = data::write_cache(cache_path(name), *rows, options_.shuffle_seed, name); !done) return fail(done.error());
+    auto cached = data::open_cache(cache_path(name), name);
+    if (!cached) return fail(Errc::kIo, fmt::format("{} just after it was written", cached.error().what));
+    return cached;
+  }
+
+  const proto::DataSpec& spec_;
+  const std::vector<std::string>& paths_;
+  const Mapping* mapping_;
+  const Format& format_;
+  const DataOptions& options_;
+};
+
+}  // namespace
+
+Result<OpenedData> open_data(const proto::DataSpec& spec, const DataOptions& options) {
+  const auto known = formats();
+  const auto format = known.find(spec.format);
+  if (!format) return fail(format.error());
+  if (auto made = data::make_private_folder(options.cache_dir); !made) return fail(made.error());
+  const auto train = Part(spec, spec.train, nullptr, **format, options).open(spec.max_bad_rows);
+  if (!train) return fail(train.error());
+  OpenedData out;
+  out.train = train->dataset;
+  out.bad_rows = train->bad_rows;
+  if (spec.test.empty()) return out;
+  const auto test = Part(spec, spec.test, &train->mapping, **format, options).open(spec.max_bad_rows - train->bad_rows);
+  if (!test) return fail(test.error());
+  out.test = test->dataset;
+  out.bad_rows += test->bad_rows;
+  return out;
+}
+
+}  // namespace sluice::worker

@@ -1,0 +1,38 @@
+#pragma once
+/// A data file's rows after parsing, before they are shuffled into a cache.
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+
+namespace sluice::worker::data {
+
+/// How labels and columns are read: found in the training file, then held to by the test file.
+struct Mapping {
+  std::vector<std::int64_t> labels;  ///< sorted; labels[c] is what the file calls class c
+  std::uint64_t features = 0;
+  std::uint32_t index_base = 0;  ///< libsvm: 0 or 1, what the first column is called
+  /// The class of a label, or none if the training data has no such label.
+  [[nodiscard]] std::optional<std::uint32_t> class_of(std::int64_t label) const;
+};
+
+struct Rows {
+  bool sparse = false;
+  Mapping mapping;
+  std::vector<std::uint32_t> classes;  ///< of each row
+  std::vector<std::uint64_t> offsets;  ///< sparse: rows + 1
+  std::vector<std::uint32_t> indices;  ///< sparse: from 0
+  std::vector<float> values;           ///< sparse
+  std::vector<std::uint8_t> pixels;    ///< dense: rows × features
+  std::uint64_t bad_rows = 0;          ///< left out
+  std::string first_bad;               ///< of the first of them: "line:column: what" of the training or test file, idx: "item: what" of the label file
+};
+
+/// Told the share of the file that was read, in per cent.
+using Progress = std::function<void(int percent)>;
+
+}  // namespace sluice::worker::data

@@ -1,0 +1,38 @@
+#pragma once
+/// A file that appears under its name whole or not at all: written under a temporary name in the same folder, then renamed.
+
+#include <cstdint>
+#include <string>
+
+#include "base/bytes.h"
+#include "base/result.h"
+
+namespace sluice::worker::data {
+
+/// One thread. Destroyed without commit(): the temporary file is removed; left by a killed process: removed by the next create() in that folder.
+class TemporaryFile {
+ public:
+  /// Errors: kIo.
+  [[nodiscard]] static Result<TemporaryFile> create(const std::string& folder);
+  TemporaryFile(TemporaryFile&& other) noexcept;
+  TemporaryFile& operator=(TemporaryFile&&) = delete;
+  ~TemporaryFile();
+
+  /// Appends. Errors: kIo naming the folder's file system trouble (disk full).
+  [[nodiscard]] Result<void> append(Bytes bytes) { return write_at(size_, bytes); }
+  [[nodiscard]] Result<void> write_at(std::uint64_t offset, Bytes bytes);
+  [[nodiscard]] std::uint64_t size() const { return size_; }
+  /// Renames to `path` (in the same folder), replacing what is there. Not synced to the disk: what a power cut leaves is told by checksums. Errors: kIo.
+  [[nodiscard]] Result<void> commit(const std::string& path);
+
+ private:
+  TemporaryFile(int fd, std::string path) : fd_(fd), path_(std::move(path)) {}
+  int fd_;
+  std::string path_;
+  std::uint64_t size_ = 0;
+};
+
+/// mkdir -p with mode 0700. Errors: kIo.
+[[nodiscard]] Result<void> make_private_folder(const std::string& folder);
+
+}  // namespace sluice::worker::data
