@@ -1,0 +1,45 @@
+#include "server/dense_shard.h"
+
+#include <fmt/format.h>
+
+#include "base/assert.h"
+#include "server/detail/init.h"
+#include "server/detail/update_check.h"
+
+namespace sluice::server {
+
+DenseShard::DenseShard(const proto::TableSpec& spec, ShardId shard, const Optimizer& optimizer, BufferPool& pool) : optimizer_(optimizer), pool_(pool) {
+  const std::size_t n = spec.shard_floats(shard);
+  SLUICE_ASSERT(n > 0);
+  values_ = std::make_shared<ValueBuffer>(n);
+  init_dense(spec, shard, {values_->data(), n});
+  state_.assign(optimizer.state_floats(n), 0.0F);
+}
+
+DenseShard::~DenseShard() = default;
+
+Result<void> DenseShard::apply(proto::PushKind kind, Bytes update, std::uint32_t step) {
+  const std::size_t n = values_->size();
+  const auto optimizer = optimizer_for(kind, optimizer_);
+  if (!optimizer) return fail(optimizer.error());
+  if (update.size() != n * sizeof(float)) { return fail(Errc::kRejected, fmt::format("{} floats for a shard of {}", update.size() / sizeof(float), n)); }
+  const UnalignedFloat* floats = floats_of(update);
+  if (!all_finite(floats, n)) {
+    const std::size_t at = first_not_finite(floats, n);
+    return fail(Errc::kRejected, fmt::format("float {} of the update is {}", at, static_cast<float>(floats[at])));
+  }
+  updates_ += kind == proto::PushKind::kGradient ? 1 : 0;
+  const UpdateInfo info{updates_, step};
+  float* state = state_.data();
+  if (!values_->read_by_others()) {
+    (*optimizer)->apply({values_->data(), values_->data(), state, floats, n}, info);
+  } else {
+    auto next = pool_.take(n);
+    (*optimizer)->apply({values_->data(), next->data(), state, floats, n}, info);
+    pool_.give(std::exchange(values_, std::move(next)));
+  }
+  ++version_;
+  return {};
+}
+
+}  // namespace sluice::server

@@ -1,0 +1,47 @@
+#pragma once
+/// One shard of a dense table: up to kShardFloats values, their optimizer state, and a version. One lane's thread; replies that share its values live as long
+/// as they like.
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "net/transport.h"
+#include "proto/messages.h"
+#include "server/detail/value_buffer.h"
+#include "server/optimizer.h"
+
+namespace sluice::server {
+
+class DenseShard {
+ public:
+  /// `optimizer` and `pool` outlive it. REQUIRES: spec is dense and has that shard.
+  DenseShard(const proto::TableSpec& spec, ShardId shard, const Optimizer& optimizer, BufferPool& pool);
+  ~DenseShard();
+  DenseShard(const DenseShard&) = delete;
+  DenseShard& operator=(const DenseShard&) = delete;
+
+  /// Counts from 1 (the first values); one up per applied update. Comparable within a primary term.
+  [[nodiscard]] std::uint64_t version() const { return version_; }
+  [[nodiscard]] std::size_t floats() const { return values_->size(); }
+  /// The values as they are now, not copied: the next update goes to another buffer while the frame lives.
+  [[nodiscard]] net::Frame share() const { return ValueBuffer::share(values_); }
+  /// The values now; valid until the next apply.
+  [[nodiscard]] std::span<const float> values() const { return {values_->data(), values_->size()}; }
+  /// Applies one update from received bytes of any alignment: a gradient through the optimizer, a delta by addition. Errors (nothing was changed): kRejected:
+  /// wrong size, a NaN or infinity (its place named), a kind that is not served.
+  [[nodiscard]] Result<void> apply(proto::PushKind kind, Bytes update, std::uint32_t step);
+  [[nodiscard]] std::size_t state_bytes() const { return state_.size() * sizeof(float); }
+
+ private:
+  const Optimizer& optimizer_;
+  BufferPool& pool_;
+  std::shared_ptr<ValueBuffer> values_;
+  std::vector<float> state_;
+  std::uint64_t version_ = 1;
+  std::uint64_t updates_ = 0;  ///< through the optimizer
+};
+
+}  // namespace sluice::server

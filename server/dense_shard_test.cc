@@ -1,0 +1,156 @@
+#include "server/dense_shard.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+
+#include "base/rng.h"
+
+namespace sluice::server {
+namespace {
+
+using proto::PushKind;
+using testing::HasSubstr;
+
+proto::TableSpec dense_table(std::uint64_t rows, std::uint32_t cols, proto::OptimizerSpec optimizer = {"add", {}}) {
+  proto::TableSpec spec;
+  spec.id = TableId(2), spec.name = "w", spec.rows = rows, spec.cols = cols, spec.seed = 7;
+  spec.init = {proto::InitKind::kUniform, 0.5F};
+  spec.optimizer = std::move(optimizer);
+  return spec;
+}
+
+Bytes bytes_of(const std::vector<float>& values) { return std::as_bytes(std::span(values)); }
+std::vector<float> floats_in(const net::Frame& frame) {
+  std::vector<float> out(frame.size() / sizeof(float));
+  std::memcpy(out.data(), frame.data(), frame.size());
+  return out;
+}
+std::vector<float> copy(const DenseShard& shard) { return {shard.values().begin(), shard.values().end()}; }
+
+class DenseShardTest : public testing::Test {
+ protected:
+  std::unique_ptr<const Optimizer> add = *make_optimizer({"add", {}});
+  std::unique_ptr<const Optimizer> adam = *make_optimizer({"adam", {}});
+  BufferPool pool;
+};
+
+TEST_F(DenseShardTest, FirstValuesDependOnSeedTableAndShardOnly) {
+  const auto spec = dense_table(3, proto::kShardFloats);
+  DenseShard a(spec, ShardId(1), *add, pool), again(spec, ShardId(1), *add, pool), other(spec, ShardId(2), *add, pool);
+  EXPECT_EQ(copy(a), copy(again));
+  EXPECT_NE(copy(a), copy(other));
+  auto reseeded = spec;
+  reseeded.seed = 8;
+  EXPECT_NE(copy(a), copy(DenseShard(reseeded, ShardId(1), *add, pool)));
+}
+
+TEST_F(DenseShardTest, FirstValuesFollowTheirDistribution) {
+  auto spec = dense_table(1, proto::kShardFloats);
+  const auto moments = [&] {
+    DenseShard shard(spec, ShardId(0), *add, pool);
+    double sum = 0, squares = 0;
+    for (const float x : shard.values()) sum += double{x}, squares += double{x} * double{x};
+    const double n = static_cast<double>(shard.floats());
+    return std::pair(sum / n, std::sqrt(squares / n));
+  };
+  EXPECT_NEAR(moments().first, 0, 0.005);
+  EXPECT_NEAR(moments().second, 0.5 / std::sqrt(3.0), 0.005);
+  for (const float x : DenseShard(spec, ShardId(0), *add, pool).values()) ASSERT_TRUE(x >= -0.5F && x < 0.5F);
+  spec.init = {proto::InitKind::kNormal, 2.0F};
+  EXPECT_NEAR(moments().first, 0, 0.03);
+  EXPECT_NEAR(moments().second, 2.0, 0.03);
+  spec.init = {};
+  EXPECT_EQ(moments(), std::pair(0.0, 0.0));
+}
+
+TEST_F(DenseShardTest, TheLastShardIsShort) {
+  const auto two = dense_table(2, 40'000);
+  EXPECT_EQ(DenseShard(two, ShardId(0), *add, pool).floats(), proto::kShardFloats);
+  EXPECT_EQ(DenseShard(two, ShardId(1), *add, pool).floats(), 80'000 - proto::kShardFloats);
+}
+
+TEST_F(DenseShardTest, ASharedPullNeverChangesWhateverUpdatesCome) {
+  const auto spec = dense_table(1, 1000);
+  DenseShard shard(spec, ShardId(0), *adam, pool);
+  DenseShard unshared(spec, ShardId(0), *adam, pool);
+  SeededRng rng(3);
+  std::vector<std::pair<net::Frame, std::vector<float>>> pulls;
+  for (std::uint32_t step = 0; step < 200; ++step) {
+    std::vector<float> g(1000);
+    for (float& x : g) x = static_cast<float>(rng.uniform() - 0.5);
+    ASSERT_TRUE(shard.apply(PushKind::kGradient, bytes_of(g), step));
+    ASSERT_TRUE(unshared.apply(PushKind::kGradient, bytes_of(g), step));
+    ASSERT_EQ(copy(shard), copy(unshared));  // in place and out of place agree
+    if (rng.below(3) == 0) pulls.emplace_back(shard.share(), copy(shard));
+    if (!pulls.empty() && rng.below(4) == 0) pulls.erase(pulls.begin() + static_cast<std::ptrdiff_t>(rng.below(pulls.size())));
+    for (const auto& [frame, values] : pulls) ASSERT_EQ(floats_in(frame), values);
+  }
+}
+
+TEST_F(DenseShardTest, PullingDoesNotCopyAndReadBuffersAreRecycled) {
+  DenseShard shard(dense_table(1, 1000), ShardId(0), *add, pool);
+  const std::vector<float> ones(1000, 1.0F);
+  EXPECT_EQ(shard.share().data(), reinterpret_cast<const std::byte*>(shard.values().data()));
+  for (int i = 0; i < 100; ++i) {
+    const net::Frame pulled = shard.share();
+    ASSERT_TRUE(shard.apply(PushKind::kGradient, bytes_of(ones), 0));
+  }
+  EXPECT_EQ(pool.bytes(), 1000 * sizeof(float)) << "one spare, whatever the number of pulls";
+  pool.trim(0);
+  EXPECT_EQ(pool.bytes(), 0);
+}
+
+TEST_F(DenseShardTest, WithoutReadersUpdatesStayInPlace) {
+  DenseShard shard(dense_table(1, 1000), ShardId(0), *add, pool);
+  const float* before = shard.values().data();
+  { const net::Frame pulled = shard.share(); }
+  ASSERT_TRUE(shard.apply(PushKind::kGradient, bytes_of(std::vector<float>(1000, 1.0F)), 0));
+  EXPECT_EQ(shard.values().data(), before);
+  EXPECT_EQ(pool.bytes(), 0);
+}
+
+TEST_F(DenseShardTest, ARefusedUpdateChangesNothing) {
+  const auto spec = dense_table(1, 100);
+  DenseShard shard(spec, ShardId(0), *adam, pool), twin(spec, ShardId(0), *adam, pool);
+  std::vector<float> bad(100, 1.0F);
+  bad[63] = std::nanf("");
+  const auto refused = shard.apply(PushKind::kGradient, bytes_of(bad), 0);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().what, "float 63 of the update is nan");
+  EXPECT_FALSE(shard.apply(PushKind::kGradient, bytes_of(std::vector<float>(99, 1.0F)), 0));
+  EXPECT_FALSE(shard.apply(PushKind::kGradient, {}, 0));
+  EXPECT_FALSE(shard.apply(PushKind::kAverage, bytes_of(std::vector<float>(100, 1.0F)), 0));
+  EXPECT_EQ(shard.version(), 1);
+  EXPECT_EQ(copy(shard), copy(twin));
+  const std::vector<float> good(100, 0.5F);  // state and the count of updates are untouched too
+  ASSERT_TRUE(shard.apply(PushKind::kGradient, bytes_of(good), 0));
+  ASSERT_TRUE(twin.apply(PushKind::kGradient, bytes_of(good), 0));
+  EXPECT_EQ(copy(shard), copy(twin));
+  EXPECT_EQ(shard.version(), 2);
+}
+
+TEST_F(DenseShardTest, ADeltaIsAddedWhateverTheOptimizer) {
+  DenseShard shard(dense_table(1, 10), ShardId(0), *adam, pool);
+  const auto before = copy(shard);
+  ASSERT_TRUE(shard.apply(PushKind::kDelta, bytes_of(std::vector<float>(10, 2.0F)), 0));
+  for (std::size_t i = 0; i < 10; ++i) EXPECT_EQ(shard.values()[i], before[i] + 2.0F);
+  EXPECT_EQ(shard.version(), 2);
+}
+
+TEST(BufferPool, TrimFreesOnlyWhatNobodyReads) {
+  BufferPool pool;
+  const auto make = [] { return std::make_shared<ValueBuffer>(100); };
+  auto read = make();
+  const net::Frame frame = ValueBuffer::share(read);
+  pool.give(std::move(read));
+  pool.give(make());
+  pool.trim(0);
+  EXPECT_EQ(pool.bytes(), 400);
+  EXPECT_NE(reinterpret_cast<const std::byte*>(pool.take(100)->data()), frame.data());
+}
+
+}  // namespace
+}  // namespace sluice::server

@@ -1,0 +1,186 @@
+#include "server/sparse_shard.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+#include <cstring>
+
+#include "base/assert.h"
+#include "base/rng.h"
+#include "server/detail/init.h"
+#include "server/detail/update_check.h"
+
+namespace sluice::server {
+namespace {
+
+constexpr std::size_t kBlock = 32;  // keys looked up together, so that their cache misses overlap
+constexpr std::size_t kSlabBytes = 64 * 1024;
+constexpr std::size_t kIndexFirst = 64;
+
+/// The top bits of mix64(key) chose the shard and are equal here: turn the others to the top, where home_of() looks.
+std::uint64_t place_hash(Key key) { return std::rotl(mix64(key), 32); }
+
+std::size_t share_of_rows(const proto::TableSpec& spec) {
+  const double mean = static_cast<double>(spec.rows) / static_cast<double>(spec.buckets);
+  const double bound = std::ceil(mean + 8 * std::sqrt(mean) + 8);
+  return std::min<std::size_t>({spec.rows, static_cast<std::size_t>(bound), 0xfffffffeU});
+}
+
+void prefetch(const void* at) { __builtin_prefetch(at, 1); }
+
+Key key_at(Bytes keys, std::size_t i) { return load<Key>(keys.data() + i * sizeof(Key)); }
+
+/// Counts one more update of a row, if it is one through the optimizer; the count stops at its largest value.
+std::uint32_t count_up(float* row, bool gradient) {
+  auto count = load<std::uint32_t>(reinterpret_cast<const std::byte*>(row + 2));
+  if (gradient && count != ~std::uint32_t{0}) ++count;
+  std::memcpy(row + 2, &count, sizeof count);
+  return count;
+}
+
+}  // namespace
+
+SparseShard::SparseShard(const proto::TableSpec& spec, ShardId shard, const Optimizer& optimizer)
+    : spec_(spec),
+      shard_(shard),
+      optimizer_(optimizer),
+      width_(spec.cols),
+      stride_(kHeaderFloats + spec.cols + optimizer.state_floats(spec.cols)),
+      rows_max_(share_of_rows(spec)) {
+  SLUICE_ASSERT(spec.kind == proto::TableKind::kSparse && shard.value < spec.buckets);
+  const std::size_t fit = std::clamp<std::size_t>(kSlabBytes / (stride_ * sizeof(float)), 1, std::bit_ceil(rows_max_));
+  slab_bits_ = static_cast<unsigned>(std::bit_width(fit) - 1);
+}
+
+std::size_t SparseShard::home_of(std::uint64_t hash) const { return static_cast<std::size_t>((static_cast<Wide>(hash) * index_.size()) >> 64); }
+
+float* SparseShard::row_at(std::size_t row) const { return slabs_[row >> slab_bits_].get() + (row & ((std::size_t{1} << slab_bits_) - 1)) * stride_; }
+
+std::size_t SparseShard::find(Key key, std::uint64_t hash) const {
+  if (index_.empty()) return kNone;
+  const auto tag = static_cast<std::uint32_t>(hash);
+  for (std::size_t at = home_of(hash);; at = at + 1 == index_.size() ? 0 : at + 1) {
+    const IndexEntry entry = index_[at];
+    if (entry.row_plus_1 == 0) return kNone;
+    if (entry.tag == tag && load<Key>(reinterpret_cast<const std::byte*>(row_at(entry.row_plus_1 - 1))) == key) return entry.row_plus_1 - 1;
+  }
+}
+
+void SparseShard::insert(std::uint64_t hash, std::size_t row) {
+  std::size_t at = home_of(hash);
+  while (index_[at].row_plus_1 != 0) at = at + 1 == index_.size() ? 0 : at + 1;
+  index_[at] = {static_cast<std::uint32_t>(row + 1), static_cast<std::uint32_t>(hash)};
+}
+
+/// By half, not double: at most 8 bytes / (2/3 × 0.75) an entry after it, and with the old index during it 26.7: within the 40 with the 12 of a row's header.
+void SparseShard::grow_index() {
+  const std::size_t size = std::max(kIndexFirst, index_.size() + index_.size() / 2);
+  index_ = std::vector<IndexEntry>(size);
+  for (std::size_t row = 0; row < rows_; ++row) insert(place_hash(load<Key>(reinterpret_cast<const std::byte*>(row_at(row)))), row);
+}
+
+std::size_t SparseShard::make(Key key, std::uint64_t hash) {
+  if ((rows_ + 1) * 4 > index_.size() * 3) grow_index();
+  const std::size_t row = rows_;
+  if ((row >> slab_bits_) == slabs_.size()) slabs_.push_back(std::make_unique<float[]>(stride_ << slab_bits_));
+  float* at = row_at(row);
+  std::memcpy(at, &key, sizeof key);
+  init_row(spec_, key, {at + kHeaderFloats, width_});
+  ++rows_;
+  insert(hash, row);
+  return row;
+}
+
+Result<void> SparseShard::check_keys(Bytes keys) const {
+  SLUICE_ASSERT(keys.size() % sizeof(Key) == 0);
+  for (std::size_t i = 0; i < keys.size() / sizeof(Key); ++i) {
+    const Key key = key_at(keys, i);
+    if (spec_.shard_of(key) != shard_) {
+      return fail(Errc::kRejected, fmt::format("key {} belongs to shard {}, not {}", key, spec_.shard_of(key).value, shard_.value));
+    }
+  }
+  return {};
+}
+
+Result<void> SparseShard::read(Bytes keys, std::span<float> out) const {
+  if (auto ok = check_keys(keys); !ok) return ok;
+  const std::size_t n = keys.size() / sizeof(Key);
+  SLUICE_ASSERT(out.size() == n * width_);
+  std::array<std::size_t, kBlock> rows;
+  for (std::size_t begin = 0; begin < n; begin += kBlock) {
+    const std::size_t end = std::min(n, begin + kBlock);
+    for (std::size_t i = begin; i < end && !index_.empty(); ++i) prefetch(&index_[home_of(place_hash(key_at(keys, i)))]);
+    for (std::size_t i = begin; i < end; ++i) {
+      const Key key = key_at(keys, i);
+      rows[i - begin] = find(key, place_hash(key));
+      if (rows[i - begin] != kNone) prefetch(row_at(rows[i - begin]));
+    }
+    for (std::size_t i = begin; i < end; ++i) {
+      const auto to = out.subspan(i * width_, width_);
+      if (rows[i - begin] == kNone) {
+        init_row(spec_, key_at(keys, i), to);
+      } else {
+        std::memcpy(to.data(), row_at(rows[i - begin]) + kHeaderFloats, width_ * sizeof(float));
+      }
+    }
+  }
+  return {};
+}
+
+std::size_t SparseShard::count_missing(Bytes keys) const {
+  std::vector<Key> missing;
+  for (std::size_t i = 0; i < keys.size() / sizeof(Key); ++i) {
+    const Key key = key_at(keys, i);
+    if (find(key, place_hash(key)) == kNone) missing.push_back(key);
+  }
+  std::sort(missing.begin(), missing.end());
+  return static_cast<std::size_t>(std::unique(missing.begin(), missing.end()) - missing.begin());
+}
+
+Result<void> SparseShard::apply(proto::PushKind kind, Bytes keys, Bytes update, std::uint32_t step) {
+  const std::size_t n = keys.size() / sizeof(Key);
+  const auto optimizer = optimizer_for(kind, optimizer_);
+  if (!optimizer) return fail(optimizer.error());
+  if (update.size() != n * width_ * sizeof(float)) {
+    return fail(Errc::kRejected, fmt::format("{} floats for {} rows of width {}", update.size() / sizeof(float), n, width_));
+  }
+  const UnalignedFloat* floats = floats_of(update);
+  if (!all_finite(floats, n * width_)) {
+    const std::size_t at = first_not_finite(floats, n * width_);
+    return fail(Errc::kRejected,
+                fmt::format("float {} of the update for key {} is {}", at % width_, key_at(keys, at / width_), static_cast<float>(floats[at])));
+  }
+  if (auto ok = check_keys(keys); !ok) return ok;
+  if (rows_ + n > rows_max_ && rows_ + count_missing(keys) > rows_max_) {  // counting costs a sort: only near the end
+    return fail(Errc::kFull, fmt::format("the shard holds {} rows, its share of the table's {} is {}", rows_, spec_.rows, rows_max_));
+  }
+  const bool gradient = kind == proto::PushKind::kGradient;
+  std::array<std::size_t, kBlock> rows;
+  for (std::size_t begin = 0; begin < n; begin += kBlock) {
+    const std::size_t end = std::min(n, begin + kBlock);
+    for (std::size_t i = begin; i < end && !index_.empty(); ++i) prefetch(&index_[home_of(place_hash(key_at(keys, i)))]);
+    for (std::size_t i = begin; i < end; ++i) {
+      const Key key = key_at(keys, i);
+      const std::uint64_t hash = place_hash(key);
+      std::size_t row = find(key, hash);
+      if (row == kNone) row = make(key, hash);
+      rows[i - begin] = row;
+      prefetch(row_at(row));
+    }
+    for (std::size_t i = begin; i < end; ++i) {
+      float* row = row_at(rows[i - begin]);
+      const std::uint32_t count = count_up(row, gradient);
+      float* values = row + kHeaderFloats;
+      (*optimizer)->apply({values, values, values + width_, floats + i * width_, width_}, {count, step});
+    }
+  }
+  ++version_;
+  return {};
+}
+
+std::size_t SparseShard::bytes() const { return slabs_.size() * ((stride_ * sizeof(float)) << slab_bits_) + index_.size() * sizeof(IndexEntry); }
+
+}  // namespace sluice::server
