@@ -1,0 +1,110 @@
+#pragma once
+/// The asynchronous client of one worker slot: pushes, pulls and the calls to job homes, for one job at a time. Nothing blocks: calls return at once, step() does the work, and what
+/// came of it is read with next(). One thread.
+///
+/// Every call ends: with its event, or with one FailedEvent that names who did not answer or why it was refused.
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "net/runtime.h"
+#include "worker/detail/events.h"
+#include "worker/detail/home_calls.h"
+#include "worker/detail/key_set.h"
+#include "worker/detail/lanes.h"
+#include "worker/detail/layout.h"
+#include "worker/detail/parameters.h"
+#include "worker/detail/push_streams.h"
+#include "worker/detail/section_calls.h"
+
+namespace sluice::worker {
+
+struct ClientOptions {
+  Duration call_deadline = from_ms(10'000);  ///< of a push, pull or home call, tries and waits included
+  Duration retry = from_ms(500);             ///< an unanswered message is sent again after this long
+};
+
+class Client {
+ public:
+  /// The runtime outlives the client; the poller gets its connections.
+  Client(const ClientOptions& options, net::Runtime runtime, std::shared_ptr<net::Poller> poller);
+
+  // --- who we are and whom we ask ---
+  /// A new membership: abandons everything and forgets all numbers.
+  void set_incarnation(Incarnation incarnation);
+  [[nodiscard]] Incarnation incarnation() const { return incarnation_; }
+  /// Takes a newer slot table over; others are ignored.
+  void set_table(std::shared_ptr<const proto::SlotTable> table) { (void)lanes_.set_table(std::move(table)); }
+  [[nodiscard]] RingVersion ring() const { return lanes_.version(); }
+  [[nodiscard]] bool ready() const { return lanes_.made() && incarnation_.value != 0; }
+  /// True once when a server refused us for an old slot table and had no newer one: somebody should ask the manager.
+  [[nodiscard]] bool take_want_table();
+
+  // --- one job at a time ---
+  /// Begins a job: `envelope` has job, generation, manager term and decision; client and ring are filled in. `tables`: as declared; ids are the positions.
+  void enter(const proto::Envelope& envelope, std::vector<proto::TableSpec> tables);
+  [[nodiscard]] const Layout& layout() const { return layout_; }
+  /// False while this client's leave of that job is not acknowledged: joining now could be undone by it.
+  [[nodiscard]] bool may_join(JobId job) const { return !homes_.leaving(job); }
+  /// Answer: JoinedEvent. Ends in a failure when the job's tables are not those of enter(). A job that has taken no step gets its tables made by us.
+  void join(proto::Join join);
+  void lease() { homes_.call(envelope_, proto::LeaseRequest{}); }
+  void commit(const proto::Commit& commit) { homes_.call(envelope_, commit); }
+  void evaluated(proto::EvaluateCommit commit) { homes_.call(envelope_, std::move(commit)); }
+  void ask_gate() { homes_.call(envelope_, proto::Gate{}); }
+  /// Ends the job here: what is unanswered is abandoned, and a leave goes out in the background if the job was joined. `finished`: the job is over, its push numbers are forgotten.
+  void leave(std::uint64_t lease, std::uint32_t offset, bool finished);
+  /// True when no leave is on its way any more.
+  [[nodiscard]] bool quiet() const { return !homes_.leaving_any(); }
+
+  // --- values ---
+  /// Fetches the dense tables and the rows of `sets` (one per table), which must stay in place until PulledEvent or leave(). Returns the pull's number.
+  [[nodiscard]] std::uint64_t pull(std::span<KeySet> sets) { return parameters_.pull(sets); }
+  /// A dense table as last absorbed; valid until the next step() or absorb().
+  [[nodiscard]] std::span<const float> dense(std::size_t table) const { return parameters_.dense(table); }
+  /// Copies arrived values to their places; PulledEvents follow. Apart from step() so that a slot can send what others wait for first. True if there were any.
+  bool absorb();
+
+  /// Memory for a batch's dense gradients: one arena in the order of layout(), sent without a copy.
+  [[nodiscard]] net::WritableFrame gradients() const { return transport_.allocate(layout_.arena_floats * sizeof(float)); }
+  /// Cuts one batch's update into shards: dense from `arena` (as written; empty when the job has no dense table), sparse from rows[table] (laid out as sets[table].rows()).
+  /// Appends to `out`. Copies the sparse rows only.
+  void split(net::WritableFrame arena, std::span<const KeySet> sets, std::span<const std::vector<float>> rows, std::vector<ShardUpdate>& out);
+  /// Sends; the push's number. Answer: PushedEvent. Errors: kFull.
+  [[nodiscard]] Result<std::uint64_t> push(std::span<const ShardUpdate> updates, std::uint64_t step);
+
+  // --- the loop ---
+  /// Receives all that is there, then sends what is new or due. True if anything happened.
+  bool step();
+  /// Sends what was asked since; step() does it too.
+  bool flush();
+  [[nodiscard]] std::optional<ClientEvent> next();
+  [[nodiscard]] Instant next_timer() const;
+
+ private:
+  void receive();
+  void take_sections();
+  void take_unasked();
+  void failed(Error error);
+  void check_joined(ClientEvent& event);
+
+  net::Transport& transport_;
+  std::shared_ptr<net::Poller> poller_;
+  Lanes lanes_;
+  std::deque<ClientEvent> events_;
+  SectionCalls sections_;
+  HomeCalls homes_;
+  PushStreams streams_;
+  Parameters parameters_;
+  Incarnation incarnation_;
+  proto::Envelope envelope_;
+  Layout layout_;
+  bool entered_ = false, joining_ = false, failed_ = false;
+  std::vector<std::uint64_t> pulled_;  ///< scratch
+};
+
+}  // namespace sluice::worker

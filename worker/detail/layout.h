@@ -1,0 +1,47 @@
+#pragma once
+/// A job's tables cut into shards: where each dense shard's floats lie in one arena that holds all dense tables, and which hash slot every shard has.
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/ids.h"
+#include "proto/slot_table.h"
+#include "proto/table_spec.h"
+#include "worker/model.h"
+
+namespace sluice::worker {
+
+struct DenseShard {
+  TableId table;
+  ShardId shard;
+  HashSlot slot;
+  std::uint64_t first = 0;   ///< its first float in the arena
+  std::uint32_t floats = 0;
+  std::uint32_t index = 0;   ///< among all shards of the job
+};
+
+/// Parameters and gradients have the same layout: tables back to back, each beginning at an even float (a multiple of 8 bytes, so that neighbours can share a frame).
+struct Layout {
+  std::vector<proto::TableSpec> tables;
+  std::vector<DenseShard> dense;                      ///< in the order of tables and shards
+  std::vector<std::uint64_t> dense_first;             ///< per table: its first float in the arena; 0 when sparse
+  std::vector<std::vector<HashSlot>> sparse_slots;    ///< per table and bucket; empty when dense
+  std::vector<std::uint32_t> first_shard;             ///< per table: index of its shard 0 among all shards
+  std::uint64_t arena_floats = 0;
+  std::uint32_t shards = 0;
+
+  [[nodiscard]] bool sparse(std::size_t table) const { return tables[table].kind == proto::TableKind::kSparse; }
+  [[nodiscard]] std::uint32_t index(TableId table, ShardId shard) const { return first_shard[table.value] + shard.value; }
+};
+
+/// REQUIRES: ids are the positions.
+[[nodiscard]] Layout make_layout(JobId job, std::vector<proto::TableSpec> tables);
+
+/// The specs of what a model declares: id = position, seed = mix64(seed, id), buckets of a sparse table = the power of two ≥ rows / 65536, at least 8 and at most 1024.
+[[nodiscard]] std::vector<proto::TableSpec> table_specs(std::span<const TableDecl> declared, std::uint64_t seed, const proto::OptimizerSpec& optimizer);
+
+/// Rows of a chunk: whole batches, about 16 of them, but few enough for at least 20 chunks where the data has 20 batches.
+[[nodiscard]] std::uint32_t chunk_rows(std::uint64_t train_rows, std::uint32_t batch);
+
+}  // namespace sluice::worker
