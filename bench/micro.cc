@@ -1,8 +1,10 @@
-/// Costs that everything else is made of: a header, an optimizer's apply beside plain axpy and memcpy, and a large message's round trip. In one run, so that ratios mean something.
+/// Costs that everything else is made of: a header, an optimizer's apply beside plain axpy and memcpy, and a large message's round trip. In one run, so that
+/// ratios mean something.
 
 #include <benchmark/benchmark.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -18,9 +20,16 @@ namespace {
 
 proto::Header push_header(std::uint32_t sections) {
   proto::Push push;
-  for (std::uint32_t i = 0; i < sections; ++i) push.sections.push_back({.table = TableId(1), .shard = ShardId(i), .sequence = 7, .version = 6, .term = 1, .count = 8});
+  for (std::uint32_t i = 0; i < sections; ++i) {
+    auto& section = push.sections.emplace_back();
+    section.shard = ShardId(i);
+    section.sequence = 7;
+    section.count = 8;
+  }
   proto::Header header;
-  header.envelope = {.request = 9, .job = JobId(3), .generation = 1, .client = Incarnation(11), .ring = RingVersion(2)};
+  header.envelope.request = 9;
+  header.envelope.job = JobId(3);
+  header.envelope.client = Incarnation(11);
   header.body = std::move(push);
   return header;
 }
@@ -86,12 +95,14 @@ BENCHMARK_CAPTURE(optimizer_apply, add, "add");
 /// Echoes every message: the other end of a round trip.
 class Echo final : public Actor {
  public:
-  Echo(net::Transport& transport, std::unique_ptr<net::Listener> listener) : listener_(std::move(listener)), poller_(transport.poller()) { poller_->add(*listener_); }
+  Echo(net::Transport& transport, std::unique_ptr<net::Listener> listener) : listener_(std::move(listener)), poller_(transport.poller()) {
+    poller_->add(*listener_);
+  }
   [[nodiscard]] Step step() override {
     auto incoming = listener_->receive();
     if (!incoming) return {};
     (void)listener_->send(incoming->peer, std::move(incoming->message));
-    return {.progressed = true};
+    return {.progressed = true, .next = Instant::never()};
   }
   void wait(Instant until) override { poller_->wait(until); }
   void wake() override { poller_->wake(); }
