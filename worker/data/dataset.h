@@ -51,7 +51,7 @@ struct DataOptions {
   std::string cache_dir;  ///< created if missing, 0700
   std::uint64_t shuffle_seed = 1;
   /// Called now and then from converting threads with a sentence ("converting X: 40 %"); may be empty.
-  std::function<void(const std::string&)> progress;
+  std::function<void(const std::string&)> progress = {};
 };
 
 /// Opens (converting on first read; a changed source file is converted anew; two processes converting at once is harmless). Blocks: call it off the slot
