@@ -220,19 +220,6 @@ TEST(Endpoint, RefusesAndCountsWhatIsNotValid) {
   }
 }
 
-TEST(Endpoint, MessagesWithoutOrWithTooManyFramesAreMalformed) {
-  SimClock clock;
-  InprocTransport transport(clock);
-  Endpoint server(transport.listen(kAddress).value(), clock);
-  auto client = transport.connect(kAddress).value();
-  EXPECT_TRUE(client->send(Message{}));
-  Message many;
-  many.frames.assign(kFramesMax + 1, Frame::from(proto::encode(gate(1))));
-  EXPECT_TRUE(client->send(std::move(many)));
-  EXPECT_FALSE(server.receive());
-  EXPECT_EQ(server.malformed(), 2U);
-}
-
 TEST(Channel, AnAnswerOfAnotherVersionEndsItsRequest) {
   SimClock clock;
   InprocTransport transport(clock);

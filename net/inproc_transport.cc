@@ -126,6 +126,9 @@ struct InprocTransport::Hub {
 namespace {
 using Hub = InprocTransport::Hub;
 
+constexpr const char* kUnsendable = "a message without frames, or with more than 1024";
+bool sendable(const Message& message) { return !message.frames.empty() && message.frames.size() <= kFramesMax; }
+
 class InprocListener final : public Listener {
  public:
   InprocListener(std::shared_ptr<Hub> hub, std::shared_ptr<ListenerState> state) : hub_(std::move(hub)), state_(std::move(state)) {}
@@ -145,6 +148,7 @@ class InprocListener final : public Listener {
     return Incoming{{std::move(parcel->from)}, std::move(parcel->message)};
   }
   [[nodiscard]] Result<void> send(const PeerId& to, Message message) override {
+    if (!sendable(message)) return fail(Errc::kRejected, kUnsendable);
     const std::lock_guard lock(hub_->mutex);
     const auto it = state_->links.find(to.routing_id);
     if (it == state_->links.end()) return fail(Errc::kCannotConnect, "peer " + to.routing_id + " is gone");
@@ -176,6 +180,7 @@ class InprocConnection final : public Connection {
     return std::move(parcel->message);
   }
   [[nodiscard]] Result<void> send(Message message) override {
+    if (!sendable(message)) return fail(Errc::kRejected, kUnsendable);
     const std::lock_guard lock(hub_->mutex);
     const std::size_t queued = link_->listener ? link_->to_listener : link_->waiting.size();
     if (queued >= hub_->options.queue_messages_max) return fail(Errc::kFull, "the queue to " + link_->address + " is full");

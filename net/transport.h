@@ -78,7 +78,7 @@ class Listener {
   [[nodiscard]] virtual std::string address() const = 0;
   /// The next message, if one is there. Never blocks.
   [[nodiscard]] virtual std::optional<Incoming> receive() = 0;
-  /// Errors: kCannotConnect (the peer is gone), kFull (its queue is full: try later).
+  /// Errors: kCannotConnect (the peer is gone), kFull (its queue is full: try later), kRejected (no frame, or more than kFramesMax).
   [[nodiscard]] virtual Result<void> send(const PeerId& to, Message message) = 0;
 };
 
@@ -87,7 +87,7 @@ class Connection {
  public:
   virtual ~Connection() = default;
   [[nodiscard]] virtual std::optional<Message> receive() = 0;
-  /// Errors: kFull. While the peer is away messages queue up to the bound.
+  /// Errors: kFull, kRejected (no frame, or more than kFramesMax). While the peer is away messages queue up to the bound.
   [[nodiscard]] virtual Result<void> send(Message message) = 0;
   /// True from the first handshake until the peer hangs up or stops answering.
   [[nodiscard]] virtual bool connected() = 0;

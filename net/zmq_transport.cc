@@ -19,6 +19,7 @@ namespace sluice::net {
 namespace {
 
 constexpr std::size_t kCopyBytesMax = 512;  ///< smaller frames are cheaper copied than reference-counted
+constexpr std::string_view kIpc = "ipc://";
 constexpr std::size_t kIpcPathMax = sizeof(sockaddr_un::sun_path) - 1;
 
 void apply_options(zmq::socket_t& socket, const ZmqOptions& options) {
@@ -55,6 +56,11 @@ void receive_rest(zmq::socket_t& socket, bool more, Message& message) {
   }
 }
 
+std::optional<Error> unsendable(const Message& message) {
+  if (!message.frames.empty() && message.frames.size() <= kFramesMax) return std::nullopt;
+  return Error{Errc::kRejected, fmt::format("a message of {} frames; it must have 1 to {}", message.frames.size(), kFramesMax)};
+}
+
 /// Sends frames after what was sent already. ZeroMQ takes a whole message or none: only the first part can be refused.
 bool send_frames(zmq::socket_t& socket, const Message& message, bool first_may_block) {
   for (std::size_t i = 0; i < message.frames.size(); ++i) {
@@ -69,9 +75,29 @@ bool send_frames(zmq::socket_t& socket, const Message& message, bool first_may_b
   return true;
 }
 
+/// The socket file of an ipc listener: libzmq leaves it behind. Removed with its listener, if it is still the same file.
+class IpcFile {
+ public:
+  explicit IpcFile(const std::string& address) {
+    if (!address.starts_with(kIpc)) return;
+    path_ = address.substr(kIpc.size());
+    if (::stat(path_.c_str(), &made_) != 0) path_.clear();
+  }
+  ~IpcFile() {
+    struct stat now {};
+    if (!path_.empty() && ::stat(path_.c_str(), &now) == 0 && now.st_ino == made_.st_ino && now.st_dev == made_.st_dev) ::unlink(path_.c_str());
+  }
+  IpcFile(const IpcFile&) = delete;
+  IpcFile& operator=(const IpcFile&) = delete;
+
+ private:
+  std::string path_;
+  struct stat made_ {};
+};
+
 class ZmqListener final : public Listener {
  public:
-  ZmqListener(zmq::socket_t socket, std::string address) : socket_(std::move(socket)), address_(std::move(address)) {}
+  ZmqListener(zmq::socket_t socket, std::string address) : socket_(std::move(socket)), address_(std::move(address)), file_(address_) {}
   [[nodiscard]] std::string address() const override { return address_; }
 
   [[nodiscard]] std::optional<Incoming> receive() override {
@@ -83,6 +109,7 @@ class ZmqListener final : public Listener {
   }
 
   [[nodiscard]] Result<void> send(const PeerId& to, Message message) override {
+    if (const auto wrong = unsendable(message)) return fail(*wrong);
     try {
       zmq::message_t id(to.routing_id.data(), to.routing_id.size());
       if (!socket_.send(id, zmq::send_flags::sndmore | zmq::send_flags::dontwait)) return fail(Errc::kFull, "the peer's queue is full");
@@ -96,6 +123,7 @@ class ZmqListener final : public Listener {
  private:
   zmq::socket_t socket_;
   std::string address_;
+  IpcFile file_;
 };
 
 class ZmqConnection final : public Connection {
@@ -118,6 +146,7 @@ class ZmqConnection final : public Connection {
   }
 
   [[nodiscard]] Result<void> send(Message message) override {
+    if (const auto wrong = unsendable(message)) return fail(*wrong);
     try {
       if (!send_frames(socket_, message, true)) return fail(Errc::kFull, "the connection's queue is full");
       return {};
@@ -192,28 +221,35 @@ class ZmqPoller final : public Poller {
   std::vector<zmq_pollitem_t> items_;
 };
 
-/// libzmq would silently unlink another process's socket file and take its place: look first whether somebody answers there.
-Result<void> check_ipc_path(const std::string& address) {
-  const std::string path = address.substr(std::string("ipc://").size());
-  if (path.size() > kIpcPathMax) return fail(Errc::kCannotConnect, fmt::format("'{}' is too long: a socket's path has at most {} bytes", path, kIpcPathMax));
+[[nodiscard]] std::string ipc_path_error(const std::string& address) {
+  const std::size_t length = address.size() - kIpc.size();
+  if (!address.starts_with(kIpc) || length <= kIpcPathMax) return {};
+  return fmt::format("its path is too long ({} bytes; a socket's path has at most {})", length, kIpcPathMax);
+}
+
+/// libzmq would silently unlink another process's socket file and take its place: look first whether somebody answers there. Returns what is wrong; removes a
+/// dead process's file.
+[[nodiscard]] std::string claim_ipc_path(const std::string& address) {
+  const std::string path = address.substr(kIpc.size());
   struct stat info {};
   if (::stat(path.c_str(), &info) != 0) return {};
-  if (!S_ISSOCK(info.st_mode)) return fail(Errc::kCannotConnect, fmt::format("'{}' exists and is no socket; remove it or choose another path", path));
-  const int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (!S_ISSOCK(info.st_mode)) return "something that is no socket has this name; remove it or choose another";
+  const int probe = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (probe < 0) return zmq_strerror(errno);
   sockaddr_un target{};
   target.sun_family = AF_UNIX;
   path.copy(target.sun_path, kIpcPathMax);
-  const bool alive = probe >= 0 && ::connect(probe, reinterpret_cast<const sockaddr*>(&target), sizeof target) == 0;
-  if (probe >= 0) close(probe);
-  if (alive) return fail(Errc::kCannotConnect, fmt::format("address '{}' is in use by another process", address));
-  ::unlink(path.c_str());
-  return {};
+  const int error = ::connect(probe, reinterpret_cast<const sockaddr*>(&target), sizeof target) == 0 ? 0 : errno;
+  ::close(probe);
+  if (error == ECONNREFUSED) ::unlink(path.c_str());  // nobody listens any more
+  if (error == ECONNREFUSED || error == ENOENT) return {};
+  return error == EACCES ? "no permission" : "already in use";
 }
 
 std::string why_not(int error) {
   switch (error) {
     case EADDRINUSE:
-      return "it is in use";
+      return "already in use";
     case EACCES:
       return "no permission";
     case ENODEV:
@@ -252,13 +288,15 @@ ZmqTransport::~ZmqTransport() = default;
 Result<std::unique_ptr<Listener>> ZmqTransport::listen(const std::string& address) {
   const auto refuse = [&](const std::string& why) { return fail(Errc::kCannotConnect, fmt::format("cannot listen on '{}': {}", address, why)); };
   if (!known_scheme(address)) return refuse(why_not(EINVAL));
-  if (address.starts_with("ipc://")) {
-    if (auto free = check_ipc_path(address); !free) return fail(free.error());
+  if (address.starts_with(kIpc)) {
+    if (const auto why = ipc_path_error(address); !why.empty()) return refuse(why);
+    if (const auto why = claim_ipc_path(address); !why.empty()) return refuse(why);
   }
   try {
     zmq::socket_t socket(impl_->context, zmq::socket_type::router);
     apply_options(socket, impl_->options);
     socket.set(zmq::sockopt::router_mandatory, 1);
+    socket.set(zmq::sockopt::backlog, 1024);  // a cluster's workers all come at once
     socket.bind(address);
     std::string bound = socket.get(zmq::sockopt::last_endpoint);
     return std::make_unique<ZmqListener>(std::move(socket), std::move(bound));
@@ -268,16 +306,18 @@ Result<std::unique_ptr<Listener>> ZmqTransport::listen(const std::string& addres
 Result<std::unique_ptr<Connection>> ZmqTransport::connect(const std::string& address) {
   const auto refuse = [&](const std::string& why) { return fail(Errc::kBadConfig, fmt::format("cannot connect to '{}': {}", address, why)); };
   if (!known_scheme(address)) return refuse(why_not(EINVAL));
+  if (const auto why = ipc_path_error(address); !why.empty()) return refuse(why);
   try {
     zmq::socket_t socket(impl_->context, zmq::socket_type::dealer);
     apply_options(socket, impl_->options);
     socket.set(zmq::sockopt::reconnect_ivl, 20);
-    socket.set(zmq::sockopt::reconnect_ivl_max, 1000);
+    socket.set(zmq::sockopt::reconnect_ivl_max, 200);
     const std::string events = fmt::format("inproc://monitor-{}", impl_->monitors.fetch_add(1));
     if (zmq_socket_monitor(socket.handle(), events.c_str(), ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED) != 0)
       return refuse(zmq_strerror(zmq_errno()));
     zmq::socket_t monitor(impl_->context, zmq::socket_type::pair);
     monitor.set(zmq::sockopt::linger, 0);
+    monitor.set(zmq::sockopt::rcvhwm, 0);  // events nobody reads must not stop libzmq's I/O thread: it would wait for room
     monitor.connect(events);
     socket.connect(address);
     return std::make_unique<ZmqConnection>(std::move(socket), std::move(monitor), address);

@@ -10,7 +10,7 @@ namespace sluice::net {
 
 struct ZmqOptions {
   std::int64_t message_bytes_max = 64 << 20;  ///< a peer that sends a longer frame is disconnected
-  int queue_messages_max = 10'000;            ///< per connection and direction; beyond it sends are kFull (a backstop: callers bound themselves by credit)
+  int queue_messages_max = 4096;              ///< per connection and direction; beyond it sends are kFull (a backstop: callers bound themselves by credit)
   int drain_ms = 1000;                        ///< how long a closing process goes on sending what is queued; then the rest is dropped
   int heartbeat_ms = 1000;                    ///< between a connection's own heartbeats
   int heartbeat_timeout_ms = 4000;            ///< a silent peer counts as lost after this long
