@@ -1,0 +1,89 @@
+#pragma once
+/// All that a policy may see, as plain values: made anew by each round, recorded in the decision log, and enough to decide the same again. Nothing in it points
+/// anywhere.
+
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/ids.h"
+
+namespace sluice::manager {
+
+/// What a host can give.
+struct Capacity {
+  double cores = 0;
+  double memory_bytes = 0;  ///< 0: not known
+  friend bool operator==(const Capacity&, const Capacity&) = default;
+};
+
+/// One worker: slots that may be granted.
+struct HostView {
+  WorkerId id;
+  std::string name;
+  std::uint32_t slots = 0;
+  Capacity capacity;
+  std::string owner;                        ///< empty: ours
+  Instant loaned_until = Instant::never();  ///< never: not a loan
+  double cost_per_slot_second = 0;
+  double preemption_cost = 0;  ///< of taking a slot back, in slot-seconds
+  friend bool operator==(const HostView&, const HostView&) = default;
+};
+
+enum class JobPhase : std::uint8_t {
+  kWarmingUp = 0,  ///< fewer than two reports: nothing can be predicted
+  kTraining = 1,
+  kPlateau = 2,     ///< the loss has not fallen by more than its noise for a while
+  kDiverging = 3,   ///< implausible reports, or a loss that jumped by orders of magnitude: parked at its minimum share
+  kEvaluating = 4,  ///< training is over; the final held-out scores need a slot: finish it first
+};
+
+/// A point of the predicted drop: what `steps` more steps bring.
+struct ForecastKnot {
+  double steps = 0;
+  double drop = 0;       ///< of the loss, ≥ 0, not decreasing over the knots
+  double deviation = 0;  ///< standard deviation
+  friend bool operator==(const ForecastKnot&, const ForecastKnot&) = default;
+};
+
+/// One job that has work: waiting, running or evaluating.
+struct JobView {
+  JobId id;  ///< also the order of submission
+  std::string name;
+  std::string group;  ///< variants of one model; empty: none
+  double weight = 1;
+  std::uint32_t slots_min = 0;
+  std::uint32_t slots_max = 1;
+  std::uint32_t usable = std::numeric_limits<std::uint32_t>::max();  ///< more slots than this find no work (≥ 1)
+  std::uint32_t slots = 0;                                           ///< granted now
+  JobPhase phase = JobPhase::kWarmingUp;
+  std::uint64_t reports = 0;
+  double loss = 0;  ///< smoothed, now; 0 before the first report
+  double first_loss = 0;
+  double floor = 0;            ///< L∞ predicted
+  double normalized_loss = 1;  ///< (loss − floor) / (first − floor) in [0, 1]; 1 before the first report
+  double largest_drop = 0;     ///< between two reports, so far: what SLAQ normalises with
+  double steps_per_slot_second = 0;
+  std::vector<ForecastKnot> forecast;  ///< by steps, from a first knot above 0; empty: no opinion
+  Duration move_cost;                  ///< measured stall of moving a slot to this job
+  std::int64_t deficit_ns = 0;         ///< carried: slot-nanoseconds it is owed (> 0) or has had too many of
+  Instant quantum_since;               ///< carried: when its running quantum began
+  friend bool operator==(const JobView&, const JobView&) = default;
+};
+
+struct ClusterView {
+  Instant now;
+  Duration elapsed;  ///< since the last round
+  Duration round = from_ms(500);
+  Duration quantum_min = from_ms(500);
+  std::vector<HostView> hosts;
+  std::vector<JobView> jobs;
+  friend bool operator==(const ClusterView&, const ClusterView&) = default;
+};
+
+/// Sum over the hosts.
+[[nodiscard]] std::uint32_t slots_of(const ClusterView& view);
+
+}  // namespace sluice::manager

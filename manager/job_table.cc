@@ -1,0 +1,329 @@
+#include "manager/job_table.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "base/log.h"
+#include "manager/quality.h"
+
+namespace sluice::manager {
+namespace {
+
+/// A loss this many times what it began with is not training.
+constexpr double kDivergingFactor = 100;
+constexpr std::size_t kPlateauReports = 12;
+constexpr double kPlateauShare = 0.002;  ///< of the range so far
+
+/// What is impossible about a report's numbers, or nothing.
+std::string impossible(const proto::JobReport& r) {
+  for (const double x : {r.seconds, r.loss_sum, r.loss_squares, r.slot_seconds, r.staleness_mean, r.validation_loss, r.metric})
+    if (!std::isfinite(x)) return "its home reported a number that is not finite";
+  if (r.seconds < 0 || r.slot_seconds < 0) return fmt::format("its home reported a negative time ({} s, {} slot-seconds)", r.seconds, r.slot_seconds);
+  if (r.window_examples > r.examples || r.window_steps > r.step) return "its home reported a window larger than its totals";
+  return {};
+}
+
+/// Why the window's loss is not training, or nothing.
+std::string jumped(const proto::JobReport& r, const Job& job) {
+  if (r.window_examples == 0 || job.reports == 0) return {};
+  const double loss = r.loss_sum / static_cast<double>(r.window_examples);
+  const double usual = std::max({std::abs(job.first_loss), std::abs(job.best_loss), 1e-6});
+  if (std::abs(loss) <= kDivergingFactor * usual) return {};
+  return fmt::format("its loss jumped to {:.4g}, more than {:.0f} times what it began with", loss, kDivergingFactor);
+}
+
+LossPoint point_of(const proto::JobReport& r, double seconds) {
+  const double n = static_cast<double>(r.window_examples), mean = r.loss_sum / n;
+  const double variance = std::max(0.0, r.loss_squares / n - mean * mean);  // of single examples; of a batch's mean: divided by the batch
+  const double batch = n / static_cast<double>(std::max<std::uint64_t>(r.window_steps, 1));
+  return {.step = r.step, .examples = r.examples, .seconds = seconds, .loss = mean, .spread = std::sqrt(variance / batch), .weight = r.window_examples};
+}
+
+/// The newer half of the last reports is no better than the older half.
+bool flat(const LossCurve& curve, double range) {
+  const auto points = curve.points();
+  if (points.size() < 2 * kPlateauReports) return false;
+  const auto mean = [&](std::size_t from) {
+    double sum = 0;
+    for (std::size_t i = from; i < from + kPlateauReports; ++i) sum += points[i].loss;
+    return sum / static_cast<double>(kPlateauReports);
+  };
+  return mean(points.size() - 2 * kPlateauReports) - mean(points.size() - kPlateauReports) < kPlateauShare * range;
+}
+
+void restore_scores(Job& job, const nlohmann::json& json) {
+  job.step = json.value("step", std::uint64_t{0});
+  job.examples = json.value("examples", std::uint64_t{0});
+  job.examples_total = json.value("examples_total", std::uint64_t{0});
+  job.slot_seconds = json.value("slot_seconds", 0.0);
+  job.reports = json.value("reports", std::uint64_t{0});
+  job.first_loss = json.value("first_loss", 0.0);
+  job.loss = json.value("loss", 0.0);
+  job.best_loss = json.value("best_loss", 0.0);
+  job.moves_in = json.value("moves_in", std::uint64_t{0});
+  job.evaluated = json.value("evaluated", std::uint64_t{0});
+  job.validation_loss = json.value("validation_loss", 0.0);
+  job.metric = json.value("metric", 0.0);
+  job.metric_name = json.value("metric_name", "");
+}
+
+}  // namespace
+
+std::string_view name_of(JobState state) {
+  switch (state) {
+    case JobState::kWaiting:
+      return "waiting";
+    case JobState::kRunning:
+      return "running";
+    case JobState::kEvaluating:
+      return "evaluating";
+    case JobState::kDone:
+      return "done";
+    case JobState::kFailed:
+      return "failed";
+  }
+  return "failed";
+}
+
+std::string_view name_of(JobPhase phase) {
+  switch (phase) {
+    case JobPhase::kWarmingUp:
+      return "warming-up";
+    case JobPhase::kTraining:
+      return "training";
+    case JobPhase::kPlateau:
+      return "plateau";
+    case JobPhase::kDiverging:
+      return "diverging";
+    case JobPhase::kEvaluating:
+      return "evaluating";
+  }
+  return "training";
+}
+
+JobPhase Job::phase() const {
+  if (state == JobState::kEvaluating) return JobPhase::kEvaluating;
+  if (diverging) return JobPhase::kDiverging;
+  if (reports < 2) return JobPhase::kWarmingUp;
+  return plateau ? JobPhase::kPlateau : JobPhase::kTraining;
+}
+
+double Job::floor() const {
+  if (predictor == nullptr || !predictor->ready()) return best_loss;
+  return std::min(best_loss, predictor->floor());
+}
+
+double Job::normalized_loss() const {
+  if (reports == 0) return 1;
+  const double bottom = floor();
+  return first_loss > bottom ? std::clamp((loss - bottom) / (first_loss - bottom), 0.0, 1.0) : 1;
+}
+
+Result<std::vector<JobId>> JobTable::submit(std::vector<proto::JobSpec> specs, Instant now) {
+  if (live_.size() + specs.size() > kLiveMax) return sluice::fail(Errc::kFull, fmt::format("{} jobs are live and {} is the most", live_.size(), kLiveMax));
+  std::set<std::string_view> fresh;
+  for (const auto& spec : specs) {
+    const auto known = names_.find(spec.name);
+    const bool taken = known != names_.end() && live_.contains(known->second);
+    if (taken || !fresh.insert(spec.name).second) return sluice::fail(Errc::kBadConfig, fmt::format("there is a job named '{}' already", spec.name));
+  }
+  std::vector<JobId> ids;
+  for (auto& spec : specs) {
+    const JobId id{next_id_++};
+    Job& job = jobs_[id];
+    job.id = id;
+    job.spec = std::move(spec);
+    job.spec_json = proto::to_json(job.spec);
+    job.submitted = now;
+    job.predictor = make_();
+    names_[job.spec.name] = id;
+    live_.insert(id);
+    dirty_.insert(id);
+    ids.push_back(id);
+  }
+  return ids;
+}
+
+News JobTable::report(const proto::JobReport& r, Instant now) {
+  Job* job = find(r.job);
+  if (job == nullptr || job->ended() || r.generation != job->generation || r.step < job->step) return News::kNone;
+  News news = News::kNone;
+  if (std::string why = impossible(r); !why.empty()) {
+    news = diverges(*job, std::move(why));
+  } else {
+    std::string jump = jumped(r, *job);
+    news = jump.empty() ? add_point(*job, r, now) : diverges(*job, std::move(jump));
+    take_totals(*job, r);
+  }
+  // Where the home stands counts whatever its numbers are worth: a diverged job ends too.
+  if (r.state == proto::HomeState::kFinished) {
+    finish(r.job, job->diverging ? fmt::format("epochs reached; {}", job->reason) : "epochs reached", now);
+    return News::kFinished;
+  }
+  if (r.state == proto::HomeState::kEvaluating && job->state != JobState::kEvaluating) {
+    job->state = JobState::kEvaluating;
+    return News::kEvaluating;
+  }
+  return news;
+}
+
+void JobTable::take_totals(Job& job, const proto::JobReport& r) {
+  job.step = r.step;
+  job.examples = r.examples;
+  job.examples_total = r.examples_total;
+  job.slot_seconds = std::max(job.slot_seconds, r.slot_seconds);
+  job.redone_batches = r.redone_batches;
+  if (r.evaluated == 0) return;
+  job.evaluated = r.evaluated;
+  job.validation_loss = r.validation_loss;
+  job.metric = r.metric;
+  job.metric_name = r.metric_name;
+}
+
+News JobTable::add_point(Job& job, const proto::JobReport& r, Instant now) {
+  if (r.step <= job.step || r.window_examples == 0) return News::kNone;
+  const LossPoint point = point_of(r, (now - job.submitted).seconds());
+  if (!job.curve.add(point)) return News::kNone;
+  job.predictor->observe(point);
+  if (job.reports++ == 0) {
+    job.first_loss = job.loss = job.best_loss = point.loss;
+  } else {
+    job.largest_drop = std::max(job.largest_drop, job.last_report_loss - point.loss);
+    job.loss = smooth(job.loss, point.loss);
+    job.best_loss = std::min(job.best_loss, job.loss);
+  }
+  job.last_report_loss = point.loss;
+  job.staleness = r.staleness_mean;
+  const double steps = static_cast<double>(r.step - job.step), examples = static_cast<double>(r.examples - std::min(r.examples, job.examples));
+  if (const double busy = r.slot_seconds - job.slot_seconds_seen_; busy > 0) {
+    const double rate = steps / busy;
+    job.steps_per_slot_second = job.steps_per_slot_second > 0 ? job.steps_per_slot_second + 0.3 * (rate - job.steps_per_slot_second) : rate;
+  }
+  if (const double passed = r.seconds - job.seconds_seen_; passed > 0) {
+    job.steps_per_s = steps / passed;
+    job.examples_per_s = examples / passed;
+  }
+  job.seconds_seen_ = r.seconds;
+  job.slot_seconds_seen_ = r.slot_seconds;
+  job.plateau = flat(job.curve, job.first_loss - job.best_loss);
+  if (!std::exchange(job.diverging, false)) return News::kLoss;
+  job.reason.clear();
+  return News::kPhase;
+}
+
+News JobTable::diverges(Job& job, std::string why) {
+  if (job.reason != why) log::warn("job {}: {}; parked at its minimum share", job.spec.name, why);
+  job.reason = std::move(why);
+  return std::exchange(job.diverging, true) ? News::kNone : News::kPhase;
+}
+
+bool JobTable::finish(JobId id, std::string reason, Instant now) {
+  Job* job = find(id);
+  if (job == nullptr || job->ended()) return false;
+  end(*job, JobState::kDone, std::move(reason), now);
+  return true;
+}
+
+bool JobTable::fail(JobId id, Errc code, std::string words, Instant now) {
+  Job* job = find(id);
+  if (job == nullptr || job->ended()) return false;
+  job->code = code;
+  end(*job, JobState::kFailed, std::move(words), now);
+  return true;
+}
+
+void JobTable::end(Job& job, JobState state, std::string reason, Instant now) {
+  job.ended_seconds = (now - job.submitted).seconds();
+  job.state = state;
+  job.reason = std::move(reason);
+  job.steps_per_s = job.examples_per_s = 0;
+  job.predictor.reset();
+  live_.erase(job.id);
+  dirty_.insert(job.id);
+}
+
+void JobTable::started(JobId id) {
+  Job* job = find(id);
+  if (job == nullptr || job->state != JobState::kWaiting) return;
+  job->state = JobState::kRunning;
+}
+
+Job* JobTable::find(JobId id) {
+  const auto it = jobs_.find(id);
+  return it == jobs_.end() ? nullptr : &it->second;
+}
+const Job* JobTable::find(JobId id) const {
+  const auto it = jobs_.find(id);
+  return it == jobs_.end() ? nullptr : &it->second;
+}
+const Job* JobTable::find(std::string_view name) const {
+  const auto it = names_.find(name);
+  return it == names_.end() ? nullptr : find(it->second);
+}
+
+std::string JobTable::stored(const Job& job, Instant now) {
+  const nlohmann::json record = {{"version", 1},
+                                 {"id", job.id.value},
+                                 {"spec", job.spec_json},
+                                 {"generation", job.generation},
+                                 {"state", name_of(job.state)},
+                                 {"code", name_of(job.code)},
+                                 {"reason", job.reason},
+                                 {"age_seconds", (now - job.submitted).seconds()},
+                                 {"ended_seconds", job.ended_seconds.value_or(-1)},
+                                 {"step", job.step},
+                                 {"examples", job.examples},
+                                 {"examples_total", job.examples_total},
+                                 {"slot_seconds", job.slot_seconds},
+                                 {"reports", job.reports},
+                                 {"first_loss", job.first_loss},
+                                 {"loss", job.loss},
+                                 {"best_loss", job.best_loss},
+                                 {"moves_in", job.moves_in},
+                                 {"evaluated", job.evaluated},
+                                 {"validation_loss", job.validation_loss},
+                                 {"metric", job.metric},
+                                 {"metric_name", job.metric_name}};
+  return record.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+Result<void> JobTable::restore(const std::string& record, Instant now) {
+  try {
+    return restore_json(nlohmann::json::parse(record), now);
+  } catch (const nlohmann::json::exception& e) { return sluice::fail(Error{Errc::kIo, fmt::format("a stored job is damaged: {}", e.what())}); }
+}
+
+Result<void> JobTable::restore_json(const nlohmann::json& json, Instant now) {
+  if (!json.is_object() || json.value("version", 0) != 1) return sluice::fail(Error{Errc::kIo, "a stored job is not a record of this version"});
+  auto spec = proto::job_spec_from_json(json.value("spec", ""));
+  if (!spec) return sluice::fail(Error{Errc::kIo, fmt::format("a stored job has a bad spec: {}", spec.error().what)});
+  const JobId id{json.value("id", std::uint64_t{0})};
+  Job& job = jobs_[id];
+  job.id = id;
+  job.spec = std::move(*spec);
+  job.spec_json = json.value("spec", "");
+  job.generation = json.value("generation", 1U);
+  job.submitted = Instant{now.ns - from_seconds(json.value("age_seconds", 0.0)).ns};
+  job.reason = json.value("reason", "");
+  names_[job.spec.name] = id;
+  next_id_ = std::max(next_id_, id.value + 1);
+  const std::string state = json.value("state", "waiting");
+  if (state != "done" && state != "failed") {
+    job.predictor = make_();
+    job.reason.clear();
+    live_.insert(id);
+    return {};
+  }
+  job.state = state == "done" ? JobState::kDone : JobState::kFailed;
+  for (const Errc code :
+       {Errc::kBadConfig, Errc::kBadData, Errc::kCannotConnect, Errc::kDenied, Errc::kUnplaceable, Errc::kTimedOut, Errc::kInternal, Errc::kIo})
+    if (json.value("code", "") == name_of(code)) job.code = code;
+  job.ended_seconds = json.value("ended_seconds", 0.0);
+  restore_scores(job, json);
+  return {};
+}
+
+}  // namespace sluice::manager

@@ -1,0 +1,136 @@
+#pragma once
+/// Every job the manager knows: what was asked, where it stands, its loss curve, and what is carried from round to round. Fed by job homes' reports, which are
+/// checked, bounded and never believed blindly. One thread (the manager's); no I/O: `take_dirty` says what to store.
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/loss_curve.h"
+#include "base/result.h"
+#include "manager/cluster_view.h"
+#include "manager/policy.h"
+#include "manager/predictor.h"
+#include "proto/job_spec.h"
+#include "proto/messages.h"
+
+namespace sluice::manager {
+
+enum class JobState : std::uint8_t { kWaiting, kRunning, kEvaluating, kDone, kFailed };
+[[nodiscard]] std::string_view name_of(JobState state);
+[[nodiscard]] std::string_view name_of(JobPhase phase);
+
+struct Job {
+  JobId id;
+  proto::JobSpec spec;
+  std::string spec_json;  ///< as granted
+  std::uint32_t generation = 1;
+  JobState state = JobState::kWaiting;
+  Errc code = Errc::kJobFailed;  ///< of a failed job
+  std::string reason;            ///< why it ended, or what is wrong with it; a waiting job's reason is the cluster's to say
+  Instant submitted;
+  std::optional<double> ended_seconds;  ///< from submission
+
+  // From reports: totals, and the newest scores.
+  std::uint64_t step = 0, examples = 0, examples_total = 0, redone_batches = 0, reports = 0;
+  double slot_seconds = 0, staleness = 0, steps_per_s = 0, examples_per_s = 0;
+  std::uint64_t evaluated = 0;
+  double validation_loss = 0, metric = 0;
+  std::string metric_name;
+
+  // The curve: seconds are from submission, by the manager's clock.
+  LossCurve curve;
+  double first_loss = 0, loss = 0, best_loss = 0, last_report_loss = 0;  ///< first as reported; loss and best are smoothed
+  double largest_drop = 0;                                               ///< between two reports
+  double steps_per_slot_second = 0;
+  bool diverging = false, plateau = false;
+  std::unique_ptr<Predictor> predictor;
+
+  // Carried by rounds.
+  std::uint32_t slots = 0;
+  std::int64_t deficit_ns = 0;
+  Instant quantum_since;
+  Duration move_cost;
+  std::uint64_t moves_in = 0;  ///< worker slots that were moved to it
+  JobDecision last_decision;   ///< of the last round
+
+  [[nodiscard]] bool ended() const { return state == JobState::kDone || state == JobState::kFailed; }
+  [[nodiscard]] JobPhase phase() const;
+  [[nodiscard]] double seconds_since_submission(Instant now) const { return ended_seconds.value_or((now - submitted).seconds()); }
+  /// L∞ by the predictor; the best loss so far before it has an opinion.
+  [[nodiscard]] double floor() const;
+  /// (loss − floor) / (first − floor) in [0, 1]; 1 before the first report.
+  [[nodiscard]] double normalized_loss() const;
+
+ private:
+  friend class JobTable;
+  double seconds_seen_ = 0;  ///< of the last report, by its home's clock
+  double slot_seconds_seen_ = 0;
+};
+
+/// What a report changed.
+enum class News : std::uint8_t {
+  kNone,        ///< nothing (a repeat, an ended or unknown job)
+  kLoss,        ///< totals, perhaps a new point on the curve
+  kEvaluating,  ///< training is over; held-out scores are being made
+  kFinished,    ///< done
+  kPhase,       ///< it began or ceased to diverge
+};
+
+class JobTable {
+ public:
+  static constexpr std::size_t kLiveMax = 100'000;
+  /// `make`: the predictor each job gets.
+  explicit JobTable(MakePredictor make) : make_(std::move(make)) {}
+
+  /// All or none. Errors: kBadConfig (a name that a live job or another of these has), kFull. Ids increase in the order given.
+  [[nodiscard]] Result<std::vector<JobId>> submit(std::vector<proto::JobSpec> specs, Instant now);
+  /// A report of a job's home. Implausible numbers (NaN, negative time, a loss 100 × the largest plausible) mark the job as diverging with the reason; they
+  /// never enter its curve.
+  News report(const proto::JobReport& report, Instant now);
+  /// Ends a live job. False if it is unknown or has ended.
+  bool finish(JobId id, std::string reason, Instant now);
+  bool fail(JobId id, Errc code, std::string words, Instant now);
+  /// Marks a job that was granted its first slot as running.
+  void started(JobId id);
+
+  [[nodiscard]] Job* find(JobId id);
+  [[nodiscard]] const Job* find(JobId id) const;
+  /// The live job of that name, else the newest ended one.
+  [[nodiscard]] const Job* find(std::string_view name) const;
+  [[nodiscard]] std::map<JobId, Job>& all() { return jobs_; }
+  [[nodiscard]] const std::map<JobId, Job>& all() const { return jobs_; }
+  /// Live jobs, by id.
+  [[nodiscard]] const std::set<JobId>& live() const { return live_; }
+
+  /// Ids whose stored record is out of date; clears the list.
+  [[nodiscard]] std::set<JobId> take_dirty() { return std::exchange(dirty_, {}); }
+  void mark_dirty(JobId id) { dirty_.insert(id); }
+  /// The record that outlives the manager: spec, state, reason, scores; curves do not.
+  [[nodiscard]] static std::string stored(const Job& job, Instant now);
+  /// Takes a stored record back: a live job waits again. Errors: kIo (not a record of ours).
+  [[nodiscard]] Result<void> restore(const std::string& record, Instant now);
+
+ private:
+  Result<void> restore_json(const nlohmann::json& json, Instant now);
+  static void take_totals(Job& job, const proto::JobReport& report);
+  News add_point(Job& job, const proto::JobReport& report, Instant now);
+  News diverges(Job& job, std::string why);
+  void end(Job& job, JobState state, std::string reason, Instant now);
+
+  MakePredictor make_;
+  std::map<JobId, Job> jobs_;
+  std::set<JobId> live_, dirty_;
+  std::map<std::string, JobId, std::less<>> names_;  ///< the newest job of each name
+  std::uint64_t next_id_ = 1;
+};
+
+}  // namespace sluice::manager

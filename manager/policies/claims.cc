@@ -1,0 +1,125 @@
+#include "manager/policies/claims.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace sluice::manager {
+namespace {
+
+constexpr std::int64_t kMovesPaid = 20;
+/// A deficit is what short-term rounding owes; more than this many quanta would let a job that was long unable to run crowd out the others afterwards.
+constexpr std::int64_t kDeficitQuanta = 64;
+
+void cut_minimums(std::vector<Claim>& claims, std::uint32_t slots) {
+  std::vector<Claim*> order;
+  for (Claim& c : claims) order.push_back(&c);
+  std::stable_partition(order.begin(), order.end(), [](const Claim* c) { return c->job->phase == JobPhase::kEvaluating; });
+  for (Claim* c : order) {
+    c->min = std::min(c->min, slots);
+    slots -= c->min;
+  }
+}
+
+double clamped(const Claim& c, double level) { return std::clamp(c.job->weight * level, static_cast<double>(c.min), static_cast<double>(c.max)); }
+
+/// Weighted water-filling: share = clamp(weight × level, min, max) with the level at which the shares add up to the slots.
+void fill_shares(std::vector<Claim>& claims, double slots) {
+  double most = 0, high = 0;
+  for (const Claim& c : claims) {
+    most += c.max;
+    high = std::max(high, (c.max + 1.0) / c.job->weight);
+  }
+  double low = 0;
+  if (most > slots) {
+    for (int i = 0; i < 64; ++i) {
+      const double level = 0.5 * (low + high);
+      double sum = 0;
+      for (const Claim& c : claims) sum += clamped(c, level);
+      (sum <= slots ? low : high) = level;
+    }
+  } else {
+    low = high;
+  }
+  for (Claim& c : claims) c.share = clamped(c, low);
+}
+
+}  // namespace
+
+Duration quantum_of(const ClusterView& view, const JobView& job) { return std::max({view.round, view.quantum_min, job.move_cost * kMovesPaid}); }
+
+std::vector<Claim> claims_of(const ClusterView& view) {
+  const std::uint32_t slots = slots_of(view);
+  std::vector<Claim> claims;
+  bool others = false;
+  for (const JobView& job : view.jobs) {
+    Claim& c = claims.emplace_back();
+    c.job = &job;
+    c.full = std::min({job.slots_max, job.usable, slots});
+    c.min = std::min(job.slots_min, c.full);
+    c.max = c.full;
+    c.parked = job.phase == JobPhase::kDiverging;
+    others = others || !c.parked;
+    if (job.phase == JobPhase::kEvaluating && c.max > 0) c.min = std::max(c.min, 1U);
+    // A tenth of a round's grace: rounds are timers, and one that comes a little early must not make the quantum a round longer.
+    c.quantum_over = job.slots == 0 || (view.now - job.quantum_since) + Duration{view.round.ns / 10} >= quantum_of(view, job);
+  }
+  std::sort(claims.begin(), claims.end(), [](const Claim& a, const Claim& b) { return a.job->id < b.job->id; });
+  cut_minimums(claims, slots);
+  for (Claim& c : claims) {
+    if (!c.parked) continue;
+    if (others) c.max = c.min;
+    c.parked = others;
+  }
+  fill_shares(claims, slots);
+  for (Claim& c : claims) {
+    const double owed = (c.share - static_cast<double>(c.job->slots)) * static_cast<double>(view.elapsed.ns);
+    const std::int64_t bound = quantum_of(view, *c.job).ns * kDeficitQuanta;
+    c.deficit_ns = std::clamp<std::int64_t>(c.job->deficit_ns + std::llround(owed), -bound, bound);
+  }
+  return claims;
+}
+
+ForecastKnot drop_after(const JobView& job, double steps) {
+  ForecastKnot before{};
+  for (const ForecastKnot& knot : job.forecast) {
+    if (steps <= knot.steps) {
+      const double part = knot.steps > before.steps ? (steps - before.steps) / (knot.steps - before.steps) : 1;
+      return {steps, before.drop + part * (knot.drop - before.drop), before.deviation + part * (knot.deviation - before.deviation)};
+    }
+    before = knot;
+  }
+  return {steps, before.drop, before.deviation};
+}
+
+std::uint32_t give_spare(std::span<Claim> claims, std::uint32_t left) {
+  for (Claim& c : claims) {
+    const std::uint32_t more = std::min(left, c.full - std::min(c.full, c.slots));
+    c.slots += more;
+    left -= more;
+  }
+  return left;
+}
+
+JobDecision decided(const ClusterView& view, const Claim& claim) {
+  const JobView& job = *claim.job;
+  const double seconds = quantum_of(view, job).seconds();
+  const auto drop = [&](std::uint32_t slots) { return drop_after(job, job.steps_per_slot_second * seconds * slots); };
+  JobDecision out;
+  out.job = job.id;
+  out.slots = claim.slots;
+  out.deficit_ns = claim.deficit_ns;
+  out.quantum_since = claim.slots > job.slots || claim.quantum_over ? view.now : job.quantum_since;
+  out.share = claim.share;
+  const ForecastKnot with = drop(claim.slots);
+  out.drop_with = with.drop;
+  out.drop_without = drop(job.slots).drop;
+  out.deviation = with.deviation;
+  return out;
+}
+
+void keep_largest(std::vector<Refusal>& refused) {
+  std::sort(refused.begin(), refused.end(), [](const Refusal& a, const Refusal& b) { return a.index != b.index ? a.index > b.index : a.job < b.job; });
+  if (refused.size() > kRefusedMax) refused.resize(kRefusedMax);
+}
+
+}  // namespace sluice::manager

@@ -1,0 +1,46 @@
+#pragma once
+/// What policies have in common: what each job may claim, weighted shares, quanta, deficits, and reading a forecast.
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "manager/cluster_view.h"
+#include "manager/policy.h"
+
+namespace sluice::manager {
+
+/// One job's claim on slots in this round.
+struct Claim {
+  const JobView* job = nullptr;
+  std::uint32_t min = 0;  ///< kept whatever the policy thinks; an evaluating job's is at least 1
+  std::uint32_t max = 0;
+  std::uint32_t full = 0;  ///< max, or what a parked job may have of slots that nobody else can use
+  bool parked = false;
+  double share = 0;             ///< weighted fair share of the slots, min ≤ share ≤ max
+  std::int64_t deficit_ns = 0;  ///< the view's, brought up to now
+  bool quantum_over = true;
+  std::uint32_t base = 0;   ///< for a policy: what is not up for auction
+  std::uint32_t slots = 0;  ///< the answer
+};
+
+/// By job id. Minimums are cut (evaluating jobs first, then by submission) where they add up to more than the slots. Shares, deficits and quanta are filled in;
+/// slots = 0.
+[[nodiscard]] std::vector<Claim> claims_of(const ClusterView& view);
+
+/// max(round, quantum_min, 20 × the job's cost of a move): a job keeps a slot at least this long, so that moving costs at most a twentieth.
+[[nodiscard]] Duration quantum_of(const ClusterView& view, const JobView& job);
+
+/// Predicted drop and deviation after `steps`, straight lines between the knots; beyond the last knot its value.
+[[nodiscard]] ForecastKnot drop_after(const JobView& job, double steps);
+
+/// Gives slots that nobody else can use to parked jobs, by id. Returns what is still left.
+std::uint32_t give_spare(std::span<Claim> claims, std::uint32_t left);
+
+/// The decision's entry for a claim: slots, carried values, drops until the quantum's end. Reason and sentence are the policy's.
+[[nodiscard]] JobDecision decided(const ClusterView& view, const Claim& claim);
+
+/// Sorts by index (ties by job) and keeps the first kRefusedMax.
+void keep_largest(std::vector<Refusal>& refused);
+
+}  // namespace sluice::manager

@@ -1,0 +1,186 @@
+#include "manager/policies/slaq.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <queue>
+
+#include "manager/policies/claims.h"
+
+namespace sluice::manager {
+namespace {
+
+constexpr std::int64_t kTriedInVain = 8;  ///< quanta
+
+/// One slot more for a claim, and what that is worth.
+struct Bid {
+  Claim* claim = nullptr;
+  bool untried = false;  ///< fewer than two reports and no slot yet
+  double gain = 0;       ///< predicted normalised drop per second of that slot
+};
+
+/// std::priority_queue gives the last in this order: untried jobs by submission, then by gain, then what is owed most, then by submission.
+struct Smaller {
+  bool operator()(const Bid& a, const Bid& b) const {
+    if (a.untried != b.untried) return b.untried;
+    if (!a.untried && a.gain != b.gain) return a.gain < b.gain;
+    if (!a.untried && a.claim->deficit_ns != b.claim->deficit_ns) return a.claim->deficit_ns < b.claim->deficit_ns;
+    return a.claim->job->id > b.claim->job->id;
+  }
+};
+
+class Auction {
+ public:
+  Auction(const ClusterView& view, SlaqScale scale) : view_(view), scale_(scale), claims_(claims_of(view)), slots_(slots_of(view)) {}
+
+  void run() {
+    begin();
+    shrink_to_fit();
+    grow();
+    left_ = give_spare(claims_, left_);
+  }
+
+  [[nodiscard]] Decision decision() const {
+    Decision out;
+    double best_refused = 0;
+    for (const Claim& c : claims_) {
+      JobDecision& d = out.jobs.emplace_back(decided(view_, c));
+      d.marginal_gain = gain(c, c.slots == 0 ? 1 : c.slots);
+      d.index = d.marginal_gain;
+      const double next = gain(c, c.slots + 1);
+      best_refused = std::max(best_refused, c.slots < c.max ? next : 0);
+      if (c.slots < c.max) out.refused.push_back({d.job, c.parked ? Reason::kParked : Reason::kSmallerDrop, next, {}});
+    }
+    for (std::size_t i = 0; i < claims_.size(); ++i) explain(claims_[i], out.jobs[i]);
+    keep_largest(out.refused);
+    for (Refusal& r : out.refused) r.sentence = fmt::format("one slot more: predicted normalised drop {:.3g}/s", r.index);
+    out.price = best_refused;
+    return out;
+  }
+
+ private:
+  /// Predicted drop over the horizon, as a share of the job's scale, of the n-th slot; per second. A slot that it does not hold yet first pays for its move.
+  [[nodiscard]] double gain(const Claim& c, std::uint32_t n) const {
+    const JobView& job = *c.job;
+    const double scale = scale_ == SlaqScale::kRange ? job.first_loss - job.floor : job.largest_drop;
+    if (job.forecast.empty() || !(scale > 0) || n == 0) return 0;
+    const double horizon = std::max(view_.round, view_.quantum_min).seconds();
+    const auto steps = [&](std::uint32_t slots) {
+      const double moved = slots > job.slots ? static_cast<double>(slots - job.slots) * std::min(job.move_cost.seconds(), horizon) : 0;
+      return job.steps_per_slot_second * (horizon * slots - moved);
+    };
+    return job.weight * std::max(0.0, drop_after(job, steps(n)).drop - drop_after(job, steps(n - 1)).drop) / scale / horizon;
+  }
+
+  /// What each job has before anything is auctioned: its minimum; one slot where there are enough; a newcomer's fair share; and what it holds while its quantum
+  /// runs.
+  void begin() {
+    std::uint32_t working = 0, room = slots_;
+    for (Claim& c : claims_) {
+      c.base = c.min;
+      room -= c.min;
+      working += c.max > 0 ? 1 : 0;
+    }
+    enough_ = slots_ >= working;
+    const auto raise = [&](Claim& c, std::uint32_t to) {
+      const std::uint32_t more = std::min(room, std::min(c.max, to) - std::min({c.base, c.max, to}));
+      c.base += more;
+      room -= more;
+    };
+    if (enough_) {
+      for (Claim& c : claims_) raise(c, 1);
+      for (Claim& c : claims_)
+        if (c.job->reports < 2) raise(c, static_cast<std::uint32_t>(c.share));
+    }
+    for (Claim& c : claims_) c.slots = c.quantum_over ? c.base : std::max(c.base, std::min(c.job->slots, c.max));
+  }
+  /// Newcomers and minimums come before running quanta: the least valuable slots above the bases are given back. The bases fit.
+  void shrink_to_fit() {
+    const auto larger = [](const Bid& a, const Bid& b) { return Smaller{}(b, a); };
+    std::priority_queue<Bid, std::vector<Bid>, decltype(larger)> cheapest(larger);
+    std::uint64_t held = 0;
+    for (Claim& c : claims_) {
+      held += c.slots;
+      if (c.slots > c.base) cheapest.push({&c, false, gain(c, c.slots)});
+    }
+    while (held > slots_) {
+      Claim& c = *cheapest.top().claim;
+      cheapest.pop();
+      --c.slots;
+      --held;
+      if (c.slots > c.base) cheapest.push({&c, false, gain(c, c.slots)});
+    }
+    left_ = slots_ - static_cast<std::uint32_t>(held);
+  }
+  void grow() {
+    std::priority_queue<Bid, std::vector<Bid>, Smaller> bids;
+    const auto bid = [&](Claim& c) {
+      if (c.slots < c.max) bids.push({&c, untried(c), gain(c, c.slots + 1)});
+    };
+    for (Claim& c : claims_) bid(c);
+    for (; left_ > 0 && !bids.empty(); --left_) {
+      Claim& c = *bids.top().claim;
+      bids.pop();
+      ++c.slots;
+      bid(c);
+    }
+  }
+  void explain(const Claim& c, JobDecision& d) const {
+    const JobView& job = *c.job;
+    const std::string gains = job.forecast.empty() ? std::string("no prediction yet") : fmt::format("predicted normalised drop {:.3g}/s", d.marginal_gain);
+    const auto say = [&](Reason reason, std::string sentence) {
+      d.reason = reason;
+      d.sentence = std::move(sentence);
+    };
+    if (slots_ == 0) return say(Reason::kNoSlots, "there are no worker slots");
+    if (c.parked) {
+      return c.slots > c.min ? say(Reason::kSpare, "parked, but nobody else can use these slots")
+                             : say(Reason::kParked, "parked at its minimum: its loss diverges");
+    }
+    if (job.phase == JobPhase::kEvaluating && c.slots > 0) return say(Reason::kFinishFirst, "its final evaluation is finished first");
+    if (c.slots == 0) {
+      if (job.slots > 0) return say(Reason::kSmallerDrop, fmt::format("its quantum ended and others' drop is larger: {}", gains));
+      return job.reports < 2 ? say(Reason::kWaitingTurn, "waits for its first slots; earlier jobs are tried first")
+                             : say(Reason::kSmallerDrop, fmt::format("others' drop is larger: {}", gains));
+    }
+    if (job.reports < 2) return say(Reason::kFirstReports, fmt::format("{} of 2 reports: tried before anything is predicted", job.reports));
+    if (!c.quantum_over && c.slots <= job.slots) return say(Reason::kQuantum, fmt::format("keeps its slots until its quantum ends; {}", gains));
+    if (c.slots <= c.min) return say(Reason::kMinimum, fmt::format("its minimum of {} slots", c.min));
+    if (enough_ && c.slots == 1) return say(Reason::kShare, fmt::format("everyone starts at one slot; {}", gains));
+    say(Reason::kLargestDrop, fmt::format("{}, the largest on offer", gains));
+  }
+
+  /// Waits for its first reports; but one that held a slot for a while in vain (its data is slow to come, say) no longer comes before the others.
+  [[nodiscard]] bool untried(const Claim& c) const { return c.job->reports < 2 && c.slots == 0 && c.deficit_ns > -kTriedInVain * quantum_of(view_, *c.job).ns; }
+
+  const ClusterView& view_;
+  SlaqScale scale_;
+  std::vector<Claim> claims_;
+  std::uint32_t slots_;
+  std::uint32_t left_ = 0;
+  bool enough_ = false;
+};
+
+class SlaqPolicy final : public Policy {
+ public:
+  explicit SlaqPolicy(SlaqScale scale) : scale_(scale) {}
+  std::string_view name() const override { return "slaq"; }
+  std::uint32_t version() const override { return 1; }
+  Decision decide(const ClusterView& view, std::span<const JobId>, Memo&) const override {
+    Auction auction(view, scale_);
+    auction.run();
+    return auction.decision();
+  }
+  /// It may move every slot.
+  std::uint32_t moves_max(const ClusterView& view) const override { return slots_of(view); }
+
+ private:
+  SlaqScale scale_;
+};
+
+}  // namespace
+
+std::unique_ptr<Policy> make_slaq_policy(SlaqScale scale) { return std::make_unique<SlaqPolicy>(scale); }
+
+}  // namespace sluice::manager

@@ -1,0 +1,57 @@
+#include "manager/policy.h"
+
+#include "manager/policies/fair.h"
+#include "manager/policies/slaq.h"
+
+namespace sluice::manager {
+
+std::uint32_t slots_of(const ClusterView& view) {
+  std::uint32_t slots = 0;
+  for (const HostView& host : view.hosts) slots += host.slots;
+  return slots;
+}
+
+std::string_view name_of(Reason reason) {
+  switch (reason) {
+    case Reason::kShare:
+      return "share";
+    case Reason::kTurn:
+      return "turn";
+    case Reason::kTurnOver:
+      return "turn_over";
+    case Reason::kWaitingTurn:
+      return "waiting_turn";
+    case Reason::kFirstReports:
+      return "first_reports";
+    case Reason::kLargestDrop:
+      return "largest_drop";
+    case Reason::kSmallerDrop:
+      return "smaller_drop";
+    case Reason::kQuantum:
+      return "quantum";
+    case Reason::kFinishFirst:
+      return "finish_first";
+    case Reason::kMinimum:
+      return "minimum";
+    case Reason::kParked:
+      return "parked";
+    case Reason::kSpare:
+      return "spare";
+    case Reason::kNoSlots:
+      return "no_slots";
+    case Reason::kWorkerLost:
+      return "worker_lost";
+    case Reason::kEnded:
+      return "ended";
+  }
+  return "share";
+}
+
+PolicyRegistry builtin_policies() {
+  PolicyRegistry registry("policy");
+  registry.add("fair", [] { return make_fair_policy(); });
+  registry.add("slaq", [] { return make_slaq_policy(); });
+  return registry;
+}
+
+}  // namespace sluice::manager

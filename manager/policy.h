@@ -1,0 +1,96 @@
+#pragma once
+/// Who gets how many worker slots. A policy is a pure function of the view: no clock, no I/O, no randomness, and nothing but values. Contract suite over every
+/// registered name: policies/contract_test.cc.
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/registry.h"
+#include "manager/cluster_view.h"
+
+namespace sluice::manager {
+
+/// Why a job has what it has; stable codes in the log.
+enum class Reason : std::uint8_t {
+  kShare = 0,         ///< its (weighted) share
+  kTurn = 1,          ///< fewer slots than shares: its turn came, or still runs
+  kTurnOver = 2,      ///< its quantum ended and others are owed more
+  kWaitingTurn = 3,   ///< others are owed more
+  kFirstReports = 4,  ///< fewer than two reports: tried first, by submission
+  kLargestDrop = 5,   ///< the largest predicted drop
+  kSmallerDrop = 6,   ///< others' predicted drop is larger
+  kQuantum = 7,       ///< keeps its slots until its quantum ends
+  kFinishFirst = 8,   ///< its final evaluation needs a slot
+  kMinimum = 9,       ///< its slots_min
+  kParked = 10,       ///< diverging: its minimum only
+  kSpare = 11,        ///< nobody else could use the slot
+  kNoSlots = 12,      ///< there are no slots
+  kWorkerLost = 13,   ///< its worker is lost (said by the round, not by a policy)
+  kEnded = 14,        ///< the job is done or failed (said by the round)
+};
+[[nodiscard]] std::string_view name_of(Reason reason);
+
+/// A job that could have used a slot more and did not get it.
+struct Refusal {
+  JobId job;
+  Reason reason = Reason::kSmallerDrop;
+  double index = 0;  ///< what it was ranked by
+  std::string sentence;
+  friend bool operator==(const Refusal&, const Refusal&) = default;
+};
+
+struct JobDecision {
+  JobId job;
+  std::uint32_t slots = 0;
+  std::int64_t deficit_ns = 0;  ///< next value of the view's field
+  Instant quantum_since;        ///< next value of the view's field
+  Reason reason = Reason::kShare;
+  std::string sentence;      ///< for a person
+  double share = 0;          ///< entitlement before rounding, in slots
+  double drop_with = 0;      ///< predicted drop of the loss until the quantum's end, with the slots of this decision
+  double drop_without = 0;   ///< … with the slots it had
+  double deviation = 0;      ///< standard deviation of drop_with
+  double index = 0;          ///< what the job was ranked by
+  double marginal_gain = 0;  ///< predicted normalised drop per second of its last slot (with none: of a first one)
+  friend bool operator==(const JobDecision&, const JobDecision&) = default;
+};
+
+struct Decision {
+  std::vector<JobDecision> jobs;  ///< every job of the view, by id
+  std::vector<Refusal> refused;   ///< by index, the largest first; at most kRefusedMax
+  double price = 0;               ///< per slot, where the policy has one
+  friend bool operator==(const Decision&, const Decision&) = default;
+};
+inline constexpr std::size_t kRefusedMax = 8;
+
+/// What a policy may keep between calls to be faster; never to decide otherwise.
+class Memo {
+ public:
+  virtual ~Memo() = default;
+};
+
+class Policy {
+ public:
+  virtual ~Policy() = default;
+  [[nodiscard]] virtual std::string_view name() const = 0;
+  /// Counts changes of what it decides: recorded, so that a replay knows what it compares.
+  [[nodiscard]] virtual std::uint32_t version() const = 0;
+  /// REQUIRES: job ids distinct. `changed`: jobs whose values differ from the call before that had this memo. An empty memo gives the same decision.
+  [[nodiscard]] virtual Decision decide(const ClusterView& view, std::span<const JobId> changed, Memo& memo) const = 0;
+  /// The stated bound: the most slots that this decision may give to a job that did not hold them.
+  [[nodiscard]] virtual std::uint32_t moves_max(const ClusterView& view) const = 0;
+  [[nodiscard]] virtual std::unique_ptr<Memo> make_memo() const { return std::make_unique<Memo>(); }
+};
+
+using MakePolicy = std::function<std::unique_ptr<Policy>()>;
+using PolicyRegistry = Registry<MakePolicy>;
+
+/// `fair` and `slaq`.
+[[nodiscard]] PolicyRegistry builtin_policies();
+
+}  // namespace sluice::manager

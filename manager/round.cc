@@ -1,0 +1,284 @@
+#include "manager/round.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "manager/policies/claims.h"
+#include "manager/view_json.h"
+
+namespace sluice::manager {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::size_t kKnotsMax = 16;
+constexpr double kMoveCostWeight = 0.3;
+constexpr std::size_t kRefusedInEntry = 3;
+
+std::uint32_t count_of(const std::map<JobId, std::uint32_t>& counts, JobId id) {
+  const auto it = counts.find(id);
+  return it == counts.end() ? 0 : it->second;
+}
+
+std::vector<ForecastKnot> forecast_of(const Predictor& predictor, double steps_per_slot, std::uint32_t slots) {
+  std::vector<ForecastKnot> knots;
+  if (!(steps_per_slot > 0)) return knots;
+  const double level = predictor.after(0).mean;
+  double drop = 0;
+  for (double n = 0.5; knots.size() < kKnotsMax && (knots.empty() || n < 2.0 * slots); n *= 2) {
+    const Forecast f = predictor.after(n * steps_per_slot);
+    drop = std::max(drop, level - f.mean);
+    knots.push_back({n * steps_per_slot, drop, f.deviation});
+  }
+  return knots;
+}
+
+}  // namespace
+
+JobView view_of(const Job& job, const RoundOptions& options, std::uint32_t slots) {
+  JobView v;
+  v.id = job.id;
+  v.name = job.spec.name;
+  v.weight = job.spec.weight;
+  v.slots_min = job.spec.slots_min;
+  v.slots_max = job.spec.slots_max;
+  v.slots = job.slots;
+  v.phase = job.phase();
+  v.reports = job.reports;
+  v.loss = job.loss;
+  v.first_loss = job.first_loss;
+  v.floor = job.floor();
+  v.normalized_loss = job.normalized_loss();
+  v.largest_drop = job.largest_drop;
+  v.steps_per_slot_second = job.steps_per_slot_second;
+  v.move_cost = job.move_cost;
+  v.deficit_ns = job.deficit_ns;
+  v.quantum_since = job.quantum_since;
+  if (job.examples_total > job.examples) {
+    // Near the end there are only so many batches left to go round.
+    const std::uint64_t batches = (job.examples_total - job.examples + job.spec.batch - 1) / std::max(job.spec.batch, 1U);
+    v.usable = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(batches, 1, v.usable));
+  }
+  const bool learns = v.phase == JobPhase::kTraining || v.phase == JobPhase::kPlateau;
+  if (learns && job.predictor != nullptr && job.predictor->ready())
+    v.forecast = forecast_of(*job.predictor, job.steps_per_slot_second * std::max(options.round, options.quantum_min).seconds(), slots);
+  return v;
+}
+
+Rounds::Rounds(const RoundOptions& options, std::unique_ptr<Policy> policy, JobTable& jobs, Fleet& fleet)
+    : options_(options), policy_(std::move(policy)), memo_(policy_->make_memo()), jobs_(jobs), fleet_(fleet) {}
+
+RoundResult Rounds::run(Instant now, Term term, const std::string& trigger) {
+  RoundResult result;
+  ++rounds_;
+  result.refits = refit();
+  look(now);
+  std::vector<JobId> changed;
+  for (const JobView& v : view_.jobs) changed.push_back(v.id);
+  const Decision decision = policy_->decide(view_, changed, *memo_);
+  const Counts before = std::exchange(granted_, {});
+  result.changes = carry_out(decision);
+  granted_ = fleet_.granted();
+  for (const auto& [worker, change] : lost_) {
+    result.changes.push_back(change);
+    if (Job* from = jobs_.find(change.from); from != nullptr && from->ended()) from->slots = 0;
+  }
+  if (!result.changes.empty()) {
+    result.decision = DecisionId{++decisions_};
+    result.line = describe(decision, result.changes, before);
+    result.line["term"] = term.value;
+    result.line["trigger"] = trigger;
+    await_outcome(now);
+  }
+  lost_.clear();
+  return result;
+}
+
+int Rounds::refit() {
+  int left = options_.refit_iterations_max, refits = 0;
+  const auto& live = jobs_.live();
+  auto it = live.upper_bound(refit_from_);
+  for (std::size_t i = 0; i < live.size() && left > 0; ++i, ++it) {
+    if (it == live.end()) it = live.begin();
+    Job& job = *jobs_.find(*it);
+    const int iterations = job.predictor->refit();
+    left -= iterations;
+    refits += iterations > 0 ? 1 : 0;
+    refit_from_ = job.id;
+  }
+  return refits;
+}
+
+void Rounds::look(Instant now) {
+  view_ = ClusterView{};
+  view_.now = now;
+  view_.elapsed = last_ ? now - *last_ : Duration{};
+  view_.round = options_.round;
+  view_.quantum_min = options_.quantum_min;
+  last_ = now;
+  for (const auto& [id, worker] : fleet_.workers()) {
+    HostView& host = view_.hosts.emplace_back();
+    host.id = id;
+    host.name = worker.name;
+    host.slots = static_cast<std::uint32_t>(worker.slots.size());
+    host.capacity.cores = static_cast<double>(host.slots);
+  }
+  const Counts held = fleet_.granted();
+  const std::uint32_t slots = fleet_.slots();
+  for (const JobId id : jobs_.live()) {
+    Job& job = *jobs_.find(id);
+    job.slots = count_of(held, id);
+    view_.jobs.push_back(view_of(job, options_, slots));
+  }
+}
+
+std::vector<SlotChange> Rounds::carry_out(const Decision& decision) {
+  Counts wanted;
+  for (const JobDecision& d : decision.jobs) {
+    Job& job = *jobs_.find(d.job);
+    job.slots = d.slots;
+    job.deficit_ns = d.deficit_ns;
+    job.quantum_since = d.quantum_since;
+    job.last_decision = d;
+    wanted[d.job] = d.slots;
+    if (d.slots > 0) jobs_.started(d.job);
+  }
+  std::vector<SlotChange> changes = place(fleet_, wanted);
+  for (const SlotChange& change : changes) {
+    fleet_.apply(change);
+    if (Job* to = jobs_.find(change.to)) ++to->moves_in;
+    if (Job* from = jobs_.find(change.from); from != nullptr && from->ended()) {
+      from->slots = 0;
+      fleet_.forget(from->id);
+    }
+  }
+  return changes;
+}
+
+json Rounds::name_or_null(JobId id) const {
+  const Job* job = jobs_.find(id);
+  return job == nullptr ? json() : json(job->spec.name);
+}
+
+json Rounds::describe(const Decision& decision, const std::vector<SlotChange>& changes, const Counts& before) {
+  json moves = json::array(), entries = json::array(), refused = json::array();
+  std::set<JobId> touched;
+  const std::size_t kept = changes.size() - lost_.size();
+  for (std::size_t i = 0; i < changes.size(); ++i) {
+    const SlotChange& c = changes[i];
+    const bool gone = i >= kept;
+    json move = {{"worker", gone ? lost_[i - kept].first : fleet_.workers().at(c.at.worker).name},
+                 {"slot", c.at.slot.value},
+                 {"from", name_or_null(c.from)},
+                 {"to", name_or_null(c.to)}};
+    if (gone) move["lost"] = true;
+    moves.push_back(std::move(move));
+    for (const JobId id : {c.from, c.to})
+      if (id != JobId{}) touched.insert(id);
+  }
+  for (const JobId id : touched) {
+    const auto decided = std::lower_bound(decision.jobs.begin(), decision.jobs.end(), id, [](const JobDecision& d, JobId wanted) { return d.job < wanted; });
+    const bool known = decided != decision.jobs.end() && decided->job == id;
+    entries.push_back(entry(*jobs_.find(id), decision, known ? &*decided : nullptr, count_of(before, id), count_of(granted_, id)));
+  }
+  for (const Refusal& r : decision.refused)
+    refused.push_back({{"job", name_or_null(r.job)}, {"reason", name_of(r.reason)}, {"index", r.index}, {"sentence", r.sentence}});
+  json view = to_json(view_);
+  json line = {{"version", 1},
+               {"kind", "decision"},
+               {"decision", decisions_},
+               {"round", rounds_},
+               {"time_ms", static_cast<double>((view_.now - options_.began).ns / 1000) / 1000},
+               {"policy", policy_->name()},
+               {"policy_version", policy_->version()},
+               {"price", decision.price},
+               {"slots", fleet_.slots()},
+               {"changes", std::move(moves)},
+               {"jobs", std::move(entries)},
+               {"refused", std::move(refused)},
+               {"view", patch_between(recorded_, view)}};
+  recorded_ = std::move(view);
+  return line;
+}
+
+json Rounds::entry(const Job& job, const Decision& decision, const JobDecision* decided, std::uint32_t before, std::uint32_t after) const {
+  const JobDecision none;
+  const JobDecision& d = decided != nullptr ? *decided : none;
+  json out = {{"job", job.spec.name},
+              {"id", job.id.value},
+              {"before", before},
+              {"after", after},
+              {"state", name_of(job.state)},
+              {"phase", name_of(job.phase())},
+              {"step", job.step},
+              {"loss", job.loss},
+              {"normalized_loss", job.normalized_loss()},
+              {"share", d.share},
+              {"drop_with", d.drop_with},
+              {"drop_without", d.drop_without},
+              {"deviation", d.deviation},
+              {"steps_per_slot_second", job.steps_per_slot_second},
+              {"index", d.index},
+              {"marginal_gain", d.marginal_gain},
+              {"reason", name_of(d.reason)},
+              {"sentence", d.sentence},
+              {"refused", json::array()}};
+  if (decided == nullptr) {
+    out["reason"] = name_of(Reason::kEnded);
+    out["sentence"] = fmt::format("{}: {}", name_of(job.state), job.reason);
+  }
+  for (const auto& [worker, change] : lost_) {
+    if (change.from != job.id) continue;
+    out["reason"] = name_of(Reason::kWorkerLost);
+    out["sentence"] = fmt::format("worker {} is lost; {}", worker, out["sentence"].get<std::string>());
+    break;
+  }
+  for (const Refusal& r : decision.refused)
+    if (after > before && r.job != job.id && out["refused"].size() < kRefusedInEntry)
+      out["refused"].push_back({{"job", name_or_null(r.job)}, {"reason", name_of(r.reason)}, {"index", r.index}});
+  return out;
+}
+
+void Rounds::lost(const std::string& worker, const std::vector<SlotChange>& changes) {
+  for (const SlotChange& change : changes) lost_.emplace_back(worker, change);
+}
+
+void Rounds::moved(JobId id, Duration stall) {
+  Job* job = jobs_.find(id);
+  if (job == nullptr || stall.ns < 0) return;
+  const double before = static_cast<double>(job->move_cost.ns);
+  const double mean = job->move_cost.ns == 0 ? static_cast<double>(stall.ns) : before + kMoveCostWeight * (static_cast<double>(stall.ns) - before);
+  job->move_cost = Duration{std::llround(mean)};
+}
+
+void Rounds::await_outcome(Instant now) {
+  Pending pending{DecisionId{decisions_}, now, {}};
+  for (const JobView& v : view_.jobs) {
+    const Job& job = *jobs_.find(v.id);
+    if (!v.forecast.empty() && job.slots > 0) pending.items.push_back({v.id, job.step, job.loss, v});
+  }
+  if (pending.items.empty()) return;
+  pending_.push_back(std::move(pending));
+  if (pending_.size() > kPendingMax) pending_.pop_front();
+}
+
+json Rounds::outcome(Instant now) {
+  while (!pending_.empty() && now - pending_.front().at >= options_.round) {
+    const Pending pending = std::move(pending_.front());
+    pending_.pop_front();
+    json jobs = json::array();
+    for (const Pending::Item& item : pending.items) {
+      const Job* job = jobs_.find(item.job);
+      if (job == nullptr || job->step <= item.step) continue;
+      const double steps = static_cast<double>(job->step - item.step);
+      jobs.push_back(
+          {{"job", job->spec.name}, {"steps", steps}, {"predicted_drop", drop_after(item.view, steps).drop}, {"actual_drop", item.loss - job->loss}});
+    }
+    if (!jobs.empty()) return {{"version", 1}, {"kind", "outcome"}, {"decision", pending.decision.value}, {"jobs", std::move(jobs)}};
+  }
+  return nullptr;
+}
+
+}  // namespace sluice::manager
