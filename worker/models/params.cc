@@ -29,7 +29,7 @@ Result<Params> Params::parse(const std::string& model, const std::string& json, 
 
 tl::unexpected<Error> Params::wrong(const std::string& key, const std::string& expected) const {
   const std::string found = object_.at(key).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-  return fail(Errc::kBadConfig, fmt::format("params.{} of model '{}' must be {}, not {}", key, model_, expected, found.substr(0, 80)));
+  return fail(Errc::kBadConfig, fmt::format("'{}' under params of model '{}' must be {}, not {}", key, model_, expected, found.substr(0, 80)));
 }
 
 Result<double> Params::number(const std::string& key, double otherwise, double low, double high) const {
