@@ -2,9 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <map>
 #include <set>
+#include <span>
+#include <string_view>
 
 #include "base/config.h"
 #include "base/text.h"
@@ -25,6 +28,16 @@ struct Context {
   Problems& problems;
 };
 
+/// Names of the design that this version doesn't have; a name that a room knows never gets here.
+constexpr std::string_view kPlannedModels[] = {"linear", "ridge", "svm", "svm-poly", "fm", "factorization-machine", "mf", "matrix-factorization", "kmeans", "lda", "gbt"};
+constexpr std::string_view kPlannedOptimizers[] = {"momentum", "adamw", "ftrl", "ftrl-proximal", "rmsprop"};
+constexpr std::string_view kPlannedPolicies[] = {"fifo", "srtf", "las", "progress", "slaq-maxmin", "optimus", "asha", "sluice"};
+/// The room's words, with a hint if the name is one of the design's.
+Error with_plan(Error error, const std::string& name, std::span<const std::string_view> planned) {
+  if (std::find(planned.begin(), planned.end(), name) != planned.end()) error.what += fmt::format(" ('{}' is part of the design but not in this version yet)", name);
+  return error;
+}
+
 /// Words of a room about the parts of `node`: at the entry that the words name in quotes, else at the node.
 void add_at_named(const Error& error, const Node& node, const Mark& otherwise, Problems& problems) {
   Mark mark = otherwise;
@@ -43,8 +56,8 @@ void read_optimizer(const Node& node, Context& context, proto::OptimizerSpec& ou
     out.name = reader.text("name", out.name);
     for (const auto& [key, mark, value] : node.entries) {
       if (key == "name" || value.kind == Kind::kNull) continue;
-      if (key == "schedule") {
-        context.problems.add(mark, "'schedule' under optimizer is part of the design but not in this version yet; take it out");
+      if (key == "schedule" || key == "clip") {
+        context.problems.add(mark, fmt::format("'{}' under optimizer is part of the design but not in this version yet; take it out", key));
         continue;
       }
       const auto number = config::to_number(value);
@@ -57,7 +70,7 @@ void read_optimizer(const Node& node, Context& context, proto::OptimizerSpec& ou
   }
   if (const auto checked = context.names.check_optimizer(out); !checked) {
     const Node* name = node.find("name");
-    add_at_named(checked.error(), node, name != nullptr ? name->mark : node.mark, context.problems);
+    add_at_named(with_plan(checked.error(), out.name, kPlannedOptimizers), node, name != nullptr ? name->mark : node.mark, context.problems);
   }
 }
 
@@ -95,7 +108,7 @@ void read_model(MapReader& reader, Context& context, proto::JobSpec& job, const 
   }
   if (!readable) return;
   if (const auto checked = context.names.check_model(job.model, job.params); !checked) {
-    add_at_named(checked.error(), params != nullptr ? *params : node, reader.mark("model"), context.problems);
+    add_at_named(with_plan(checked.error(), job.model, kPlannedModels), params != nullptr ? *params : node, reader.mark("model"), context.problems);
   }
 }
 
@@ -191,7 +204,7 @@ void read_cluster(const Node& node, Problems& problems, ClusterPlan& out) {
 void read_policy(const Node& node, const KnownNames& names, Problems& problems, PolicyPlan& out) {
   MapReader reader(node, "policy", problems);
   out.name = reader.text("name", out.name);
-  if (const auto checked = names.check_policy(out.name); !checked) problems.add(reader.mark("name"), checked.error().what);
+  if (const auto checked = names.check_policy(out.name); !checked) problems.add(reader.mark("name"), with_plan(checked.error(), out.name, kPlannedPolicies).what);
   out.round_ms = static_cast<std::uint32_t>(reader.duration("round", from_ms(out.round_ms), from_ms(10), from_ms(60'000)).ms());
   reader.planned({"fairness"});
   reader.finish();

@@ -118,6 +118,11 @@ TEST_F(RunFileTest, AllMistakesAtOnceWithPlaces) {
   EXPECT_EQ(std::count(said.begin(), said.end(), '\n'), 9);
 }
 
+TEST_F(RunFileTest, NamesOfTheDesignSaySo) {
+  EXPECT_THAT(words("policy: {name: sluice}\n" + kData + "jobs:\n  - {name: m, model: mlp, data: tiny, optimizer: {name: adamw, clip: 1}}\n"),
+              AllOf(HasSubstr("1:16: unknown policy 'sluice'"), HasSubstr("('sluice' is part of the design but not in this version yet)"), HasSubstr("('adamw' is part"), HasSubstr("'clip' under optimizer is part")));
+}
+
 TEST_F(RunFileTest, AMistakeInASweepIsSaidOnce) {
   const auto said =
       words(kData + "jobs:\n  - {name: m, model: mlp, data: tiny, batch: -1, seed: [1, 2, 3]}\n  - {name: n, model: mlp, data: tiny, seed: []}\n");

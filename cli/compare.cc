@@ -1,0 +1,144 @@
+#include "cli/compare.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <limits>
+#include <set>
+
+#include "cli/detail/client.h"
+#include "cli/detail/summary.h"
+#include "manager/quality.h"
+
+namespace sluice::cli {
+namespace {
+using detail::Json;
+
+/// The next cell of a CSV line as a number. Names in the file have no commas or quotes.
+bool take_number(std::string_view& line, double& out) {
+  const std::string_view cell = line.substr(0, line.find(','));
+  const auto [end, error] = std::from_chars(cell.data(), cell.data() + cell.size(), out);
+  if (error != std::errc{} || end != cell.data() + cell.size() || !std::isfinite(out)) return false;
+  line.remove_prefix(std::min(line.size(), cell.size() + 1));
+  return true;
+}
+
+Result<void> load_losses(const std::string& path, std::map<std::string, JobRecord>& jobs) {
+  std::ifstream in(path);
+  std::string line;
+  if (!std::getline(in, line)) return fail(Errc::kNotFound, fmt::format("{}: there is no such file, or it is empty", path));
+  if (line != "job,seconds,step,examples,loss,slots") return fail(Errc::kBadData, fmt::format("{}:1: not the header of a losses.csv of this version", path));
+  for (int number = 2; std::getline(in, line); ++number) {
+    std::string_view rest = line;
+    const std::string job(rest.substr(0, rest.find(',')));
+    rest.remove_prefix(std::min(rest.size(), job.size() + 1));
+    double seconds = 0, step = 0, examples = 0, loss = 0;
+    if (!take_number(rest, seconds) || !take_number(rest, step) || !take_number(rest, examples) || !take_number(rest, loss) || step < 0 || examples < 0) {
+      return fail(Errc::kBadData, fmt::format("{}:{}: not a row of job, seconds, step, examples, loss, slots", path, number));
+    }
+    const auto it = jobs.find(job);
+    if (it == jobs.end()) return fail(Errc::kBadData, fmt::format("{}:{}: job '{}' is not in summary.json", path, number, job));
+    LossPoint point;
+    point.seconds = seconds;
+    point.step = static_cast<std::uint64_t>(step);
+    point.examples = static_cast<std::uint64_t>(examples);
+    point.loss = loss;
+    it->second.points.push_back(point);
+  }
+  return {};
+}
+
+/// What differs between two runs' jobs, or empty. `a` and `b`: arrays of job specs.
+std::string difference(const Json& a, const Json& b) {
+  const auto by_name = [](const Json& specs) {
+    std::map<std::string, Json> out;
+    for (const auto& spec : specs) out[detail::text(spec, "name")] = spec;
+    return out;
+  };
+  const auto left = by_name(a);
+  const auto right = by_name(b);
+  for (const auto& [name, spec] : left) {
+    const auto it = right.find(name);
+    if (it == right.end()) return fmt::format("job '{}' is only in the first", name);
+    for (const auto& [key, value] : spec.items()) {
+      const auto other = it->second.find(key);
+      if (other == it->second.end() || *other != value) return fmt::format("'{}' of job '{}' differs", key, name);
+    }
+  }
+  for (const auto& [name, spec] : right) {
+    if (!left.contains(name)) return fmt::format("job '{}' is only in the second", name);
+  }
+  return {};
+}
+
+JobComparison compare_job(const std::string& name, const std::vector<RunRecord>& runs) {
+  JobComparison out;
+  out.job = name;
+  double first = -std::numeric_limits<double>::infinity();
+  double best = std::numeric_limits<double>::infinity();
+  double longest = 0;
+  for (const auto& run : runs) {
+    const auto& points = run.jobs.at(name).points;
+    longest = std::max(longest, run.wall_seconds);
+    if (points.empty()) continue;
+    const auto levels = manager::smoothed(points);
+    first = std::max(first, levels.front());
+    best = std::min(best, *std::min_element(levels.begin(), levels.end()));
+  }
+  out.first_loss = first;
+  out.best_loss = best;
+  for (const auto& run : runs) {
+    const auto& record = run.jobs.at(name);
+    const auto seconds = manager::seconds_to_fraction(record.points, first, best, 0.9);
+    out.runs.push_back({seconds.value_or(run.wall_seconds), seconds.has_value(), manager::loss_seconds(record.points, first, best, longest), record.summary});
+  }
+  return out;
+}
+}  // namespace
+
+Result<RunRecord> load_run(const std::string& folder) {
+  RunRecord out;
+  out.folder = folder;
+  const auto plan = detail::read_json(folder + "/run.json");
+  if (!plan) return fail(plan.error().code, fmt::format("{} (is {} the output folder of a run?)", plan.error().what, folder));
+  out.specs = detail::list(*plan, "jobs");
+  const auto summary = detail::read_json(folder + "/summary.json");
+  if (!summary) return fail(summary.error().code, fmt::format("{} (the run did not come to an end)", summary.error().what));
+  if (detail::number(*summary, "version") != 1) return fail(Errc::kBadData, fmt::format("{}/summary.json: of another version than 1", folder));
+  out.policy = detail::text(*summary, "policy", "?");
+  out.wall_seconds = detail::number(*summary, "wall_seconds");
+  for (const auto& job : detail::list(*summary, "jobs")) out.jobs[detail::text(job, "job")].summary = job;
+  if (const auto loaded = load_losses(folder + "/losses.csv", out.jobs); !loaded) return tl::unexpected(loaded.error());
+  for (const auto& spec : out.specs) {
+    if (!out.jobs.contains(detail::text(spec, "name"))) return fail(Errc::kBadData, fmt::format("{}/summary.json: job '{}' is missing", folder, detail::text(spec, "name")));
+  }
+  return out;
+}
+
+Result<Comparison> compare(std::vector<RunRecord> runs) {
+  if (runs.size() < 2) return fail(Errc::kBadConfig, "two or more output folders are needed, for example: sluice compare out/A out/B");
+  for (std::size_t i = 1; i < runs.size(); ++i) {
+    if (const std::string what = difference(runs[0].specs, runs[i].specs); !what.empty()) {
+      return fail(Errc::kBadConfig, fmt::format("{} and {} are not runs of the same jobs: {}", runs[0].folder, runs[i].folder, what));
+    }
+  }
+  Comparison out;
+  for (const auto& spec : runs[0].specs) out.jobs.push_back(compare_job(detail::text(spec, "name"), runs));
+  out.totals.resize(runs.size());
+  const double count = std::max<double>(1, static_cast<double>(out.jobs.size()));
+  for (const auto& job : out.jobs) {
+    for (std::size_t i = 0; i < runs.size(); ++i) {
+      out.totals[i].seconds_to_90_mean += job.runs[i].seconds_to_90 / count;
+      out.totals[i].seconds_to_90_worst = std::max(out.totals[i].seconds_to_90_worst, job.runs[i].seconds_to_90);
+      out.totals[i].loss_seconds_mean += job.runs[i].loss_seconds / count;
+    }
+  }
+  out.runs = std::move(runs);
+  return out;
+}
+
+}  // namespace sluice::cli

@@ -1,0 +1,60 @@
+#pragma once
+/// Runs of the same jobs side by side, over one reference: a job's quality is measured from its submission against the best smoothed loss that any of the runs reached; what was
+/// never reached counts as the end of the run. Pure but for load_run().
+
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "base/loss_curve.h"
+#include "base/result.h"
+
+namespace sluice::cli {
+
+struct JobRecord {
+  std::vector<LossPoint> points;  ///< seconds since submission
+  nlohmann::json summary;         ///< its entry in summary.json
+};
+struct RunRecord {
+  std::string folder;
+  std::string policy;
+  double wall_seconds = 0;
+  nlohmann::json specs;  ///< the jobs as submitted
+  std::map<std::string, JobRecord> jobs;
+};
+
+/// One job in one run.
+struct JobOutcome {
+  double seconds_to_90 = 0;  ///< the run's wall seconds if never reached
+  bool reached = false;
+  double loss_seconds = 0;   ///< ∫ remaining normalised loss dt until the longest run's end
+  nlohmann::json summary;
+};
+struct JobComparison {
+  std::string job;
+  double first_loss = 0;  ///< the largest first loss of the runs
+  double best_loss = 0;   ///< the best smoothed loss of the runs
+  std::vector<JobOutcome> runs;
+};
+struct RunTotals {
+  double seconds_to_90_mean = 0;
+  double seconds_to_90_worst = 0;
+  double loss_seconds_mean = 0;
+};
+struct Comparison {
+  std::vector<RunRecord> runs;
+  std::vector<JobComparison> jobs;
+  std::vector<RunTotals> totals;
+};
+
+/// Reads run.json, summary.json and losses.csv of an output folder. Errors: kNotFound (which file; not an output folder), kBadData (file:line and what).
+[[nodiscard]] Result<RunRecord> load_run(const std::string& folder);
+/// Errors: kBadConfig: fewer than two runs, or runs of different jobs (which, and how they differ).
+[[nodiscard]] Result<Comparison> compare(std::vector<RunRecord> runs);
+
+[[nodiscard]] std::string to_text(const Comparison& comparison);
+/// {"version":1,"runs":[…],"jobs":[…]}
+[[nodiscard]] std::string to_json(const Comparison& comparison);
+
+}  // namespace sluice::cli

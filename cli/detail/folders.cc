@@ -1,0 +1,67 @@
+#include "cli/detail/folders.h"
+
+#include <fmt/format.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <ctime>
+#include <filesystem>
+
+namespace sluice::cli::detail {
+namespace fs = std::filesystem;
+namespace {
+std::string environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? std::string{} : value;
+}
+}  // namespace
+
+std::string cache_folder() {
+  if (const auto cache = environment("XDG_CACHE_HOME"); cache.starts_with('/')) return cache + "/sluice";
+  if (const auto home = environment("HOME"); home.starts_with('/')) return home + "/.cache/sluice";
+  return fmt::format("/tmp/sluice-cache-{}", ::getuid());
+}
+
+std::string default_out(const std::string& name, std::int64_t wall_ms) {
+  const auto seconds = static_cast<std::time_t>(wall_ms / 1000);
+  std::tm local{};
+  ::localtime_r(&seconds, &local);
+  char stamp[32];
+  if (std::strftime(stamp, sizeof stamp, "%Y%m%d-%H%M%S", &local) == 0) stamp[0] = '\0';
+  const std::string base = fmt::format("out/{}-{}", name, stamp);
+  std::string path = base;
+  for (int i = 2; fs::exists(path); ++i) path = fmt::format("{}-{}", base, i);
+  return path;
+}
+
+Result<void> make_out(const std::string& folder) {
+  std::error_code error;
+  if (fs::exists(folder, error)) {
+    if (!fs::is_directory(folder, error)) return fail(Errc::kCannotConnect, fmt::format("{}: there is a file of that name; choose another folder with --out", folder));
+    const bool empty = fs::is_empty(folder, error);
+    if (!error && !empty) {
+      return fail(Errc::kCannotConnect, fmt::format("{}: has files of another run in it; choose another folder with --out, or remove it first (rm -r {})", folder, folder));
+    }
+  }
+  if (!error) fs::create_directories(fs::path(folder) / "logs", error);
+  if (error) return fail(Errc::kIo, fmt::format("{}: can't be made: {}; choose another folder with --out", folder, error.message()));
+  return {};
+}
+
+Result<SocketFolder> SocketFolder::make() {
+  constexpr std::size_t kPathMax = 60;  // a socket's path has at most 107 bytes
+  std::string base = environment("XDG_RUNTIME_DIR");
+  if (!base.starts_with('/') || base.size() > kPathMax || ::access(base.c_str(), W_OK | X_OK) != 0) base = "/tmp";
+  std::string path = base + "/sluice-XXXXXX";
+  if (::mkdtemp(path.data()) == nullptr) return fail(Errc::kIo, fmt::format("{}: no folder for sockets can be made: {}", base, std::strerror(errno)));
+  return SocketFolder(std::move(path));
+}
+
+SocketFolder::~SocketFolder() {
+  std::error_code ignored;
+  if (!path_.empty()) fs::remove_all(path_, ignored);
+}
+
+}  // namespace sluice::cli::detail

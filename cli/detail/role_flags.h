@@ -1,0 +1,30 @@
+#pragma once
+/// Flags that every role verb has.
+
+#include <CLI/CLI.hpp>
+
+#include "cli/detail/role_process.h"
+
+namespace sluice::cli::detail {
+
+/// A role gives up on a manager that isn't there after this long, so that it says so within 5 s.
+inline constexpr std::uint32_t kManagerPatienceMs = 4000;
+
+struct RoleFlags {
+  bool insecure_tcp = false;
+  bool json = false;
+  int parent = 0;
+  std::string remove_dir;
+
+  /// The object must outlive the parse.
+  void add_to(CLI::App& verb) {
+    verb.add_flag("--insecure-tcp", insecure_tcp, "Allow tcp:// addresses, which have no keys in this version");
+    verb.add_flag("--json", json, "Log one JSON object a line");
+    // For the embedded cluster of `run`: not for people, so not in the help.
+    verb.add_option("--with-parent", parent)->group("");
+    verb.add_option("--remove-dir", remove_dir)->group("");
+  }
+  [[nodiscard]] RoleOptions role(const std::string& name) const { return {.role = name, .json_log = json, .parent = parent, .remove_dir = remove_dir}; }
+};
+
+}  // namespace sluice::cli::detail

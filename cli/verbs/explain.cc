@@ -1,0 +1,49 @@
+#include <fmt/format.h>
+
+#include "cli/detail/manager_flags.h"
+#include "cli/detail/print.h"
+#include "cli/explain.h"
+#include "cli/verbs/verbs.h"
+#include "net/zmq_transport.h"
+
+namespace sluice::cli {
+namespace {
+struct Flags {
+  detail::ManagerFlags manager;
+  std::string job;
+  std::string out;
+  bool json = false;
+};
+
+Result<nlohmann::json> ask(const Flags& flags) {
+  if (!flags.out.empty()) return explain_offline(flags.out, flags.job);
+  if (flags.manager.address.empty()) return fail(Errc::kBadConfig, "say which run: --manager ADDR for a running cluster, or --out DIR for a run that has ended");
+  if (auto allowed = flags.manager.check(); !allowed) return tl::unexpected(allowed.error());
+  SystemClock clock;
+  net::ZmqTransport transport(clock);
+  nlohmann::json arguments = nlohmann::json::object();
+  if (!flags.job.empty()) arguments["job"] = flags.job;
+  return detail::ManagerClient(transport, clock, flags.manager.address).call("explain", arguments);
+}
+}  // namespace
+
+void add_explain(CLI::App& app, int& status) {
+  auto* verb = app.add_subcommand("explain", "Says why each job has what it has: every change of its slots, with the reason and the evidence");
+  auto flags = std::make_shared<Flags>();
+  verb->add_option("JOB", flags->job, "Only this job (default: all)");
+  flags->manager.add_to(*verb, /*required=*/false);
+  verb->add_option("--out", flags->out, "Read the decisions of a run that has ended from its output folder");
+  verb->add_flag("--json", flags->json, "Print JSON");
+  verb->footer("Example:\n  sluice explain mlp-3 --out out/A");
+  verb->callback([flags, &status] {
+    const auto answer = ask(*flags);
+    if (!answer) {
+      status = detail::report(answer.error(), flags->json);
+      return;
+    }
+    const auto printed = detail::print(flags->json ? answer->dump() + "\n" : explain_text(*answer));
+    status = printed ? 0 : detail::report(printed.error(), flags->json);
+  });
+}
+
+}  // namespace sluice::cli

@@ -1,0 +1,114 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "cli/detail/embedded.h"
+#include "cli/detail/print.h"
+#include "cli/detail/progress.h"
+#include "cli/detail/run_flags.h"
+#include "cli/detail/summary.h"
+#include "cli/detail/table.h"
+#include "cli/run_file.h"
+#include "cli/verbs/verbs.h"
+#include "net/zmq_transport.h"
+
+namespace sluice::cli {
+namespace {
+using detail::Json;
+
+/// Until all jobs are over: shows what happens. Errors: kInterrupted, a role that is lost, a manager that stopped answering.
+Result<void> watch(detail::EmbeddedCluster& cluster, detail::Signals& signals, Clock& clock, const std::string& out) {
+  detail::Progress progress(detail::stderr_is_terminal(), clock);
+  detail::JsonTail decisions(out + "/decisions.jsonl");
+  std::set<std::string> problems_told;
+  Instant heard = clock.now();
+  for (;;) {
+    const auto ps = cluster.manager().call("ps", Json::object(), from_ms(1000));
+    if (ps) {
+      heard = clock.now();
+      progress.show(*ps, decisions.next());
+      for (const auto& problem : detail::list(*ps, "problems")) {
+        if (problem.is_string() && problems_told.insert(problem.get<std::string>()).second) detail::note("warning: " + problem.get<std::string>());
+      }
+      const auto& jobs = detail::list(*ps, "jobs");
+      if (!jobs.empty() && std::all_of(jobs.begin(), jobs.end(), [](const Json& job) { return detail::is_over(detail::text(job, "state")); })) return {};
+    }
+    const Instant next = clock.now() + from_ms(400);
+    do {
+      const detail::Event event = signals.wait(next - clock.now());
+      if (event == detail::Event::kStop) return fail(Errc::kInterrupted, "interrupted by " + signals.last());
+      if (event == detail::Event::kParentGone) return fail(Errc::kInterrupted, "the process that started this run is gone");
+      if (auto lost = cluster.lost_role()) return fail(std::move(*lost));
+    } while (clock.now() < next);
+    if (clock.now() - heard > from_ms(10'000)) return fail(Errc::kTimedOut, fmt::format("the manager has not answered for 10 s; its log: {}/logs/manager.log", out));
+  }
+}
+
+Json submission(const RunFile& file) {
+  Json jobs = Json::array();
+  for (const auto& job : file.jobs) jobs.push_back(Json::parse(proto::to_json(job)));
+  return {{"jobs", std::move(jobs)}};
+}
+
+/// Prints the table or the JSON of the summary that the manager left. Errors: kIo when there is none.
+Result<void> show_end(const std::string& out, bool json) {
+  const auto summary = detail::read_json(out + "/summary.json");
+  if (!summary) return fail(Errc::kIo, fmt::format("the manager left no summary ({}); what it left is in {}", summary.error().what, out));
+  const auto printed = detail::print(json ? summary->dump() + "\n" : "\n" + detail::summary_table(*summary));
+  detail::note(fmt::format("files: {}/ (summary.json, decisions.jsonl, losses.csv, logs/)", out));
+  if (!printed) return printed;
+  return detail::verdict(*summary);
+}
+
+Result<void> run_cluster(const RunFile& file, detail::EmbeddedOptions options, bool json) {
+  if (auto made = detail::make_out(options.out); !made) return made;
+  auto folder = detail::SocketFolder::make();
+  if (!folder) return tl::unexpected(folder.error());
+  detail::Signals signals;
+  detail::follow_starter(signals);
+  SystemClock clock;
+  net::ZmqTransport transport(clock);
+  detail::note(fmt::format("{} job{}, {} worker slot{}, {} server{}, policy {}; output in {}", file.jobs.size(), file.jobs.size() == 1 ? "" : "s", options.slots,
+                           options.slots == 1 ? "" : "s", options.servers, options.servers == 1 ? "" : "s", options.policy, options.out));
+  detail::EmbeddedCluster cluster(options, std::move(*folder), signals, transport, clock);
+  auto ended = cluster.start();
+  if (ended) {
+    const auto submitted = cluster.manager().call("submit", submission(file), from_ms(10'000));
+    ended = submitted ? watch(cluster, signals, clock, options.out) : tl::unexpected(submitted.error());
+  }
+  cluster.stop();
+  const auto shown = ended || ended.error().code == Errc::kInterrupted || ended.error().code == Errc::kJobFailed ? show_end(options.out, json) : Result<void>{};
+  return ended ? shown : ended;
+}
+
+int run_verb(const detail::RunFlags& flags, const std::string& out_flag, bool dry_run) {
+  const auto file = detail::read_with_flags(flags);
+  if (!file) return detail::report(file.error(), flags.json);
+  const std::uint32_t slots = file->cluster.slots.value_or(detail::cores());
+  if (dry_run) {
+    const auto printed = detail::print(detail::plan_text(*file, slots, flags.json));
+    return printed ? 0 : detail::report(printed.error(), flags.json);
+  }
+  const std::string out = out_flag.empty() ? detail::default_out(file->name, SystemClock().wall_ms()) : out_flag;
+  const auto ended = run_cluster(*file, {file->cluster.servers, slots, file->policy.name, file->policy.round_ms, out}, flags.json);
+  return ended ? 0 : detail::report(ended.error(), false);
+}
+}  // namespace
+
+void add_run(CLI::App& app, int& status) {
+  auto* verb = app.add_subcommand("run", "Starts a cluster on this machine, runs the file's jobs to the end, and leaves nothing behind but the output folder");
+  struct Flags {
+    detail::RunFlags run;
+    std::string out;
+    bool dry_run = false;
+  };
+  auto flags = std::make_shared<Flags>();
+  flags->run.add_to(*verb);
+  verb->add_option("--out", flags->out, "Output folder, new or empty (default: out/NAME-DATE-TIME)");
+  verb->add_flag("--dry-run", flags->dry_run, "Check everything, print the jobs, start nothing");
+  verb->footer("Example:\n  sluice run examples/sweep.yaml --policy fair --slots 2 --set 'jobs.*.epochs=1'");
+  verb->callback([flags, &status] { status = run_verb(flags->run, flags->out, flags->dry_run); });
+}
+
+}  // namespace sluice::cli

@@ -1,0 +1,91 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "cli/detail/manager_flags.h"
+#include "cli/detail/print.h"
+#include "cli/detail/progress.h"
+#include "cli/detail/run_flags.h"
+#include "cli/detail/summary.h"
+#include "cli/verbs/verbs.h"
+#include "net/zmq_transport.h"
+
+namespace sluice::cli {
+namespace {
+using detail::Json;
+
+/// The entries of `document`'s jobs that have one of the names.
+Json only(const Json& document, const std::set<std::string>& names) {
+  Json out = document;
+  out["jobs"] = Json::array();
+  for (const auto& job : detail::list(document, "jobs")) {
+    if (names.contains(detail::text(job, "job"))) out["jobs"].push_back(job);
+  }
+  return out;
+}
+
+/// Until all of the jobs are over. Errors: kInterrupted (the jobs go on), a manager that stopped answering.
+Result<void> wait_for(detail::ManagerClient& manager, const std::set<std::string>& names, Clock& clock, detail::Signals& signals) {
+  detail::Progress progress(detail::stderr_is_terminal(), clock);
+  Instant heard = clock.now();
+  for (;;) {
+    const auto ps = manager.call("ps", Json::object(), from_ms(1000));
+    if (ps) {
+      heard = clock.now();
+      const Json mine = only(*ps, names);
+      progress.show(mine, {});
+      const auto& jobs = detail::list(mine, "jobs");
+      if (jobs.size() >= names.size() && std::all_of(jobs.begin(), jobs.end(), [](const Json& job) { return detail::is_over(detail::text(job, "state")); })) return {};
+    } else if (clock.now() - heard > from_ms(10'000)) {
+      return tl::unexpected(ps.error());
+    }
+    if (signals.wait(from_ms(500)) == detail::Event::kStop) return fail(Errc::kInterrupted, "interrupted; the jobs go on (sluice ps shows them)");
+  }
+}
+
+Result<void> submit(const detail::RunFlags& flags, const std::string& address, bool wait) {
+  const auto file = detail::read_with_flags(flags);
+  if (!file) return tl::unexpected(file.error());
+  detail::Signals signals;
+  SystemClock clock;
+  net::ZmqTransport transport(clock);
+  detail::ManagerClient manager(transport, clock, address);
+  Json jobs = Json::array();
+  std::set<std::string> names;
+  for (const auto& job : file->jobs) {
+    jobs.push_back(Json::parse(proto::to_json(job)));
+    names.insert(job.name);
+  }
+  const auto submitted = manager.call("submit", {{"jobs", std::move(jobs)}});
+  if (!submitted) return tl::unexpected(submitted.error());
+  if (!wait) return detail::print(flags.json ? submitted->dump() + "\n" : fmt::format("submitted {} job{}\n", names.size(), names.size() == 1 ? "" : "s"));
+  if (auto ended = wait_for(manager, names, clock, signals); !ended) return ended;
+  const auto summary = manager.call("summary");
+  if (!summary) return tl::unexpected(summary.error());
+  const Json mine = only(*summary, names);
+  if (auto printed = detail::print(flags.json ? mine.dump() + "\n" : detail::summary_table(mine)); !printed) return printed;
+  return detail::verdict(mine);
+}
+}  // namespace
+
+void add_submit(CLI::App& app, int& status) {
+  auto* verb = app.add_subcommand("submit", "Submits the jobs of a run file to a running cluster");
+  struct Flags {
+    detail::RunFlags run;
+    detail::ManagerFlags manager;
+    bool wait = false;
+  };
+  auto flags = std::make_shared<Flags>();
+  flags->run.add_to(*verb, /*cluster=*/false);
+  flags->manager.add_to(*verb);
+  verb->add_flag("--wait", flags->wait, "Wait until the jobs are over; the status then says whether all went well");
+  verb->footer("Example:\n  sluice submit examples/two-jobs.yaml --wait --manager tcp://127.0.0.1:7070 --insecure-tcp");
+  verb->callback([flags, &status] {
+    auto done = flags->manager.check();
+    if (done) done = submit(flags->run, flags->manager.address, flags->wait);
+    status = done ? 0 : detail::report(done.error(), flags->run.json);
+  });
+}
+
+}  // namespace sluice::cli

@@ -1,0 +1,17 @@
+#pragma once
+/// The verbs of the binary: each adds its subcommand and, when it was asked for, does its work and leaves the process's exit status. One file a verb.
+
+#include <CLI/CLI.hpp>
+
+namespace sluice::cli {
+
+void add_run(CLI::App& app, int& status);
+void add_manager(CLI::App& app, int& status);
+void add_server(CLI::App& app, int& status);
+void add_worker(CLI::App& app, int& status);
+void add_submit(CLI::App& app, int& status);
+void add_ps(CLI::App& app, int& status);
+void add_explain(CLI::App& app, int& status);
+void add_compare(CLI::App& app, int& status);
+
+}  // namespace sluice::cli
