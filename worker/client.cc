@@ -47,8 +47,10 @@ void Client::leave(std::uint64_t lease, std::uint32_t offset, bool finished) {
   sections_.cancel();
   homes_.cancel(false);
   parameters_.leave();
-  if (finished) streams_.forget(envelope_.job);
-  else streams_.leave();
+  if (finished)
+    streams_.forget(envelope_.job);
+  else
+    streams_.leave();
   if (joining_) homes_.leave(envelope_, proto::Leave{lease, offset});
   events_.clear();
   entered_ = joining_ = failed_ = false;
@@ -92,7 +94,9 @@ void Client::split(net::WritableFrame arena, std::span<const KeySet> sets, std::
   }
 }
 
-Result<std::uint64_t> Client::push(std::span<const ShardUpdate> updates, std::uint64_t step) { return streams_.push(updates, static_cast<std::uint32_t>(step)); }
+Result<std::uint64_t> Client::push(std::span<const ShardUpdate> updates, std::uint64_t step) {
+  return streams_.push(updates, static_cast<std::uint32_t>(step));
+}
 
 bool Client::step() {
   const bool received = lanes_.drain();
@@ -145,7 +149,8 @@ void Client::take_unasked() {
     const auto* gate = std::get_if<proto::Gate>(&message->header.body);
     if (gate == nullptr || !entered_) continue;
     const auto& from = message->header.envelope;
-    if (from.job == envelope_.job && from.generation == envelope_.generation && (from.client == incarnation_ || from.client.value == 0)) events_.emplace_back(GateEvent{gate->clock});
+    if (from.job == envelope_.job && from.generation == envelope_.generation && (from.client == incarnation_ || from.client.value == 0))
+      events_.emplace_back(GateEvent{gate->clock});
   }
 }
 
@@ -157,7 +162,8 @@ void Client::check_joined(ClientEvent& event) {
   };
   const auto& theirs = joined->reply.tables;
   if (!std::equal(theirs.begin(), theirs.end(), layout_.tables.begin(), layout_.tables.end(), same)) {
-    event = FailedEvent{Error{Errc::kRejected, fmt::format("the job was opened with other tables than this worker's model declares ({} and {})", theirs.size(), layout_.tables.size())}};
+    event = FailedEvent{Error{Errc::kRejected, fmt::format("the job was opened with other tables than this worker's model declares ({} and {})", theirs.size(),
+                                                           layout_.tables.size())}};
     return;
   }
   // The home's word on seeds and optimizers is what lanes are told.

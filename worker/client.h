@@ -1,6 +1,6 @@
 #pragma once
-/// The asynchronous client of one worker slot: pushes, pulls and the calls to job homes, for one job at a time. Nothing blocks: calls return at once, step() does the work, and what
-/// came of it is read with next(). One thread.
+/// The asynchronous client of one worker slot: pushes, pulls and the calls to job homes, for one job at a time. Nothing blocks: calls return at once, step()
+/// does the work, and what came of it is read with next(). One thread.
 ///
 /// Every call ends: with its event, or with one FailedEvent that names who did not answer or why it was refused.
 
@@ -47,6 +47,7 @@ class Client {
   // --- one job at a time ---
   /// Begins a job: `envelope` has job, generation, manager term and decision; client and ring are filled in. `tables`: as declared; ids are the positions.
   void enter(const proto::Envelope& envelope, std::vector<proto::TableSpec> tables);
+  [[nodiscard]] bool entered() const { return entered_; }
   [[nodiscard]] const Layout& layout() const { return layout_; }
   /// False while this client's leave of that job is not acknowledged: joining now could be undone by it.
   [[nodiscard]] bool may_join(JobId job) const { return !homes_.leaving(job); }
@@ -56,7 +57,8 @@ class Client {
   void commit(const proto::Commit& commit) { homes_.call(envelope_, commit); }
   void evaluated(proto::EvaluateCommit commit) { homes_.call(envelope_, std::move(commit)); }
   void ask_gate() { homes_.call(envelope_, proto::Gate{}); }
-  /// Ends the job here: what is unanswered is abandoned, and a leave goes out in the background if the job was joined. `finished`: the job is over, its push numbers are forgotten.
+  /// Ends the job here: what is unanswered is abandoned, and a leave goes out in the background if the job was joined. `finished`: the job is over, its push
+  /// numbers are forgotten.
   void leave(std::uint64_t lease, std::uint32_t offset, bool finished);
   /// True when no leave is on its way any more.
   [[nodiscard]] bool quiet() const { return !homes_.leaving_any(); }
@@ -64,6 +66,8 @@ class Client {
   // --- values ---
   /// Fetches the dense tables and the rows of `sets` (one per table), which must stay in place until PulledEvent or leave(). Returns the pull's number.
   [[nodiscard]] std::uint64_t pull(std::span<KeySet> sets) { return parameters_.pull(sets); }
+  /// Forgets the pulls under way: no events come.
+  void cancel_pulls() { parameters_.cancel(); }
   /// A dense table as last absorbed; valid until the next step() or absorb().
   [[nodiscard]] std::span<const float> dense(std::size_t table) const { return parameters_.dense(table); }
   /// Copies arrived values to their places; PulledEvents follow. Apart from step() so that a slot can send what others wait for first. True if there were any.
@@ -71,8 +75,8 @@ class Client {
 
   /// Memory for a batch's dense gradients: one arena in the order of layout(), sent without a copy.
   [[nodiscard]] net::WritableFrame gradients() const { return transport_.allocate(layout_.arena_floats * sizeof(float)); }
-  /// Cuts one batch's update into shards: dense from `arena` (as written; empty when the job has no dense table), sparse from rows[table] (laid out as sets[table].rows()).
-  /// Appends to `out`. Copies the sparse rows only.
+  /// Cuts one batch's update into shards: dense from `arena` (as written; empty when the job has no dense table), sparse from rows[table] (laid out as
+  /// sets[table].rows()). Appends to `out`. Copies the sparse rows only.
   void split(net::WritableFrame arena, std::span<const KeySet> sets, std::span<const std::vector<float>> rows, std::vector<ShardUpdate>& out);
   /// Sends; the push's number. Answer: PushedEvent. Errors: kFull.
   [[nodiscard]] Result<std::uint64_t> push(std::span<const ShardUpdate> updates, std::uint64_t step);

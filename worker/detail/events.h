@@ -10,17 +10,32 @@
 
 namespace sluice::worker {
 
-struct JoinedEvent { proto::JoinReply reply; };
-struct LeasedEvent { proto::LeaseReply lease; };
+struct JoinedEvent {
+  proto::JoinReply reply;
+};
+struct LeasedEvent {
+  proto::LeaseReply lease;
+};
 /// A commit or an evaluate commit is in the home's state.
-struct CommittedEvent { proto::CommitReply reply; };
-struct GateEvent { std::uint64_t clock = 0; };
+struct CommittedEvent {
+  proto::CommitReply reply;
+};
+struct GateEvent {
+  std::uint64_t clock = 0;
+};
 /// Every section of the push has its final outcome. redo: a shard's primary term had moved on: the batch must be computed again from fresh values.
-struct PushedEvent { std::uint64_t push = 0; bool redo = false; };
+struct PushedEvent {
+  std::uint64_t push = 0;
+  bool redo = false;
+};
 /// Every value of the pull is in its place.
-struct PulledEvent { std::uint64_t pull = 0; };
+struct PulledEvent {
+  std::uint64_t pull = 0;
+};
 /// The job cannot go on here: refused, timed out (naming the address), or a peer broke the protocol. Comes once; the client then does nothing more for the job.
-struct FailedEvent { Error error; };
+struct FailedEvent {
+  Error error;
+};
 /// A server said that this incarnation is expired.
 struct MembershipLostEvent {};
 

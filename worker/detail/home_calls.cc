@@ -70,8 +70,10 @@ bool HomeCalls::flush() {
     call.ring = {};
     call.header.envelope.ring = lanes_.version();
     const auto kind = call.is_leave ? CallTag::Kind::kLeave : CallTag::Kind::kHome;
-    if (lanes_.request(*lane, call.header, {}, call.deadline, {kind, call.id})) call.in_flight = true;
-    else wait(call, false);
+    if (lanes_.request(*lane, call.header, {}, call.deadline, {kind, call.id}))
+      call.in_flight = true;
+    else
+      wait(call, false);
     return false;
   });
   return any;
@@ -87,27 +89,34 @@ void HomeCalls::wait(Call& call, bool newer_table) {
 void HomeCalls::timed_out(const Call& call) {
   const std::string where = lanes_.made() ? lanes_.table().lane_address(proto::home_slot(call.header.envelope.job)) : "no server (there is no slot table yet)";
   const std::string what = fmt::format("{} did not answer a {} within {:g} s", where, name_of_call(call.header.body), patience_.seconds());
-  if (call.is_leave) log::warn("job {}: {}", call.header.envelope.job.value, what);
-  else events_.emplace_back(FailedEvent{Error{Errc::kTimedOut, what}});
+  if (call.is_leave)
+    log::warn("job {}: {}", call.header.envelope.job.value, what);
+  else
+    events_.emplace_back(FailedEvent{Error{Errc::kTimedOut, what}});
 }
 
 void HomeCalls::take(Arrival arrival) {
   const auto it = std::find_if(calls_.begin(), calls_.end(), [&](const Call& c) { return c.id == arrival.tag.id; });
   if (it == calls_.end() || !it->in_flight) return;
   bool over = true;
-  if (!arrival.answer) {
+  if (!arrival.answer && arrival.answer.error().code != Errc::kTimedOut) {
+    if (!it->is_leave) events_.emplace_back(FailedEvent{Error{arrival.answer.error().code, lanes_.address(it->lane) + ": " + arrival.answer.error().what}});
+  } else if (!arrival.answer) {
     timed_out(*it);
   } else if (const auto* refusal = std::get_if<proto::Refused>(&arrival.answer->header.body)) {
     over = refused(*it, *refusal);
   } else if (!answered(*it, *arrival.answer) && !it->is_leave) {
-    events_.emplace_back(FailedEvent{Error{Errc::kMalformed, fmt::format("{} answered a {} with something else", lanes_.address(it->lane), name_of_call(it->header.body))}});
+    events_.emplace_back(
+        FailedEvent{Error{Errc::kMalformed, fmt::format("{} answered a {} with something else", lanes_.address(it->lane), name_of_call(it->header.body))}});
   }
   if (over) calls_.erase(it);
 }
 
 bool HomeCalls::refused(Call& call, const proto::Refused& refusal) {
   switch (refusal.kind) {
-    case proto::RefusalKind::kBehind: wait(call, false); return false;
+    case proto::RefusalKind::kBehind:
+      wait(call, false);
+      return false;
     case proto::RefusalKind::kWrongOwner: {
       const RingVersion before = lanes_.version();
       if (auto table = proto::slot_table_from_bytes(refusal.slot_table)) lanes_.set_table(std::make_shared<const proto::SlotTable>(std::move(*table)));
@@ -118,10 +127,14 @@ bool HomeCalls::refused(Call& call, const proto::Refused& refusal) {
     case proto::RefusalKind::kNotMember:
       if (!call.is_leave) events_.emplace_back(MembershipLostEvent{});
       return true;
-    case proto::RefusalKind::kError: break;
+    case proto::RefusalKind::kError:
+      break;
   }
-  if (call.is_leave) log::debug("job {}: leave refused: {}", call.header.envelope.job.value, refusal.text);
-  else events_.emplace_back(FailedEvent{Error{Errc::kRejected, refusal.text.empty() ? fmt::format("{} refused a {}", lanes_.address(call.lane), name_of_call(call.header.body)) : refusal.text}});
+  if (call.is_leave)
+    log::debug("job {}: leave refused: {}", call.header.envelope.job.value, refusal.text);
+  else
+    events_.emplace_back(FailedEvent{Error{
+        Errc::kRejected, refusal.text.empty() ? fmt::format("{} refused a {}", lanes_.address(call.lane), name_of_call(call.header.body)) : refusal.text}});
   return true;
 }
 

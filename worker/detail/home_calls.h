@@ -1,5 +1,6 @@
 #pragma once
-/// Calls to job homes: each is sent to the lane that holds the home, followed through WrongOwner and Behind, and ends with its answer, a refusal or its deadline. One thread.
+/// Calls to job homes: each is sent to the lane that holds the home, followed through WrongOwner and Behind, and ends with its answer, a refusal or its
+/// deadline. One thread.
 
 #include <cstdint>
 #include <deque>
@@ -15,7 +16,8 @@ namespace sluice::worker {
 
 class HomeCalls {
  public:
-  HomeCalls(Lanes& lanes, Clock& clock, Duration patience, std::deque<ClientEvent>& events) : lanes_(lanes), clock_(clock), patience_(patience), events_(events) {}
+  HomeCalls(Lanes& lanes, Clock& clock, Duration patience, std::deque<ClientEvent>& events)
+      : lanes_(lanes), clock_(clock), patience_(patience), events_(events) {}
   /// Begins a call in the envelope's name; `body`: Join, LeaseRequest, Commit, EvaluateCommit or Gate. Its answer comes as an event.
   void call(const proto::Envelope& envelope, proto::Body body);
   /// Leaves a job in the background: sent until it is answered or late, whatever the slot does meanwhile. No event.

@@ -1,5 +1,6 @@
 #pragma once
-/// The keys that one batch needs of one sparse table, in the order the model wants them (sorted) and in the order the wire wants them (bucket by bucket), and their pulled rows.
+/// The keys that one batch needs of one sparse table, in the order the model wants them (sorted) and in the order the wire wants them (bucket by bucket), and
+/// their pulled rows.
 
 #include <cstdint>
 #include <span>

@@ -70,9 +70,9 @@ class Lanes {
   net::Poller& poller_;
   net::ChannelOptions options_;
   std::shared_ptr<const proto::SlotTable> table_;
-  std::vector<Lane> lanes_;                                      ///< never removed: an index stays valid
+  std::vector<Lane> lanes_;  ///< never removed: an index stays valid
   std::unordered_map<std::string, std::uint32_t> by_address_;
-  std::vector<std::int32_t> by_slot_;                            ///< of the present table; -1: not looked up yet
+  std::vector<std::int32_t> by_slot_;  ///< of the present table; -1: not looked up yet
 };
 
 }  // namespace sluice::worker

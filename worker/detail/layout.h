@@ -16,18 +16,19 @@ struct DenseShard {
   TableId table;
   ShardId shard;
   HashSlot slot;
-  std::uint64_t first = 0;   ///< its first float in the arena
+  std::uint64_t first = 0;  ///< its first float in the arena
   std::uint32_t floats = 0;
-  std::uint32_t index = 0;   ///< among all shards of the job
+  std::uint32_t index = 0;  ///< among all shards of the job
 };
 
-/// Parameters and gradients have the same layout: tables back to back, each beginning at an even float (a multiple of 8 bytes, so that neighbours can share a frame).
+/// Parameters and gradients have the same layout: tables back to back, each beginning at an even float (a multiple of 8 bytes, so that neighbours can share a
+/// frame).
 struct Layout {
   std::vector<proto::TableSpec> tables;
-  std::vector<DenseShard> dense;                      ///< in the order of tables and shards
-  std::vector<std::uint64_t> dense_first;             ///< per table: its first float in the arena; 0 when sparse
-  std::vector<std::vector<HashSlot>> sparse_slots;    ///< per table and bucket; empty when dense
-  std::vector<std::uint32_t> first_shard;             ///< per table: index of its shard 0 among all shards
+  std::vector<DenseShard> dense;                    ///< in the order of tables and shards
+  std::vector<std::uint64_t> dense_first;           ///< per table: its first float in the arena; 0 when sparse
+  std::vector<std::vector<HashSlot>> sparse_slots;  ///< per table and bucket; empty when dense
+  std::vector<std::uint32_t> first_shard;           ///< per table: index of its shard 0 among all shards
   std::uint64_t arena_floats = 0;
   std::uint32_t shards = 0;
 
@@ -38,7 +39,8 @@ struct Layout {
 /// REQUIRES: ids are the positions.
 [[nodiscard]] Layout make_layout(JobId job, std::vector<proto::TableSpec> tables);
 
-/// The specs of what a model declares: id = position, seed = mix64(seed, id), buckets of a sparse table = the power of two ≥ rows / 65536, at least 8 and at most 1024.
+/// The specs of what a model declares: id = position, seed = mix64(seed, id), buckets of a sparse table = the power of two ≥ rows / 65536, at least 8 and at
+/// most 1024.
 [[nodiscard]] std::vector<proto::TableSpec> table_specs(std::span<const TableDecl> declared, std::uint64_t seed, const proto::OptimizerSpec& optimizer);
 
 /// Rows of a chunk: whole batches, about 16 of them, but few enough for at least 20 chunks where the data has 20 batches.

@@ -53,7 +53,8 @@ std::uint64_t Parameters::pull(std::span<KeySet> sets) {
     const KeySet& set = sets[t];
     auto memory = transport_.allocate(set.keys().size() * sizeof(Key));
     const std::span<std::byte> bytes = memory.bytes();
-    for (std::uint32_t b = 0, at = 0; b < set.buckets(); at += static_cast<std::uint32_t>(set.bucket(b).size()), ++b) set.gather_keys(b, bytes.data() + at * sizeof(Key));
+    for (std::uint32_t b = 0, at = 0; b < set.buckets(); at += static_cast<std::uint32_t>(set.bucket(b).size()), ++b)
+      set.gather_keys(b, bytes.data() + at * sizeof(Key));
     const net::Frame frame = std::move(memory).finish(set.keys().size() * sizeof(Key));
     std::size_t at = 0;
     for (std::uint32_t b = 0; b < set.buckets(); ++b) {
@@ -80,11 +81,15 @@ std::uint64_t Parameters::pull(std::span<KeySet> sets) {
 Result<void> Parameters::take(SectionDone done) {
   switch (done.answer.outcome) {
     case proto::Outcome::kOk:
-    case proto::Outcome::kNotModified: arrived_.push_back(std::move(done)); return {};
+    case proto::Outcome::kNotModified:
+      arrived_.push_back(std::move(done));
+      return {};
     case proto::Outcome::kFull:
       return fail(Errc::kRejected, "table '" + layout_->tables[done.op.section.table.value].name + "' has reached its max_rows");
-    case proto::Outcome::kRejected: return fail(Errc::kRejected, done.text.empty() ? "the server rejected a pull" : done.text);
-    default: return fail(Errc::kMalformed, "a pull was answered with outcome " + std::to_string(static_cast<int>(done.answer.outcome)));
+    case proto::Outcome::kRejected:
+      return fail(Errc::kRejected, done.text.empty() ? "the server rejected a pull" : done.text);
+    default:
+      return fail(Errc::kMalformed, "a pull was answered with outcome " + std::to_string(static_cast<int>(done.answer.outcome)));
   }
 }
 

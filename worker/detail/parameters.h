@@ -1,8 +1,8 @@
 #pragma once
 /// The values a slot computes with: one arena of all dense tables of its job, and pulls that bring it and the sparse rows of a batch up to date. One thread.
 ///
-/// The arena is one, not two: a pull under way while a batch computes only waits in the transport, and absorb() copies between batches. A shard that arrives early makes the next
-/// batch fresher than its own pull promised, never staler.
+/// The arena is one, not two: a pull under way while a batch computes only waits in the transport, and absorb() copies between batches. A shard that arrives
+/// early makes the next batch fresher than its own pull promised, never staler.
 
 #include <cstdint>
 #include <memory>
@@ -24,8 +24,11 @@ class Parameters {
   void enter(const Layout& layout);
   void leave();
 
-  /// Asks for all dense shards that changed and for the rows of `sets` (one per table; those of dense tables are not looked at), which must stay where they are until pulled.
+  /// Asks for all dense shards that changed and for the rows of `sets` (one per table; those of dense tables are not looked at), which must stay where they are
+  /// until pulled.
   [[nodiscard]] std::uint64_t pull(std::span<KeySet> sets);
+  /// Forgets the pulls under way; answers that still come are dropped.
+  void cancel() { pulls_.clear(); }
   /// An answered pull section. Errors: kRejected, kMalformed.
   [[nodiscard]] Result<void> take(SectionDone done);
   /// Copies what has arrived to its place; the pulls that are complete, in order of completion, are appended to `pulled`. True if there was anything.
@@ -45,14 +48,16 @@ class Parameters {
     std::size_t remaining = 0;
     std::span<KeySet> sets;
   };
-  struct Free { void operator()(float* p) const; };
+  struct Free {
+    void operator()(float* p) const;
+  };
 
   SectionCalls& calls_;
   net::Transport& transport_;
   const Layout* layout_ = nullptr;
   std::unique_ptr<float[], Free> arena_;
   std::uint64_t arena_floats_ = 0;
-  std::vector<Held> versions_;                       ///< per shard
+  std::vector<Held> versions_;  ///< per shard
   std::unordered_map<std::uint64_t, Pull> pulls_;
   std::vector<SectionDone> arrived_;
   std::uint64_t next_pull_ = 1;

@@ -92,7 +92,9 @@ Result<std::optional<PushStreams::Finished>> PushStreams::take(SectionDone done)
   Item& item = stream.items[at];
   bool redo = false;
   switch (done.answer.outcome) {
-    case proto::Outcome::kOk: stream.abandoned = 0; break;
+    case proto::Outcome::kOk:
+      stream.abandoned = 0;
+      break;
     case proto::Outcome::kGap: {
       auto ok = gap(stream, item, done.answer.sequence);
       if (!ok) return fail(ok.error());
@@ -103,9 +105,12 @@ Result<std::optional<PushStreams::Finished>> PushStreams::take(SectionDone done)
       if (stream.abandoned == 0) stream.abandoned = sequence;
       redo = true;
       break;
-    case proto::Outcome::kFull: return fail(Errc::kRejected, done.text.empty() ? "a sparse table has reached its max_rows" : done.text);
-    case proto::Outcome::kRejected: return fail(Errc::kRejected, done.text.empty() ? "the server rejected the update" : done.text);
-    default: return fail(Errc::kMalformed, fmt::format("a push answered with outcome {}", static_cast<int>(done.answer.outcome)));
+    case proto::Outcome::kFull:
+      return fail(Errc::kRejected, done.text.empty() ? "a sparse table has reached its max_rows" : done.text);
+    case proto::Outcome::kRejected:
+      return fail(Errc::kRejected, done.text.empty() ? "the server rejected the update" : done.text);
+    default:
+      return fail(Errc::kMalformed, fmt::format("a push answered with outcome {}", static_cast<int>(done.answer.outcome)));
   }
   item.answered = true;
   const std::uint64_t id = item.push;

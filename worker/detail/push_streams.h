@@ -1,6 +1,6 @@
 #pragma once
-/// The client's side of 'exactly once': numbers the pushes of every shard without holes, keeps what is unanswered, and sends it again, identical, from where a shard found a gap.
-/// Numbers live as long as (incarnation, job, generation): a slot that comes back to a job goes on where it was. One thread.
+/// The client's side of 'exactly once': numbers the pushes of every shard without holes, keeps what is unanswered, and sends it again, identical, from where a
+/// shard found a gap. Numbers live as long as (incarnation, job, generation): a slot that comes back to a job goes on where it was. One thread.
 
 #include <cstdint>
 #include <span>
@@ -42,7 +42,8 @@ class PushStreams {
     std::uint64_t push = 0;
     bool redo = false;
   };
-  /// An answered push section. Errors: kRejected with the server's words, kFull (the table's max_rows), kInternal (the shard and we disagree about what was acknowledged).
+  /// An answered push section. Errors: kRejected with the server's words, kFull (the table's max_rows), kInternal (the shard and we disagree about what was
+  /// acknowledged).
   [[nodiscard]] Result<std::optional<Finished>> take(SectionDone done);
   [[nodiscard]] std::uint64_t unanswered() const { return pushes_.size(); }
 

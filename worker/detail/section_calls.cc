@@ -64,7 +64,8 @@ void SectionCalls::release_parked(Instant now) {
   if (parked_.empty()) return;
   std::erase_if(parked_, [&](Parked& p) {
     if (p.op.deadline <= now) {
-      fail_with(Errc::kTimedOut, fmt::format("no server took shard {} of table '{}' within {:g} s", p.op.section.shard.value, tables_[p.op.section.table.value].name, patience_.seconds()));
+      fail_with(Errc::kTimedOut, fmt::format("no server took shard {} of table '{}' within {:g} s", p.op.section.shard.value,
+                                             tables_[p.op.section.table.value].name, patience_.seconds()));
       return true;
     }
     const bool newer = p.ring.value != 0 && lanes_.version() > p.ring;
@@ -157,7 +158,8 @@ void SectionCalls::take(Arrival arrival) {
     if (!arrival.answer) return;  // timed out: the sections' own deadlines decide
     if (const auto* refusal = std::get_if<proto::Refused>(&arrival.answer->header.body)) {
       if (refusal->kind == proto::RefusalKind::kNotMember) membership_lost_ = true;
-      if (refusal->kind == proto::RefusalKind::kError) fail_with(Errc::kRejected, fmt::format("{} refused the tables: {}", lanes_.address(arrival.lane), refusal->text));
+      if (refusal->kind == proto::RefusalKind::kError)
+        fail_with(Errc::kRejected, fmt::format("{} refused the tables: {}", lanes_.address(arrival.lane), refusal->text));
     }
     return;
   }
@@ -165,7 +167,9 @@ void SectionCalls::take(Arrival arrival) {
   if (it == sent_.end()) return;
   Sent sent = std::move(it->second);
   sent_.erase(it);
-  if (!arrival.answer) {
+  if (!arrival.answer && arrival.answer.error().code != Errc::kTimedOut) {
+    fail_with(arrival.answer.error().code, fmt::format("{}: {}", lanes_.address(arrival.lane), arrival.answer.error().what));
+  } else if (!arrival.answer) {
     timed_out(sent.ops, arrival.lane);
   } else if (const auto* refusal = std::get_if<proto::Refused>(&arrival.answer->header.body)) {
     refused(std::move(sent), *refusal, arrival.lane);
@@ -186,18 +190,24 @@ void SectionCalls::timed_out(const std::vector<SectionOp>& ops, std::uint32_t la
 
 void SectionCalls::refused(Sent sent, const proto::Refused& refusal, std::uint32_t lane) {
   switch (refusal.kind) {
-    case proto::RefusalKind::kNotMember: membership_lost_ = true; return;
+    case proto::RefusalKind::kNotMember:
+      membership_lost_ = true;
+      return;
     case proto::RefusalKind::kBehind:
       for (auto& op : sent.ops) park(std::move(op), false);
       return;
     case proto::RefusalKind::kWrongOwner:
       if (auto table = proto::slot_table_from_bytes(refusal.slot_table)) lanes_.set_table(std::make_shared<const proto::SlotTable>(std::move(*table)));
       for (auto& op : sent.ops) {
-        if (lanes_.version() > sent.ring) queue_.push_back(std::move(op));
-        else park(std::move(op), true);
+        if (lanes_.version() > sent.ring)
+          queue_.push_back(std::move(op));
+        else
+          park(std::move(op), true);
       }
       return;
-    case proto::RefusalKind::kError: fail_with(Errc::kRejected, fmt::format("{} refused a {}: {}", lanes_.address(lane), sent.ops.front().push ? "push" : "pull", refusal.text)); return;
+    case proto::RefusalKind::kError:
+      fail_with(Errc::kRejected, fmt::format("{} refused a {}: {}", lanes_.address(lane), sent.ops.front().push ? "push" : "pull", refusal.text));
+      return;
   }
 }
 
@@ -235,14 +245,17 @@ bool SectionCalls::settle(SectionOp& op, const proto::Section& answer, RingVersi
       }
       return false;
     case proto::Outcome::kWrongOwner:
-      if (lanes_.version() > ring) queue_.push_back(std::move(op));
-      else park(std::move(op), true);
+      if (lanes_.version() > ring)
+        queue_.push_back(std::move(op));
+      else
+        park(std::move(op), true);
       return false;
     case proto::Outcome::kStaleTerm:
       if (op.push) return true;  // the batch is redone
       park(std::move(op), true);
       return false;
-    default: return true;
+    default:
+      return true;
   }
 }
 

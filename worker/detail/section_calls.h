@@ -1,6 +1,6 @@
 #pragma once
-/// Carries shard sections to the lanes that own them until each has its final outcome: groups them into messages, follows WrongOwner and Behind, makes tables known where a lane
-/// doesn't know them, waits between tries and gives up at the deadline. Knows neither sequence numbers nor where values go. One thread.
+/// Carries shard sections to the lanes that own them until each has its final outcome: groups them into messages, follows WrongOwner and Behind, makes tables
+/// known where a lane doesn't know them, waits between tries and gives up at the deadline. Knows neither sequence numbers nor where values go. One thread.
 
 #include <deque>
 #include <optional>
@@ -23,9 +23,9 @@ struct SectionOp {
   net::Frame payload;      ///< its bytes: keys, values
   HashSlot slot;
   bool push = false;
-  std::size_t reply_floats = 0;  ///< pull: floats that an answer with values must have
-  std::uint32_t reply_count = 0; ///< pull: the answer's count
-  std::uint64_t tag = 0;         ///< the asker's
+  std::size_t reply_floats = 0;   ///< pull: floats that an answer with values must have
+  std::uint32_t reply_count = 0;  ///< pull: the answer's count
+  std::uint64_t tag = 0;          ///< the asker's
   Instant deadline;
   std::uint32_t attempts = 0;
 };
@@ -103,10 +103,10 @@ class SectionCalls {
   proto::Envelope envelope_;
   std::vector<proto::TableSpec> tables_;
   bool announce_ = false;
-  std::vector<Creation> creations_;    ///< per lane
+  std::vector<Creation> creations_;  ///< per lane
   std::vector<SectionOp> queue_;
   std::vector<Parked> parked_;
-  std::vector<Open> open_;             ///< reused
+  std::vector<Open> open_;  ///< reused
   std::unordered_map<std::uint64_t, Sent> sent_;
   std::uint64_t next_id_ = 1;
   std::deque<SectionDone> done_;

@@ -1,0 +1,390 @@
+#include "worker/detail/trainer.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <exception>
+
+#include "base/assert.h"
+
+namespace sluice::worker {
+
+namespace {
+constexpr std::uint32_t kScoreRows = 1024;  ///< rows of one evaluation step: a few ms for the largest built-in models
+}
+
+template <class F>
+void Trainer::guarded(F f) {
+  try {
+    f();
+  } catch (const std::exception& wrong) { fail_with({Errc::kJobFailed, fmt::format("model '{}' failed: {}", setup_.spec.model, wrong.what())}); } catch (...) {
+    fail_with({Errc::kJobFailed, fmt::format("model '{}' threw something that is no std::exception", setup_.spec.model)});
+  }
+}
+
+Trainer::Trainer(TrainerSetup setup, Client& client, Clock& clock, const DataRegistry& data)
+    : setup_(std::move(setup)), client_(client), clock_(clock), data_(data), slot_time_(clock.now()) {
+  std::vector<TableDecl> declared;
+  guarded([&] { declared = setup_.model->tables(); });
+  const auto specs = table_specs(declared, setup_.spec.seed, setup_.spec.optimizer);
+  if (!fault_ && (specs.empty() || specs.size() > proto::kTablesMax))
+    fail_with({Errc::kJobFailed, fmt::format("model '{}' declares {} tables", setup_.spec.model, specs.size())});
+  bool sparse = false;
+  for (const auto& spec : specs) {
+    if (auto ok = proto::validate(spec); !ok) fail_with({Errc::kJobFailed, fmt::format("model '{}': {}", setup_.spec.model, ok.error().what)});
+    sparse = sparse || spec.kind == proto::TableKind::kSparse;
+  }
+  if (fault_) return;
+  client_.enter(setup_.envelope, specs);
+  proto::Join join;
+  join.spec = setup_.spec_json;
+  join.data_hash = setup_.data.train->content_hash();
+  join.train_rows = setup_.data.train->shape().rows;
+  join.test_rows = setup_.data.test ? setup_.data.test->shape().rows : 0;
+  join.chunk_rows = chunk_rows(join.train_rows, setup_.spec.batch);
+  join.tables = specs;
+  client_.join(std::move(join));
+  rows_.resize(specs.size());
+  for (auto& entry : ring_) {
+    entry.keys.resize(specs.size());
+    entry.sets.resize(specs.size());
+  }
+  // Without keys to wait for and without a gate the values can come while the join is under way.
+  if (!sparse && setup_.spec.consistency.mode == proto::ConsistencyMode::kAsp) {
+    early_pull_ = client_.pull(ring_[0].sets);
+    pull_in_flight_ = true;
+  }
+}
+
+void Trainer::take(ClientEvent& event) {
+  if (auto* joined = std::get_if<JoinedEvent>(&event)) {
+    on_joined(joined->reply);
+  } else if (auto* leased = std::get_if<LeasedEvent>(&event)) {
+    lease_asked_ = false;
+    on_lease(leased->lease);
+  } else if (auto* committed = std::get_if<CommittedEvent>(&event)) {
+    on_committed(committed->reply);
+  } else if (auto* gate = std::get_if<GateEvent>(&event)) {
+    gate_ = std::max(gate_, gate->clock);
+  } else if (auto* pushed = std::get_if<PushedEvent>(&event)) {
+    if (outgoing_ && outgoing_->push == pushed->push) {
+      outgoing_->acknowledged = true;
+      outgoing_->redo = pushed->redo;
+    }
+  } else if (auto* pulled = std::get_if<PulledEvent>(&event)) {
+    pull_in_flight_ = false;
+    if (early_pull_ == pulled->pull) early_pulled_ = true;
+    for (auto& entry : ring_) {
+      if (entry.pull == pulled->pull) entry.pulled = true;
+    }
+  } else if (auto* failed = std::get_if<FailedEvent>(&event)) {
+    // Nothing more will be answered: what is under way is abandoned.
+    outgoing_.reset();
+    lease_asked_ = scored_ = false;
+    joined_ = true;
+    fail_with(std::move(failed->error));
+  }
+}
+
+void Trainer::on_joined(const proto::JoinReply& reply) {
+  joined_ = true;
+  next_clock_ = reply.clock;
+  gate_ = std::max(gate_, reply.gate);
+  step_ = reply.step;
+  commit_sequence_ = reply.commit_sequence;
+  if (!stopping_) ask_lease();
+}
+
+void Trainer::ask_lease() {
+  lease_asked_ = true;
+  lease_retry_.reset();
+  client_.lease();
+}
+
+void Trainer::on_lease(const proto::LeaseReply& lease) {
+  lease_ = {};
+  committed_ = prepared_ = 0;
+  scores_ = {};
+  const auto& data = lease.kind == proto::LeaseKind::kEvaluate ? setup_.data.test : setup_.data.train;
+  switch (lease.kind) {
+    case proto::LeaseKind::kWait:
+      lease_retry_ = clock_.now() + from_ms(std::clamp<std::int64_t>(lease.retry_ms, 1, 1000));
+      return;
+    case proto::LeaseKind::kFinished:
+      finished_ = true;
+      stop();
+      return;
+    case proto::LeaseKind::kTrain:
+    case proto::LeaseKind::kEvaluate:
+      break;
+  }
+  const std::uint64_t rows = data ? data->shape().rows : 0;
+  if (lease.lease == 0 || lease.first_row > rows || lease.rows > rows - lease.first_row || lease.offset >= lease.rows) {
+    return fail_with({Errc::kMalformed, fmt::format("the job home leased rows {} + {} (from {}) of {}", lease.first_row, lease.rows, lease.offset, rows)});
+  }
+  lease_ = lease;
+  committed_ = prepared_ = lease.offset;
+}
+
+void Trainer::on_committed(const proto::CommitReply& reply) {
+  step_ = std::max(step_, reply.step);
+  gate_ = std::max(gate_, reply.gate);
+  if (scored_) {
+    scored_ = false;
+    end_lease();
+  } else if (outgoing_ && outgoing_->committing) {
+    committed_ = outgoing_->end;
+    spare_ = std::move(outgoing_->shards);
+    spare_.clear();
+    outgoing_.reset();
+    ++commit_sequence_;
+    if (committed_ == lease_.rows) end_lease();
+  } else {
+    return;
+  }
+  if (reply.has_lease)
+    on_lease(reply.lease);
+  else if (lease_.lease == 0 && !stopping_)
+    ask_lease();
+}
+
+void Trainer::end_lease() {
+  lease_ = {};
+  committed_ = prepared_ = 0;
+}
+
+void Trainer::stop() {
+  stopping_ = true;
+  held_.reset();
+  count_ = 0;
+  lease_retry_.reset();
+  gate_retry_.reset();
+}
+
+bool Trainer::at_boundary() const { return stopping_ && joined_ && !outgoing_ && !lease_asked_ && !scored_; }
+
+void Trainer::fail_with(Error error) {
+  if (!fault_) fault_ = std::move(error);
+  stop();
+  if (!client_.entered()) joined_ = true;
+}
+
+bool Trainer::talk() {
+  bool any = commit();
+  if (stopping_) return client_.flush() || any;
+  if (lease_retry_ && clock_.now() >= *lease_retry_) {
+    ask_lease();
+    any = true;
+  }
+  any = push() || any;
+  any = issue_pull() || any;
+  client_.flush();
+  // What follows is done while the answers to what was just sent are on their way.
+  while (prepare()) {
+    any = true;
+    if (issue_pull()) client_.flush();
+  }
+  return wait_at_gate() || any;
+}
+
+bool Trainer::commit() {
+  if (!outgoing_ || !outgoing_->acknowledged || outgoing_->committing) return false;
+  if (outgoing_->redo) {
+    redo();
+    return true;
+  }
+  proto::Commit commit;
+  commit.sequence = commit_sequence_;
+  commit.clock = outgoing_->clock;
+  commit.lease = lease_.lease;
+  commit.offset = outgoing_->end;
+  commit.examples = outgoing_->rows;
+  commit.loss_sum = outgoing_->losses.loss_sum;
+  commit.loss_squares = outgoing_->losses.loss_squares;
+  commit.step_read = outgoing_->step_read;
+  commit.slot_seconds = take_slot_seconds();
+  commit.next_lease = outgoing_->end == lease_.rows && !stopping_;
+  client_.commit(commit);
+  outgoing_->committing = true;
+  return true;
+}
+
+/// A shard's primary changed under the batch: what was pushed of it never commits; it is computed again from fresh values.
+void Trainer::redo() {
+  next_clock_ = outgoing_->clock;
+  prepared_ = committed_;
+  outgoing_.reset();
+  held_.reset();
+  count_ = 0;
+  client_.cancel_pulls();
+  early_pull_.reset();
+  pull_in_flight_ = false;
+}
+
+bool Trainer::push() {
+  if (!held_ || outgoing_) return false;
+  const auto id = client_.push(held_->shards, held_->step_read);
+  if (!id) return false;  // a shard's window is full: its answers come first
+  held_->push = *id;
+  outgoing_ = std::move(held_);
+  held_.reset();
+  return true;
+}
+
+bool Trainer::prepare() {
+  if (stopping_ || count_ == ring_.size() || lease_.lease == 0 || prepared_ >= lease_.rows) return false;
+  Entry& entry = ring_[(first_ + count_) % ring_.size()];
+  entry.evaluate = lease_.kind == proto::LeaseKind::kEvaluate;
+  const std::uint32_t rows = std::min(lease_.rows - prepared_, entry.evaluate ? kScoreRows : setup_.spec.batch);
+  if (entry.evaluate) {
+    if (!entry.test) entry.test = data_.reader(setup_.data.test);
+    entry.batch = entry.test->read_plain(lease_.first_row + prepared_, rows);
+  } else {
+    if (!entry.train) entry.train = data_.reader(setup_.data.train);
+    entry.batch = entry.train->read(lease_.first_row, lease_.rows, setup_.spec.seed, lease_.epoch, prepared_, rows);
+    entry.clock = next_clock_++;
+  }
+  prepared_ += rows;
+  entry.end = prepared_;
+  entry.pull = 0;
+  entry.pulled = false;
+  for (auto& keys : entry.keys) keys.clear();
+  guarded([&] { setup_.model->keys(entry.batch, entry.keys); });
+  if (fault_) return false;
+  const auto& layout = client_.layout();
+  for (std::size_t t = 0; t < layout.tables.size(); ++t) {
+    if (layout.sparse(t)) entry.sets[t].set(layout.tables[t], entry.keys[t]);
+  }
+  ++count_;
+  return true;
+}
+
+bool Trainer::issue_pull() {
+  // While a gradient waits to be pushed the pull waits too, to go right behind it and see it.
+  if (stopping_ || held_) return false;
+  for (std::size_t i = 0; i < count_; ++i) {
+    Entry& entry = ring_[(first_ + i) % ring_.size()];
+    if (entry.pull != 0) continue;
+    if (early_pull_) {
+      entry.pull = *early_pull_;
+      entry.pulled = early_pulled_;
+      entry.step_read = step_;
+      early_pull_.reset();
+      continue;
+    }
+    if (pull_in_flight_ || (!entry.evaluate && gate_ < entry.clock)) return false;
+    entry.pull = client_.pull(entry.sets);
+    entry.step_read = step_;
+    pull_in_flight_ = true;
+    return true;
+  }
+  return false;
+}
+
+bool Trainer::wait_at_gate() {
+  const bool waits = count_ > 0 && !outgoing_ && !held_ && ring_[first_].pull == 0 && !ring_[first_].evaluate && gate_ < ring_[first_].clock;
+  if (!waits) {
+    gate_retry_.reset();
+    return false;
+  }
+  const Instant now = clock_.now();
+  if (gate_retry_ && now < *gate_retry_) return false;
+  const bool ask = gate_retry_.has_value();  // the home tells by itself; ask only if it should have
+  gate_retry_ = now + setup_.gate_ask;
+  if (ask) client_.ask_gate();
+  return ask;
+}
+
+bool Trainer::work() {
+  if (stopping_ || held_ || count_ == 0 || !ring_[first_].pulled) return false;
+  if (issue_pull()) client_.flush();
+  Entry& entry = ring_[first_];
+  if (entry.evaluate)
+    score(entry);
+  else
+    compute(entry);
+  if (!first_gradient_ && !fault_) first_gradient_ = clock_.now();
+  if (!fault_) {
+    first_ = (first_ + 1) % ring_.size();
+    --count_;
+    push();
+  }
+  talk();
+  return true;
+}
+
+std::vector<TableView> Trainer::views(Entry& entry) const {
+  const auto& layout = client_.layout();
+  std::vector<TableView> views;
+  for (std::size_t t = 0; t < layout.tables.size(); ++t) {
+    if (layout.sparse(t))
+      views.push_back({entry.sets[t].rows(), entry.sets[t].keys()});
+    else
+      views.push_back({client_.dense(t), {}});
+  }
+  return views;
+}
+
+void Trainer::compute(Entry& entry) {
+  const auto& layout = client_.layout();
+  net::WritableFrame arena;
+  if (layout.arena_floats > 0) arena = client_.gradients();
+  targets_.clear();
+  for (std::size_t t = 0; t < layout.tables.size(); ++t) {
+    if (layout.sparse(t)) {
+      rows_[t].resize(entry.sets[t].rows().size());
+      targets_.push_back({rows_[t]});
+    } else {
+      targets_.push_back({arena.floats().subspan(layout.dense_first[t], layout.tables[t].floats())});
+    }
+  }
+  Update update;
+  guarded([&] { update.losses = setup_.model->update(views(entry), entry.batch, targets_); });
+  if (!fault_ && !(std::isfinite(update.losses.loss_sum) && std::isfinite(update.losses.loss_squares))) {
+    fail_with({Errc::kJobFailed,
+               fmt::format("model '{}': the loss is not finite ({}) at clock {}, step {}", setup_.spec.model, update.losses.loss_sum, entry.clock, step_)});
+  }
+  if (fault_) return;
+  update.shards = std::move(spare_);
+  update.shards.clear();
+  client_.split(std::move(arena), entry.sets, rows_, update.shards);
+  update.clock = entry.clock;
+  update.end = entry.end;
+  update.rows = entry.batch.rows;
+  update.step_read = entry.step_read;
+  held_ = std::move(update);
+}
+
+void Trainer::score(Entry& entry) {
+  Scores scores;
+  guarded([&] { scores = setup_.model->evaluate(views(entry), entry.batch); });
+  if (fault_) return;
+  scores_.examples += scores.examples;
+  scores_.loss_sum += scores.loss_sum;
+  scores_.metric_sum += scores.metric_sum;
+  if (entry.end < lease_.rows) return;
+  if (!std::isfinite(scores_.loss_sum) || !std::isfinite(scores_.metric_sum)) {
+    return fail_with({Errc::kJobFailed, fmt::format("model '{}': the held-out loss is not finite ({})", setup_.spec.model, scores_.loss_sum)});
+  }
+  proto::EvaluateCommit commit{lease_.lease, scores_.examples, scores_.loss_sum, scores_.metric_sum, {}, take_slot_seconds()};
+  guarded([&] { commit.metric = setup_.model->metric(); });
+  if (fault_) return;
+  client_.evaluated(std::move(commit));
+  scored_ = true;
+}
+
+double Trainer::take_slot_seconds() {
+  const Instant now = clock_.now();
+  const Duration since = now - slot_time_;
+  slot_time_ = now;
+  return since.seconds();
+}
+
+Instant Trainer::next_timer() const {
+  Instant next = Instant::never();
+  if (lease_retry_) next = std::min(next, *lease_retry_);
+  if (gate_retry_) next = std::min(next, *gate_retry_);
+  return next;
+}
+
+}  // namespace sluice::worker
