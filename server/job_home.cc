@@ -1,0 +1,281 @@
+#include "server/job_home.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/assert.h"
+#include "server/optimizer.h"
+
+namespace sluice::server {
+namespace {
+
+using proto::LeaseKind;
+
+constexpr double kSlotSecondsMax = 1e6;  // of one batch: more is a wrong clock
+constexpr double kLossMax = 1e100;       // a batch's: sums over a window, and their squares, must stay finite on the wire
+
+bool sane_loss(double sum) { return std::isfinite(sum) && std::abs(sum) <= kLossMax; }
+
+bool sane_seconds(double seconds) { return std::isfinite(seconds) && seconds >= 0 && seconds < kSlotSecondsMax; }
+
+/// Equal but for the seeds: the first join's count.
+bool same_tables(const std::vector<proto::TableSpec>& a, std::vector<proto::TableSpec> b) {
+  if (a.size() != b.size()) return false;
+  for (std::size_t i = 0; i < b.size(); ++i) b[i].seed = a[i].seed;
+  return a == b;
+}
+
+Result<void> check_tables(const std::vector<proto::TableSpec>& tables) {
+  if (tables.size() > proto::kTablesMax) return fail(Errc::kRejected, fmt::format("{} tables; at most {}", tables.size(), proto::kTablesMax));
+  for (std::size_t i = 0; i < tables.size(); ++i) {
+    if (tables[i].id.value != i) return fail(Errc::kRejected, fmt::format("table '{}' has id {}, its place is {}", tables[i].name, tables[i].id.value, i));
+    if (auto ok = proto::validate(tables[i]); !ok) return ok;
+    if (auto ok = check_optimizer(tables[i].optimizer); !ok) return ok;
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<JobHome>> JobHome::open(JobId job, std::uint32_t generation, const proto::Join& join) {
+  auto spec = proto::job_spec_from_json(join.spec);
+  if (!spec) return fail(spec.error());
+  if (join.train_rows == 0) return fail(Errc::kRejected, "no training rows");
+  if (join.chunk_rows == 0 || (join.train_rows - 1) / join.chunk_rows >= ChunkSchedule::kChunksMax) {
+    return fail(Errc::kRejected, fmt::format("chunks of {} rows for {} rows", join.chunk_rows, join.train_rows));
+  }
+  if (auto ok = check_tables(join.tables); !ok) return fail(ok.error());
+  return std::unique_ptr<JobHome>(new JobHome(job, generation, std::move(*spec), join));
+}
+
+JobHome::JobHome(JobId job, std::uint32_t generation, proto::JobSpec spec, const proto::Join& join)
+    : job_(job),
+      generation_(generation),
+      spec_(std::move(spec)),
+      opened_(join),
+      clock_(make_controller(spec_.consistency)),
+      schedule_({join.train_rows, join.chunk_rows, spec_.epochs, spec_.seed}),
+      evaluation_(join.test_rows) {
+  window_.touch(true);  // the manager hears at once that the job has begun
+}
+
+Result<proto::JoinReply> JobHome::join(Incarnation client, const proto::Join& join) {
+  if (join.data_hash != opened_.data_hash || join.train_rows != opened_.train_rows || join.test_rows != opened_.test_rows) {
+    return fail(Errc::kRejected,
+                fmt::format("the data differs from what job {} was opened with: {} + {} rows, content {:016x}; opened with {} + {} rows, {:016x}", job_.value,
+                            join.train_rows, join.test_rows, join.data_hash, opened_.train_rows, opened_.test_rows, opened_.data_hash));
+  }
+  if (join.chunk_rows != opened_.chunk_rows) {
+    return fail(Errc::kRejected, fmt::format("chunks of {} rows; job {} was opened with {}", join.chunk_rows, job_.value, opened_.chunk_rows));
+  }
+  if (!same_tables(opened_.tables, join.tables)) return fail(Errc::kRejected, fmt::format("the tables differ from those job {} was opened with", job_.value));
+  if (!clients_.contains(client) && clients_.size() >= kClientsMax) return fail(Errc::kFull, "too many clients");
+  Client& record = clients_[client];
+  proto::JoinReply reply;
+  reply.clock = clock_.enter(client);
+  reply.gate = clock_.tell(client);
+  reply.commit_sequence = record.commit_sequence + 1;
+  reply.step = step_;
+  reply.tables = opened_.tables;
+  return reply;
+}
+
+void JobHome::take_back(Client& record) {
+  if (!record.lease) return;
+  if (const Piece* piece = std::get_if<Piece>(&record.lease->work)) {
+    schedule_.give_back(*piece);
+  } else {
+    evaluation_.give_back(std::get<EvaluatePiece>(record.lease->work));
+  }
+  record.lease.reset();
+}
+
+void JobHome::leave(Incarnation client) {
+  if (!clock_.has(client)) return;
+  take_back(clients_.at(client));
+  clock_.leave(client);
+}
+
+void JobHome::expire(const std::function<bool(Incarnation)>& expired) {
+  for (auto it = clients_.begin(); it != clients_.end();) {
+    if (!expired(it->first)) {
+      ++it;
+      continue;
+    }
+    if (it->second.lease && std::holds_alternative<Piece>(it->second.lease->work)) {
+      ++redone_;  // it may have pushed a batch, or part of one, that it did not commit
+      window_.touch(false);
+    }
+    leave(it->first);
+    it = clients_.erase(it);
+  }
+}
+
+proto::LeaseReply JobHome::say(const Lease& lease) {
+  proto::LeaseReply reply;
+  reply.lease = lease.number;
+  if (const Piece* piece = std::get_if<Piece>(&lease.work)) {
+    reply.kind = LeaseKind::kTrain;
+    reply.epoch = piece->epoch;
+    reply.first_row = piece->first_row;
+    reply.rows = piece->rows;
+    reply.offset = piece->offset;
+  } else {
+    const auto& part = std::get<EvaluatePiece>(lease.work);
+    reply.kind = LeaseKind::kEvaluate;
+    reply.first_row = part.first_row;
+    reply.rows = part.rows;
+  }
+  return reply;
+}
+
+proto::LeaseReply JobHome::lease_for(Incarnation client, Client& record) {
+  if (!record.lease) {
+    if (const auto part = evaluation_.next()) {  // first: it is short, and decisions wait for it
+      record.lease = Lease{next_lease_++, *part};
+    } else if (const auto piece = schedule_.next()) {
+      record.lease = Lease{next_lease_++, *piece};
+    }
+  }
+  if (record.lease && std::holds_alternative<Piece>(record.lease->work)) {
+    clock_.resume(client);
+  } else {
+    clock_.pause(client);
+  }
+  if (record.lease) return say(*record.lease);
+  proto::LeaseReply reply;
+  reply.kind = finished() ? LeaseKind::kFinished : LeaseKind::kWait;
+  reply.retry_ms = finished() ? 0 : kRetryMs;
+  return reply;
+}
+
+Result<proto::LeaseReply> JobHome::lease(Incarnation client) {
+  if (!clock_.has(client)) return fail(Errc::kNotFound, fmt::format("client {} is not in job {}: join first", client.value, job_.value));
+  return lease_for(client, clients_.at(client));
+}
+
+Result<void> JobHome::check(Incarnation client, const Client& record, const proto::Commit& commit) const {
+  const Piece* piece = record.lease && record.lease->number == commit.lease ? std::get_if<Piece>(&record.lease->work) : nullptr;
+  if (piece == nullptr) return fail(Errc::kRejected, fmt::format("lease {} is not this client's to train on", commit.lease));
+  if (commit.examples == 0 || commit.examples > piece->rows - piece->offset || commit.offset != piece->offset + commit.examples) {
+    return fail(Errc::kRejected,
+                fmt::format("{} examples up to row {} of a lease of {} rows with {} committed", commit.examples, commit.offset, piece->rows, piece->offset));
+  }
+  if (commit.clock != clock_.clock(client))
+    return fail(Errc::kRejected, fmt::format("it ends clock {}, the client is at {}", commit.clock, clock_.clock(client)));
+  if (commit.clock > clock_.gate(client)) return fail(Errc::kRejected, fmt::format("clock {} was begun beyond the gate {}", commit.clock, clock_.gate(client)));
+  if (!sane_loss(commit.loss_sum) || !sane_loss(commit.loss_squares)) return fail(Errc::kRejected, fmt::format("the loss is {}", commit.loss_sum));
+  if (!sane_seconds(commit.slot_seconds)) return fail(Errc::kRejected, fmt::format("{} slot-seconds", commit.slot_seconds));
+  if (commit.step_read > step_) return fail(Errc::kRejected, fmt::format("it read step {}, the job is at {}", commit.step_read, step_));
+  return {};
+}
+
+proto::CommitReply JobHome::apply(Incarnation client, Client& record, const proto::Commit& commit, Instant now) {
+  window_.add(commit, step_ - commit.step_read, now);
+  ++step_;
+  examples_ += commit.examples;
+  clock_.commit(client);
+  Piece& piece = std::get<Piece>(record.lease->work);
+  piece.offset = commit.offset;
+  schedule_.commit(piece.epoch, commit.examples);
+  if (piece.offset == piece.rows) record.lease.reset();
+  if (schedule_.done()) window_.touch(true);
+  begin_evaluation_if_due();
+
+  proto::CommitReply reply;
+  if (commit.next_lease) {
+    reply.has_lease = true;
+    reply.lease = lease_for(client, record);
+  } else if (!record.lease) {
+    clock_.pause(client);
+  }
+  reply.gate = clock_.tell(client);
+  reply.step = step_;
+  return reply;
+}
+
+Result<proto::CommitReply> JobHome::commit(Incarnation client, const proto::Commit& commit, Instant now) {
+  const auto it = clients_.find(client);
+  if (it == clients_.end()) return fail(Errc::kNotFound, fmt::format("client {} is not in job {}: join first", client.value, job_.value));
+  Client& record = it->second;
+  if (commit.sequence == record.commit_sequence && record.last_answer) return *record.last_answer;  // also after it left: its answer may have been lost
+  if (!clock_.has(client)) return fail(Errc::kNotFound, fmt::format("client {} has left job {}", client.value, job_.value));
+  if (commit.sequence != record.commit_sequence + 1) {
+    return fail(Errc::kRejected, fmt::format("commit {} where {} is expected", commit.sequence, record.commit_sequence + 1));
+  }
+  record.commit_sequence = commit.sequence;
+  if (auto ok = check(client, record, commit); !ok) {
+    record.last_answer = fail(ok.error());
+  } else {
+    record.last_answer = apply(client, record, commit, now);
+  }
+  return *record.last_answer;
+}
+
+void JobHome::begin_evaluation_if_due() {
+  if (opened_.test_rows == 0 || evaluation_.running() || schedule_.epochs_done() == epochs_evaluated_) return;
+  const bool last = schedule_.done();
+  const bool paid_for = epochs_evaluated_ == 0 || (examples_ - examples_at_evaluation_) / kEvaluateRatio >= opened_.test_rows;
+  if (!last && !paid_for) return;
+  epochs_evaluated_ = schedule_.epochs_done();  // those that ended while one was running are covered by this one
+  examples_at_evaluation_ = examples_;
+  evaluation_.begin(step_, last);
+}
+
+Result<proto::CommitReply> JobHome::evaluate_commit(Incarnation client, const proto::EvaluateCommit& commit, Instant now) {
+  if (!clock_.has(client)) return fail(Errc::kNotFound, fmt::format("client {} is not in job {}: join first", client.value, job_.value));
+  Client& record = clients_.at(client);
+  const proto::CommitReply reply{
+      clock_.gate(client), step_, false, {}};  // not counted as told: a client that looks for gates in commits' answers only misses nothing
+  const EvaluatePiece* part = record.lease && record.lease->number == commit.lease ? std::get_if<EvaluatePiece>(&record.lease->work) : nullptr;
+  if (part == nullptr) return reply;  // counted before
+  if (commit.examples != part->rows || !sane_loss(commit.loss_sum) || !sane_loss(commit.metric_sum) || !sane_seconds(commit.slot_seconds)) {
+    const auto why =
+        fmt::format("{} of {} examples scored, loss sum {}, {} sum {}", commit.examples, part->rows, commit.loss_sum, commit.metric, commit.metric_sum);
+    take_back(record);
+    return fail(Errc::kRejected, why);
+  }
+  window_.add_slot_seconds(commit.slot_seconds, now);
+  if (evaluation_.commit(*part, commit.loss_sum, commit.metric_sum, commit.metric)) window_.touch(evaluation_.result().final_one);
+  record.lease.reset();
+  begin_evaluation_if_due();
+  return reply;
+}
+
+Result<proto::Gate> JobHome::gate(Incarnation client) {
+  if (!clock_.has(client)) return fail(Errc::kNotFound, fmt::format("client {} is not in job {}: join first", client.value, job_.value));
+  return proto::Gate{clock_.tell(client)};
+}
+
+proto::HomeState JobHome::state() const {
+  if (finished()) return proto::HomeState::kFinished;
+  return schedule_.done() ? proto::HomeState::kEvaluating : proto::HomeState::kTraining;
+}
+
+proto::JobReport JobHome::report() const {
+  proto::JobReport report;
+  report.job = job_;
+  report.generation = generation_;
+  report.state = state();
+  report.step = step_;
+  report.examples = examples_;
+  report.examples_total = std::uint64_t{spec_.epochs} * opened_.train_rows;
+  report.redone_batches = redone_;
+  window_.fill(report);
+  const EvaluationResult& scores = evaluation_.result();
+  report.evaluated = scores.examples;
+  report.validation_loss = scores.loss;
+  report.metric = scores.metric;
+  report.metric_name = scores.metric_name;
+  report.evaluated_at_step = scores.step;
+  return report;
+}
+
+void JobHome::report_taken() {
+  if (window_.has_steps()) (void)curve_.add(window_.point(step_, examples_));  // a step is new in every window with steps
+  window_.close();
+}
+
+}  // namespace sluice::server

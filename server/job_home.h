@@ -1,0 +1,110 @@
+#pragma once
+/// A job's home: its vector clock, data leases, evaluations and loss curve. A pure state machine: the lane that holds it hands it messages and the time; it
+/// moves and replicates as a whole later. One thread.
+///
+/// Rules it keeps, whatever clients send and however often: each example of each epoch is committed once; a commit is one state change, applied once, in its
+/// client's sequence; a client holds at most one lease; SSP's bound (see vector_clock.h); a client that left or expired holds back nobody, and what it had
+/// leased goes to others.
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <variant>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/loss_curve.h"
+#include "base/result.h"
+#include "proto/messages.h"
+#include "server/detail/chunk_schedule.h"
+#include "server/detail/evaluation.h"
+#include "server/detail/report_window.h"
+#include "server/vector_clock.h"
+
+namespace sluice::server {
+
+class JobHome {
+ public:
+  static constexpr std::uint32_t kRetryMs = 20;        ///< of kWait
+  static constexpr std::uint64_t kEvaluateRatio = 2;   ///< an evaluation between epochs waits until this many × its rows were trained on since the last began
+  static constexpr std::size_t kClientsMax = 1 << 16;  ///< known at once; expired ones are forgotten
+
+  /// Opens the job as the first Join says. Errors: kRejected, kBadConfig: the job spec, no rows, no chunk size, tables or an optimizer that can't be.
+  [[nodiscard]] static Result<std::unique_ptr<JobHome>> open(JobId job, std::uint32_t generation, const proto::Join& join);
+
+  /// Errors: kRejected: the data or the tables differ from what the job was opened with; kFull. A slot that is in already is answered with where it is.
+  [[nodiscard]] Result<proto::JoinReply> join(Incarnation client, const proto::Join& join);
+  /// Idempotent. The lease goes back from what was committed of it.
+  void leave(Incarnation client);
+  /// A client that holds a lease gets the same one again. Errors: kNotFound: not in the job.
+  [[nodiscard]] Result<proto::LeaseReply> lease(Incarnation client);
+  /// Errors: kNotFound: not in the job; kRejected: what is wrong with it: its number is consumed, a repeat gets the same answer, nothing else changed.
+  [[nodiscard]] Result<proto::CommitReply> commit(Incarnation client, const proto::Commit& commit, Instant now);
+  /// Repeats of a lease's number count once. Errors: kNotFound, kRejected (the lease then goes to others).
+  [[nodiscard]] Result<proto::CommitReply> evaluate_commit(Incarnation client, const proto::EvaluateCommit& commit, Instant now);
+  /// Errors: kNotFound.
+  [[nodiscard]] Result<proto::Gate> gate(Incarnation client);
+  /// Takes out every client for which `expired` holds, for ever; counts a batch as redone where one may have been under way.
+  void expire(const std::function<bool(Incarnation)>& expired);
+  /// Slots that may begin now and were told otherwise before: send each a Gate.
+  [[nodiscard]] std::vector<GateRise> take_gate_rises() { return clock_.take_rises(); }
+
+  [[nodiscard]] proto::HomeState state() const;
+  /// Something changed since the last report_taken().
+  [[nodiscard]] bool changed() const { return window_.changed(); }
+  /// The state changed since: report at once.
+  [[nodiscard]] bool urgent() const { return window_.urgent(); }
+  /// The news since the last report_taken(); its totals make repeats harmless.
+  [[nodiscard]] proto::JobReport report() const;
+  /// The report is on its way: its window is closed, and a point of the loss curve.
+  void report_taken();
+
+  [[nodiscard]] std::uint32_t generation() const { return generation_; }
+  [[nodiscard]] const std::vector<proto::TableSpec>& tables() const { return opened_.tables; }
+  [[nodiscard]] const LossCurve& curve() const { return curve_; }
+  [[nodiscard]] std::size_t slots() const { return clock_.slots(); }
+
+ private:
+  using Work = std::variant<Piece, EvaluatePiece>;
+  struct Lease {
+    std::uint64_t number = 0;
+    Work work;
+  };
+  struct Client {
+    std::optional<Lease> lease;
+    std::uint64_t commit_sequence = 0;  ///< the last one's
+    std::optional<Result<proto::CommitReply>> last_answer;
+  };
+
+  JobHome(JobId job, std::uint32_t generation, proto::JobSpec spec, const proto::Join& join);
+  [[nodiscard]] Result<void> check(Incarnation client, const Client& record, const proto::Commit& commit) const;
+  [[nodiscard]] proto::CommitReply apply(Incarnation client, Client& record, const proto::Commit& commit, Instant now);
+  [[nodiscard]] proto::LeaseReply lease_for(Incarnation client, Client& record);
+  [[nodiscard]] static proto::LeaseReply say(const Lease& lease);
+  void take_back(Client& record);
+  void begin_evaluation_if_due();
+  [[nodiscard]] bool finished() const { return schedule_.done() && (opened_.test_rows == 0 || evaluation_.result().final_one); }
+
+  JobId job_;
+  std::uint32_t generation_;
+  proto::JobSpec spec_;
+  proto::Join opened_;
+  VectorClock clock_;
+  ChunkSchedule schedule_;
+  Evaluation evaluation_;
+  std::map<Incarnation, Client> clients_;  ///< also those that left: their commit numbers go on if they come back
+  std::uint64_t next_lease_ = 1;
+  std::uint64_t step_ = 0;
+  std::uint64_t examples_ = 0;
+  std::uint64_t redone_ = 0;
+  std::uint32_t epochs_evaluated_ = 0;        ///< epochs done when the newest evaluation began
+  std::uint64_t examples_at_evaluation_ = 0;  ///< committed when it began
+  ReportWindow window_;
+  LossCurve curve_;
+};
+
+}  // namespace sluice::server
