@@ -114,7 +114,8 @@ Result<RunRecord> load_run(const std::string& folder) {
   for (const auto& job : detail::list(*summary, "jobs")) out.jobs[detail::text(job, "job")].summary = job;
   if (const auto loaded = load_losses(folder + "/losses.csv", out.jobs); !loaded) return tl::unexpected(loaded.error());
   for (const auto& spec : out.specs) {
-    if (!out.jobs.contains(detail::text(spec, "name"))) return fail(Errc::kBadData, fmt::format("{}/summary.json: job '{}' is missing", folder, detail::text(spec, "name")));
+    if (!out.jobs.contains(detail::text(spec, "name")))
+      return fail(Errc::kBadData, fmt::format("{}/summary.json: job '{}' is missing", folder, detail::text(spec, "name")));
   }
   return out;
 }

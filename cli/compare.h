@@ -1,6 +1,6 @@
 #pragma once
-/// Runs of the same jobs side by side, over one reference: a job's quality is measured from its submission against the best smoothed loss that any of the runs reached; what was
-/// never reached counts as the end of the run. Pure but for load_run().
+/// Runs of the same jobs side by side, over one reference: a job's quality is measured from its submission against the best smoothed loss that any of the runs
+/// reached; what was never reached counts as the end of the run. Pure but for load_run().
 
 #include <map>
 #include <nlohmann/json.hpp>
@@ -28,7 +28,7 @@ struct RunRecord {
 struct JobOutcome {
   double seconds_to_90 = 0;  ///< the run's wall seconds if never reached
   bool reached = false;
-  double loss_seconds = 0;   ///< ∫ remaining normalised loss dt until the longest run's end
+  double loss_seconds = 0;  ///< ∫ remaining normalised loss dt until the longest run's end
   nlohmann::json summary;
 };
 struct JobComparison {

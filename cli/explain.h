@@ -8,8 +8,8 @@
 
 namespace sluice::cli {
 
-/// Reads decisions.jsonl and summary.json of an output folder: {"version":1,"jobs":[{"job","state","reason","decisions":[entries, oldest first]}]}. job empty: all.
-/// Errors: kNotFound (no such folder or job, with the nearest name), kBadData.
+/// Reads decisions.jsonl and summary.json of an output folder: {"version":1,"jobs":[{"job","state","reason","decisions":[entries, oldest first]}]}. job empty:
+/// all. Errors: kNotFound (no such folder or job, with the nearest name), kBadData.
 [[nodiscard]] Result<nlohmann::json> explain_offline(const std::string& folder, const std::string& job);
 
 /// For people: per job its state and then a line for each change with time, slots, reason and evidence.

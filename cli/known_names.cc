@@ -7,7 +7,9 @@ namespace sluice::cli {
 
 KnownNames built_in_names() {
   KnownNames out;
-  out.check_model = [models = worker::builtin_models()](const std::string& model, const std::string& params) { return worker::check_model(models, model, params); };
+  out.check_model = [models = worker::builtin_models()](const std::string& model, const std::string& params) {
+    return worker::check_model(models, model, params);
+  };
   out.check_optimizer = server::check_optimizer;
   out.check_policy = [policies = manager::builtin_policies()](const std::string& policy) -> Result<void> {
     if (const auto found = policies.find(policy); !found) return tl::unexpected(found.error());

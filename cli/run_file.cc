@@ -29,12 +29,14 @@ struct Context {
 };
 
 /// Names of the design that this version doesn't have; a name that a room knows never gets here.
-constexpr std::string_view kPlannedModels[] = {"linear", "ridge", "svm", "svm-poly", "fm", "factorization-machine", "mf", "matrix-factorization", "kmeans", "lda", "gbt"};
+constexpr std::string_view kPlannedModels[] = {"linear", "ridge", "svm", "svm-poly", "fm", "factorization-machine", "mf", "matrix-factorization",
+                                               "kmeans", "lda",   "gbt"};
 constexpr std::string_view kPlannedOptimizers[] = {"momentum", "adamw", "ftrl", "ftrl-proximal", "rmsprop"};
 constexpr std::string_view kPlannedPolicies[] = {"fifo", "srtf", "las", "progress", "slaq-maxmin", "optimus", "asha", "sluice"};
 /// The room's words, with a hint if the name is one of the design's.
 Error with_plan(Error error, const std::string& name, std::span<const std::string_view> planned) {
-  if (std::find(planned.begin(), planned.end(), name) != planned.end()) error.what += fmt::format(" ('{}' is part of the design but not in this version yet)", name);
+  if (std::find(planned.begin(), planned.end(), name) != planned.end())
+    error.what += fmt::format(" ('{}' is part of the design but not in this version yet)", name);
   return error;
 }
 
@@ -124,7 +126,8 @@ void read_data_name(MapReader& reader, Context& context, proto::JobSpec& job) {
   context.problems.add(reader.mark("data"), text::unknown_name("dataset", name, known));
 }
 
-/// One job of the file, its sweep spread out already. `written`: its name in the file, for messages, so that a sweep's mistake has the same words in every variant.
+/// One job of the file, its sweep spread out already. `written`: its name in the file, for messages, so that a sweep's mistake has the same words in every
+/// variant.
 proto::JobSpec read_job(const Node& node, const std::string& written, Context& context) {
   proto::JobSpec job;
   MapReader reader(node, "job '" + written + "'", context.problems);
@@ -204,7 +207,8 @@ void read_cluster(const Node& node, Problems& problems, ClusterPlan& out) {
 void read_policy(const Node& node, const KnownNames& names, Problems& problems, PolicyPlan& out) {
   MapReader reader(node, "policy", problems);
   out.name = reader.text("name", out.name);
-  if (const auto checked = names.check_policy(out.name); !checked) problems.add(reader.mark("name"), with_plan(checked.error(), out.name, kPlannedPolicies).what);
+  if (const auto checked = names.check_policy(out.name); !checked)
+    problems.add(reader.mark("name"), with_plan(checked.error(), out.name, kPlannedPolicies).what);
   out.round_ms = static_cast<std::uint32_t>(reader.duration("round", from_ms(out.round_ms), from_ms(10), from_ms(60'000)).ms());
   reader.planned({"fairness"});
   reader.finish();

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
@@ -79,18 +78,17 @@ bool Children::any_running() const {
   return false;
 }
 
-void Children::finish(Clock& clock, Duration patience) {
+void Children::finish(Signals& signals, Clock& clock, Duration patience) {
   const Instant deadline = clock.now() + patience;
   bool killed = false;
   while (any_running()) {
-    while (reap()) {
-    }
+    while (reap()) {}
     if (!any_running()) return;
     if (!killed && clock.now() >= deadline) {
       kill_all(SIGKILL);
       killed = true;
     }
-    ::poll(nullptr, 0, 5);
+    (void)signals.wait(from_ms(20));  // SIGCHLD ends it early
   }
 }
 

@@ -1,5 +1,6 @@
 #pragma once
-/// The role processes that `run` starts: this same binary, each in its own process group (a terminal's Ctrl-C reaches only `run`, which ends them in order), its output in a log file.
+/// The role processes that `run` starts: this same binary, each in its own process group (a terminal's Ctrl-C reaches only `run`, which ends them in order),
+/// its output in a log file.
 
 #include <sys/types.h>
 
@@ -9,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/result.h"
+#include "cli/detail/signals.h"
 
 namespace sluice::cli::detail {
 
@@ -39,7 +41,7 @@ class Children {
   void stop() const;
   [[nodiscard]] bool any_running() const;
   /// Waits for the end of all, and kills what is left after `patience`.
-  void finish(Clock& clock, Duration patience);
+  void finish(Signals& signals, Clock& clock, Duration patience);
 
  private:
   void kill_all(int signal) const;

@@ -40,8 +40,8 @@ Result<void> EmbeddedCluster::start_role(const std::string& role, std::vector<st
 
 Result<void> EmbeddedCluster::start() {
   const std::string& manager = manager_.address();
-  auto started = start_role("manager", {"manager", "--listen", manager, "--state", options_.out, "--out", options_.out, "--servers", std::to_string(options_.servers), "--policy",
-                                        options_.policy, "--round-ms", std::to_string(options_.round_ms)});
+  auto started = start_role("manager", {"manager", "--listen", manager, "--state", options_.out, "--out", options_.out, "--servers",
+                                        std::to_string(options_.servers), "--policy", options_.policy, "--round-ms", std::to_string(options_.round_ms)});
   for (std::uint32_t i = 1; started && i <= options_.servers; ++i) {
     const std::string name = fmt::format("server-{}", i);
     started = start_role(name, {"server", "--name", name, "--manager", manager, "--listen", fmt::format("ipc://{}/{}-{{}}.sock", folder_.path(), name)});
@@ -55,7 +55,8 @@ Result<void> EmbeddedCluster::start() {
     if (signals_.wait({}) == Event::kStop) return fail(Errc::kInterrupted, "interrupted by " + signals_.last());
     const auto answer = manager_.call("ps", Json::object(), from_ms(500));
     if (answer) break;
-    if (clock_.now() > deadline) return fail(Errc::kTimedOut, fmt::format("the manager did not answer within 15 s: {}; its log: {}/logs/manager.log", answer.error().what, options_.out));
+    if (clock_.now() > deadline)
+      return fail(Errc::kTimedOut, fmt::format("the manager did not answer within 15 s: {}; its log: {}/logs/manager.log", answer.error().what, options_.out));
   }
   ready_ = true;
   return {};
@@ -71,7 +72,7 @@ std::optional<Error> EmbeddedCluster::lost_role() {
 
 void EmbeddedCluster::stop() {
   children_.stop();
-  children_.finish(clock_, from_ms(5000));
+  children_.finish(signals_, clock_, from_ms(5000));
 }
 
 }  // namespace sluice::cli::detail

@@ -39,10 +39,12 @@ std::string default_out(const std::string& name, std::int64_t wall_ms) {
 Result<void> make_out(const std::string& folder) {
   std::error_code error;
   if (fs::exists(folder, error)) {
-    if (!fs::is_directory(folder, error)) return fail(Errc::kCannotConnect, fmt::format("{}: there is a file of that name; choose another folder with --out", folder));
+    if (!fs::is_directory(folder, error))
+      return fail(Errc::kCannotConnect, fmt::format("{}: there is a file of that name; choose another folder with --out", folder));
     const bool empty = fs::is_empty(folder, error);
     if (!error && !empty) {
-      return fail(Errc::kCannotConnect, fmt::format("{}: has files of another run in it; choose another folder with --out, or remove it first (rm -r {})", folder, folder));
+      return fail(Errc::kCannotConnect,
+                  fmt::format("{}: has files of another run in it; choose another folder with --out, or remove it first (rm -r {})", folder, folder));
     }
   }
   if (!error) fs::create_directories(fs::path(folder) / "logs", error);

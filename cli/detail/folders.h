@@ -16,7 +16,8 @@ namespace sluice::cli::detail {
 /// Makes the output folder (or takes an empty one) and its logs/. Errors: kCannotConnect (it has files in it), kIo naming what failed.
 [[nodiscard]] Result<void> make_out(const std::string& folder);
 
-/// A fresh folder only for this user (0700), short enough for socket paths: below $XDG_RUNTIME_DIR if that is one, else /tmp. Removed with all in it at destruction.
+/// A fresh folder only for this user (0700), short enough for socket paths: below $XDG_RUNTIME_DIR if that is one, else /tmp. Removed with all in it at
+/// destruction.
 class SocketFolder {
  public:
   [[nodiscard]] static Result<SocketFolder> make();

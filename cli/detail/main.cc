@@ -22,11 +22,13 @@ int run(int argc, char** argv) {
   CLI::App app("Sluice trains many models at once on shared machines; a manager keeps opening the gate for the job that gains most.", "sluice");
   app.set_version_flag("--version", std::string("sluice ") + SLUICE_VERSION);
   app.require_subcommand(1);
-  app.footer("Example:\n  sluice run examples/sweep.yaml\n\nExit status: 0 ok, 1 a job failed, 2 bad configuration, 3 bad data, 4 cannot connect or listen, 5 denied,\n"
-             "7 timed out, 8 partly done, 70 our bug, 130 interrupted.");
+  app.footer(
+      "Example:\n  sluice run examples/sweep.yaml\n\nExit status: 0 ok, 1 a job failed, 2 bad configuration, 3 bad data, 4 cannot connect or listen, 5 "
+      "denied,\n"
+      "7 timed out, 8 partly done, 70 our bug, 130 interrupted.");
   int status = 0;
-  for (const auto add : {sluice::cli::add_run, sluice::cli::add_manager, sluice::cli::add_server, sluice::cli::add_worker, sluice::cli::add_submit, sluice::cli::add_ps,
-                         sluice::cli::add_explain, sluice::cli::add_compare}) {
+  for (const auto add : {sluice::cli::add_run, sluice::cli::add_manager, sluice::cli::add_server, sluice::cli::add_worker, sluice::cli::add_submit,
+                         sluice::cli::add_ps, sluice::cli::add_explain, sluice::cli::add_compare}) {
     add(app, status);
   }
   if (const std::string words = unknown_verb(app, argc, argv); !words.empty()) return sluice::cli::detail::report({sluice::Errc::kBadConfig, words}, false);

@@ -37,7 +37,8 @@ std::vector<std::string> sentences(const Json& decision) {
     const double before = number(change, "before");
     const double after = number(change, "after");
     if (before == after) continue;
-    out.push_back(fmt::format("{} {} → {} slot{}: {}", text(change, "job", "?"), before, after, after == 1 ? "" : "s", text(change, "sentence", text(change, "reason"))));
+    out.push_back(
+        fmt::format("{} {} → {} slot{}: {}", text(change, "job", "?"), before, after, after == 1 ? "" : "s", text(change, "sentence", text(change, "reason"))));
   }
   return out;
 }
@@ -78,9 +79,10 @@ std::string live_table(const Json& ps, std::size_t width, std::size_t rows_max, 
   for (const auto& job : jobs) {
     if (shown++ == rows_max) break;
     const double total = number(job, "examples_total");
-    table.add({text(job, "job"), text(job, "state"), fmt::format("{}", number(job, "slots")), rate_text(number(job, "steps_per_s")), rate_text(number(job, "examples_per_s")),
-               loss_text(number(job, "loss", kNone)), bar(number(job, "normalized_loss", 1), 8), fmt::format("{:.3f}", number(job, "predicted_gain_per_s")),
-               fmt::format("{:.1f}", number(job, "staleness")), total > 0 ? percent_text(number(job, "examples") / total) : "-", text(job, "last_decision")});
+    table.add({text(job, "job"), text(job, "state"), fmt::format("{}", number(job, "slots")), rate_text(number(job, "steps_per_s")),
+               rate_text(number(job, "examples_per_s")), loss_text(number(job, "loss", kNone)), bar(number(job, "normalized_loss", 1), 8),
+               fmt::format("{:.3f}", number(job, "predicted_gain_per_s")), fmt::format("{:.1f}", number(job, "staleness")),
+               total > 0 ? percent_text(number(job, "examples") / total) : "-", text(job, "last_decision")});
   }
   std::string out;
   std::string rest = table.text();

@@ -47,9 +47,9 @@ class Progress {
   Instant started_;
   Instant next_line_;
   std::size_t lines_drawn_ = 0;
-  std::size_t unprinted_ = 0;           ///< decisions left out of the lines since the last one
-  std::size_t printed_ = 0;             ///< decisions printed since the last line
-  std::deque<std::string> recent_;      ///< the newest decisions, for the table
+  std::size_t unprinted_ = 0;       ///< decisions left out of the lines since the last one
+  std::size_t printed_ = 0;         ///< decisions printed since the last line
+  std::deque<std::string> recent_;  ///< the newest decisions, for the table
 };
 
 }  // namespace sluice::cli::detail

@@ -103,7 +103,8 @@ Result<void> check_addresses(const std::vector<std::string>& addresses, bool ins
   for (const auto& address : addresses) {
     if (!address.starts_with("tcp://")) continue;
     if (!insecure_tcp) {
-      return fail(Errc::kDenied, fmt::format("{}: TCP has no keys in this version, so anybody who reaches the port could take part; use an ipc:// address, or say --insecure-tcp on a network you trust",
+      return fail(Errc::kDenied, fmt::format("{}: TCP has no keys in this version, so anybody who reaches the port could take part; use an ipc:// address, or "
+                                             "say --insecure-tcp on a network you trust",
                                              address));
     }
     log::warn("{}: TCP without keys (--insecure-tcp): anybody who reaches the port can take part", address);

@@ -10,10 +10,10 @@
 namespace sluice::cli::detail {
 
 struct RoleOptions {
-  std::string role;        ///< for the log
+  std::string role;  ///< for the log
   bool json_log = false;
-  int parent = 0;          ///< pid: end when this process is no longer the parent (an embedded cluster's `run`); 0: none
-  std::string remove_dir;  ///< removed at the end if the parent is gone, for then nobody else does
+  int parent = 0;                     ///< pid: end when this process is no longer the parent (an embedded cluster's `run`); 0: none
+  std::string remove_dir;             ///< removed at the end if the parent is gone, for then nobody else does
   Duration patience = from_ms(3000);  ///< from the first signal to a hard end; a second signal ends at once
 };
 

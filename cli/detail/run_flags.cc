@@ -1,9 +1,8 @@
 #include "cli/detail/run_flags.h"
 
+#include <fmt/format.h>
 #include <signal.h>
 #include <unistd.h>
-
-#include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
 
@@ -19,7 +18,9 @@ void RunFlags::add_to(CLI::App& verb, bool cluster) {
     verb.add_option("--servers", servers, "Parameter servers (default: the file's)");
   }
   verb.add_option("--max-bad-rows", max_bad_rows, "Bad rows that every dataset may have (default: the file's, or 0)");
-  verb.add_option("--set", sets, "key=value: another value for a key of the file, e.g. cluster.slots=4, jobs.NAME.epochs=1, 'jobs.*.seed=[1, 2]'; again for more")->allow_extra_args(false);
+  verb.add_option("--set", sets,
+                  "key=value: another value for a key of the file, e.g. cluster.slots=4, jobs.NAME.epochs=1, 'jobs.*.seed=[1, 2]'; again for more")
+      ->allow_extra_args(false);
   verb.add_flag("--json", json, "Print JSON");
 }
 
@@ -44,16 +45,25 @@ std::string plan_text(const RunFile& file, std::uint32_t slots, bool json) {
   if (json) {
     nlohmann::json jobs = nlohmann::json::array();
     for (const auto& job : file.jobs) jobs.push_back(nlohmann::json::parse(proto::to_json(job)));
-    const nlohmann::json document = {{"version", 1}, {"policy", file.policy.name}, {"slots", slots}, {"servers", file.cluster.servers}, {"jobs", std::move(jobs)}};
+    const nlohmann::json document = {
+        {"version", 1}, {"policy", file.policy.name}, {"slots", slots}, {"servers", file.cluster.servers}, {"jobs", std::move(jobs)}};
     return document.dump() + "\n";
   }
-  Table table({{"JOB", Align::kLeft}, {"MODEL", Align::kLeft}, {"DATA", Align::kLeft}, {"PARAMS", Align::kLeft}, {"OPTIMIZER", Align::kLeft}, {"BATCH"}, {"EPOCHS"}, {"SEED"}});
+  Table table({{"JOB", Align::kLeft},
+               {"MODEL", Align::kLeft},
+               {"DATA", Align::kLeft},
+               {"PARAMS", Align::kLeft},
+               {"OPTIMIZER", Align::kLeft},
+               {"BATCH"},
+               {"EPOCHS"},
+               {"SEED"}});
   for (const auto& job : file.jobs) {
     std::string optimizer = job.optimizer.name;
     for (const auto& [name, value] : job.optimizer.numbers) optimizer += fmt::format(" {}={}", name, value);
     table.add({job.name, job.model, job.data.name, job.params, optimizer, std::to_string(job.batch), std::to_string(job.epochs), std::to_string(job.seed)});
   }
-  return table.text() + fmt::format("{} jobs, {} worker slots, {} servers, policy {}; nothing was started (--dry-run)\n", file.jobs.size(), slots, file.cluster.servers, file.policy.name);
+  return table.text() + fmt::format("{} jobs, {} worker slots, {} servers, policy {}; nothing was started (--dry-run)\n", file.jobs.size(), slots,
+                                    file.cluster.servers, file.policy.name);
 }
 
 void follow_starter(Signals& signals) {

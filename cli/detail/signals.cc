@@ -15,7 +15,8 @@
 
 namespace sluice::cli::detail {
 namespace {
-/// Sent by the kernel when the parent's thread that started us ends: not SIGTERM, because a thread's end is not yet the process's, and a real SIGTERM must stay one.
+/// Sent by the kernel when the parent's thread that started us ends: not SIGTERM, because a thread's end is not yet the process's, and a real SIGTERM must stay
+/// one.
 int parent_signal() { return SIGRTMIN; }
 
 bool ignored(int signal) {

@@ -45,7 +45,8 @@ std::string summary_table(const Json& summary) {
   for (const auto& job : list(summary, "jobs")) {
     const std::string state = text(job, "state", "?");
     table.add({text(job, "job", "?"), state, loss_text(number(job, "first_loss", kNone)), loss_text(number(job, "final_loss", kNone)), metric_text(job),
-               seconds_text(number(job, "seconds_to_90", -1)), fmt::format("{:.1f}", number(job, "slot_seconds")), fmt::format("{:.0f}", number(job, "moves_in"))});
+               seconds_text(number(job, "seconds_to_90", -1)), fmt::format("{:.1f}", number(job, "slot_seconds")),
+               fmt::format("{:.0f}", number(job, "moves_in"))});
     if (state == "failed") failures += fmt::format("{} failed: {}\n", text(job, "job", "?"), text(job, "reason"));
   }
   return table.text() + failures;

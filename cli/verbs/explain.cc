@@ -1,8 +1,10 @@
+#include "cli/explain.h"
+
 #include <fmt/format.h>
 
+#include "cli/detail/client.h"
 #include "cli/detail/manager_flags.h"
 #include "cli/detail/print.h"
-#include "cli/explain.h"
 #include "cli/verbs/verbs.h"
 #include "net/zmq_transport.h"
 
@@ -17,7 +19,8 @@ struct Flags {
 
 Result<nlohmann::json> ask(const Flags& flags) {
   if (!flags.out.empty()) return explain_offline(flags.out, flags.job);
-  if (flags.manager.address.empty()) return fail(Errc::kBadConfig, "say which run: --manager ADDR for a running cluster, or --out DIR for a run that has ended");
+  if (flags.manager.address.empty())
+    return fail(Errc::kBadConfig, "say which run: --manager ADDR for a running cluster, or --out DIR for a run that has ended");
   if (auto allowed = flags.manager.check(); !allowed) return tl::unexpected(allowed.error());
   SystemClock clock;
   net::ZmqTransport transport(clock);

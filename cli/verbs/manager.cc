@@ -2,8 +2,8 @@
 
 #include "base/log.h"
 #include "cli/detail/print.h"
-#include "cli/detail/role_process.h"
 #include "cli/detail/role_flags.h"
+#include "cli/detail/role_process.h"
 #include "cli/verbs/verbs.h"
 
 namespace sluice::cli {
@@ -29,7 +29,9 @@ void add_manager(CLI::App& app, int& status) {
   verb->add_option("--listen", options.listen, "Address to listen on: ipc:///path or tcp://host:port")->required();
   verb->add_option("--state", options.state_dir, "Folder of the job table and the decision log; one manager a folder")->required();
   verb->add_option("--out", options.out_dir, "Folder of decisions.jsonl, losses.csv and summary.json (default: the state folder)");
-  verb->add_option("--servers", options.servers, "The slot table is made once this many servers have registered")->check(CLI::Range(1, 64))->capture_default_str();
+  verb->add_option("--servers", options.servers, "The slot table is made once this many servers have registered")
+      ->check(CLI::Range(1, 64))
+      ->capture_default_str();
   verb->add_option("--policy", options.policy, "Who gets how many worker slots: slaq or fair")->capture_default_str();
   verb->add_option("--round-ms", options.round_ms, "Time between decisions, in milliseconds")->check(CLI::Range(10, 60'000))->capture_default_str();
   flags->role.add_to(*verb);

@@ -11,8 +11,8 @@ namespace {
 using detail::Json;
 
 std::string text_of(const Json& ps) {
-  std::string out = fmt::format("policy {}, {:.0f} worker slots, {} servers, {} workers\n", detail::text(ps, "policy", "?"), detail::number(ps, "slots"), detail::list(ps, "servers").size(),
-                                detail::list(ps, "workers").size());
+  std::string out = fmt::format("policy {}, {:.0f} worker slots, {} servers, {} workers\n", detail::text(ps, "policy", "?"), detail::number(ps, "slots"),
+                                detail::list(ps, "servers").size(), detail::list(ps, "workers").size());
   if (detail::list(ps, "jobs").empty()) return out + "no jobs\n";
   out += detail::live_table(ps, 240, detail::list(ps, "jobs").size(), /*colours=*/false);
   for (const auto& problem : detail::list(ps, "problems")) {

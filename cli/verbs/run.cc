@@ -1,6 +1,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
 #include <set>
 
 #include "cli/detail/embedded.h"
@@ -41,7 +44,8 @@ Result<void> watch(detail::EmbeddedCluster& cluster, detail::Signals& signals, C
       if (event == detail::Event::kParentGone) return fail(Errc::kInterrupted, "the process that started this run is gone");
       if (auto lost = cluster.lost_role()) return fail(std::move(*lost));
     } while (clock.now() < next);
-    if (clock.now() - heard > from_ms(10'000)) return fail(Errc::kTimedOut, fmt::format("the manager has not answered for 10 s; its log: {}/logs/manager.log", out));
+    if (clock.now() - heard > from_ms(10'000))
+      return fail(Errc::kTimedOut, fmt::format("the manager has not answered for 10 s; its log: {}/logs/manager.log", out));
   }
 }
 
@@ -61,16 +65,27 @@ Result<void> show_end(const std::string& out, bool json) {
   return detail::verdict(*summary);
 }
 
+/// run.json: what was asked for, so that runs can be compared and done again. Errors: kIo naming the file.
+Result<void> write_plan(const RunFile& file, const detail::EmbeddedOptions& options) {
+  const std::string path = options.out + "/run.json";
+  std::ofstream out(path);
+  out << detail::plan_text(file, options.slots, /*json=*/true);
+  out.close();
+  if (!out) return fail(Errc::kIo, fmt::format("{}: can't be written: {}", path, std::strerror(errno)));
+  return {};
+}
+
 Result<void> run_cluster(const RunFile& file, detail::EmbeddedOptions options, bool json) {
   if (auto made = detail::make_out(options.out); !made) return made;
+  if (auto written = write_plan(file, options); !written) return written;
   auto folder = detail::SocketFolder::make();
   if (!folder) return tl::unexpected(folder.error());
   detail::Signals signals;
   detail::follow_starter(signals);
   SystemClock clock;
   net::ZmqTransport transport(clock);
-  detail::note(fmt::format("{} job{}, {} worker slot{}, {} server{}, policy {}; output in {}", file.jobs.size(), file.jobs.size() == 1 ? "" : "s", options.slots,
-                           options.slots == 1 ? "" : "s", options.servers, options.servers == 1 ? "" : "s", options.policy, options.out));
+  detail::note(fmt::format("{} job{}, {} worker slot{}, {} server{}, policy {}; output in {}", file.jobs.size(), file.jobs.size() == 1 ? "" : "s",
+                           options.slots, options.slots == 1 ? "" : "s", options.servers, options.servers == 1 ? "" : "s", options.policy, options.out));
   detail::EmbeddedCluster cluster(options, std::move(*folder), signals, transport, clock);
   auto ended = cluster.start();
   if (ended) {

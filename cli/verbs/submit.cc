@@ -36,7 +36,8 @@ Result<void> wait_for(detail::ManagerClient& manager, const std::set<std::string
       const Json mine = only(*ps, names);
       progress.show(mine, {});
       const auto& jobs = detail::list(mine, "jobs");
-      if (jobs.size() >= names.size() && std::all_of(jobs.begin(), jobs.end(), [](const Json& job) { return detail::is_over(detail::text(job, "state")); })) return {};
+      if (jobs.size() >= names.size() && std::all_of(jobs.begin(), jobs.end(), [](const Json& job) { return detail::is_over(detail::text(job, "state")); }))
+        return {};
     } else if (clock.now() - heard > from_ms(10'000)) {
       return tl::unexpected(ps.error());
     }
