@@ -4,6 +4,7 @@
 
 #include <charconv>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
 
@@ -98,9 +99,7 @@ class Line {
     const char* const from = past_plus();
     auto [stop, error] = std::from_chars(from, end_, value);
     if (error == std::errc::result_out_of_range) {  // too small for a float is zero; too large is an error
-      double wide = std::numeric_limits<double>::infinity();
-      stop = std::from_chars(from, end_, wide).ptr;
-      value = std::abs(wide) < 1 ? 0.0F : std::numeric_limits<float>::infinity();
+      value = std::abs(std::strtod(std::string(from, stop).c_str(), nullptr)) < 1 ? 0.0F : std::numeric_limits<float>::infinity();
       error = {};
     }
     if (error != std::errc() || !ends_token(stop)) return fail(fmt::format("value {} is not a number", quoted(at_, end_)));

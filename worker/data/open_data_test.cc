@@ -1,0 +1,212 @@
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <tbb/parallel_for.h>
+#include <utime.h>
+
+#include <filesystem>
+
+#include "worker/data/fixtures.h"
+#include "worker/data/source_record.h"
+
+namespace sluice::worker {
+namespace {
+
+using testing::Folder;
+using testing::idx_bytes;
+
+class OpenData : public ::testing::Test {
+ protected:
+  Folder folder;
+  std::vector<std::string> said;
+  DataOptions options{.cache_dir = folder.path() + "/state/cache", .progress = [this](const std::string& words) { said.push_back(words); }};
+
+  proto::DataSpec libsvm(const std::string& train, const std::string& test = "") {
+    proto::DataSpec spec;
+    spec.name = "words";
+    spec.format = "libsvm";
+    spec.train = {folder.write("train.txt", train)};
+    if (!test.empty()) spec.test = {folder.write("test.txt", test)};
+    return spec;
+  }
+  [[nodiscard]] std::vector<std::string> caches() const {
+    std::vector<std::string> out;
+    for (const auto& entry : std::filesystem::directory_iterator(options.cache_dir)) {
+      if (entry.path().extension() == ".rows") out.push_back(entry.path().string());
+    }
+    return out;
+  }
+};
+
+TEST_F(OpenData, ConvertsOnceThenOnlyOpens) {
+  const auto spec = libsvm("1 1:1 2:2\n-1 3:3\n1 1:4\n", "1 3:1\n-1 9:9\n");
+  const auto first = open_data(spec, options);
+  ASSERT_TRUE(first) << first.error().what;
+  EXPECT_EQ(first->train->shape().rows, 3U);
+  EXPECT_EQ(first->train->shape().classes, 2U);
+  EXPECT_EQ(first->test->shape().rows, 2U);
+  EXPECT_EQ(first->test->shape().features, first->train->shape().features);
+  EXPECT_NE(first->train->content_hash(), first->test->content_hash());
+  EXPECT_FALSE(said.empty());
+  EXPECT_NE(said[0].find("converting"), std::string::npos);
+  struct stat status {};
+  ASSERT_EQ(::stat(options.cache_dir.c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 0777, 0700U);
+  said.clear();
+  const auto second = open_data(spec, options);
+  ASSERT_TRUE(second);
+  EXPECT_TRUE(said.empty());
+  EXPECT_EQ(second->train->content_hash(), first->train->content_hash());
+}
+
+/// The hash is of the content, not of the path; other content or options have another.
+TEST_F(OpenData, TheHashIsOfContentAndOptions) {
+  const auto spec = libsvm("1 1:1\n2 2:1\n");
+  const auto hash = [&](const proto::DataSpec& s, std::uint64_t seed = 1) {
+    DataOptions o = options;
+    o.shuffle_seed = seed;
+    return (*open_data(s, o)).train->content_hash();
+  };
+  const std::uint64_t original = hash(spec);
+  auto moved = spec;
+  moved.train = {folder.write("elsewhere.txt", "1 1:1\n2 2:1\n")};
+  EXPECT_EQ(hash(moved), original);
+  EXPECT_EQ(caches().size(), 1U);
+  auto declared = spec;
+  declared.features = 7;
+  EXPECT_NE(hash(declared), original);
+  EXPECT_NE(hash(spec, 2), original);
+  folder.write("train.txt", "1 1:1\n2 2:2\n");
+  EXPECT_NE(hash(spec), original);
+}
+
+TEST_F(OpenData, ADamagedCacheIsBuiltAgain) {
+  const auto spec = libsvm("1 1:1\n2 2:1\n");
+  ASSERT_TRUE(open_data(spec, options));
+  ASSERT_EQ(caches().size(), 1U);
+  const std::string name = "state/cache/" + std::filesystem::path(caches()[0]).filename().string();
+  const std::string good = testing::read_file(caches()[0]);
+  std::string flipped = good;
+  flipped[4100] = static_cast<char>(flipped[4100] ^ 1);
+  for (const std::string& damaged : {good.substr(0, 4200), std::string(), std::string("nothing"), flipped}) {
+    std::filesystem::remove(caches()[0]);  // not cut while it may be mapped
+    folder.write(name, damaged);
+    const auto opened = open_data(spec, options);
+    ASSERT_TRUE(opened) << opened.error().what;
+    EXPECT_EQ(opened->train->shape().rows, 2U);
+    EXPECT_EQ(testing::read_file(folder.path() + "/" + name), good);
+  }
+}
+
+/// max_bad_rows counts the bad rows of both files, also when they come from a cache made under a larger limit.
+TEST_F(OpenData, BadRowsAreAllowedUpToTheLimit) {
+  auto spec = libsvm("1 1:1\nrubbish\n2 2:1\n", "1 1:1\n3 1:1\n");
+  for (int round = 0; round < 2; ++round) {
+    spec.max_bad_rows = 2;
+    const auto enough = open_data(spec, options);
+    ASSERT_TRUE(enough) << enough.error().what;
+    EXPECT_EQ(enough->bad_rows, 2U);
+    spec.max_bad_rows = 1;
+    const auto in_test = open_data(spec, options);
+    ASSERT_FALSE(in_test);
+    EXPECT_EQ(in_test.error().code, Errc::kBadData);
+    EXPECT_TRUE(in_test.error().what.starts_with(spec.test[0] + ":2:1: label 3")) << in_test.error().what;
+    spec.max_bad_rows = 0;
+    const auto in_train = open_data(spec, options);
+    ASSERT_FALSE(in_train);
+    EXPECT_EQ(in_train.error().what, spec.train[0] + ":2:1: label 'rubbish' is not a whole number: 1 bad row, 0 allowed (max_bad_rows)");
+  }
+}
+
+TEST_F(OpenData, MistakesAreNamed) {
+  const auto error = [&](const proto::DataSpec& spec) {
+    const auto opened = open_data(spec, options);
+    return opened ? Error{Errc::kInternal, "none"} : opened.error();
+  };
+  auto spec = libsvm("1 1:1\n2 2:1\n");
+  spec.format = "libsv";
+  EXPECT_NE(error(spec).what.find("did you mean 'libsvm'"), std::string::npos);
+  spec.format = "idx";
+  EXPECT_NE(error(spec).what.find("format idx needs [images, labels], 1 named"), std::string::npos);
+  spec.format = "libsvm";
+  spec.train = {folder.path() + "/none"};
+  EXPECT_EQ(error(spec).code, Errc::kNotFound);
+  EXPECT_EQ(error(spec).what, "data 'words': " + folder.path() + "/none: No such file or directory");
+  EXPECT_NE(error(libsvm("# nothing\n")).what.find("no rows"), std::string::npos);
+  options.cache_dir = "/proc/nowhere";
+  const auto unwritable = error(libsvm("1 1:1\n2 2:1\n"));
+  EXPECT_EQ(unwritable.code, Errc::kIo);
+  EXPECT_NE(unwritable.what.find("/proc/nowhere"), std::string::npos);
+}
+
+TEST_F(OpenData, ImagesFromGzip) {
+  proto::DataSpec spec;
+  spec.name = "tiny";
+  spec.format = "idx";
+  spec.train = {folder.write_gzip("i.gz", idx_bytes({2, 1, 2}, std::string("\0\xff\x33\x66", 4))),
+                folder.write_gzip("l.gz", idx_bytes({2}, std::string("\0\1", 2)))};
+  spec.test = spec.train;
+  const auto opened = open_data(spec, options);
+  ASSERT_TRUE(opened) << opened.error().what;
+  BatchReader reader(opened->test);
+  const Batch batch = reader.read_plain(0, 2);
+  const std::uint32_t first = batch.labels[0] == 0 ? 0 : 1;
+  EXPECT_FLOAT_EQ(batch.dense[2 * first], 0);
+  EXPECT_FLOAT_EQ(batch.dense[2 * first + 1], 1);
+  EXPECT_FLOAT_EQ(batch.dense[2 * (1 - first)], 0.2F);
+}
+
+TEST_F(OpenData, ManyConvertingAtOnceAllSucceed) {
+  std::string text;
+  for (int i = 0; i < 2000; ++i) text += std::to_string(i % 3) + " " + std::to_string(1 + i % 50) + ":1\n";
+  const auto spec = libsvm(text);
+  options.progress = {};
+  std::vector<std::uint64_t> rows(8);
+  tbb::parallel_for(std::size_t{0}, rows.size(), [&](std::size_t i) {
+    const auto opened = open_data(spec, options);
+    rows[i] = opened ? opened->train->shape().rows : 0;
+  });
+  EXPECT_EQ(rows, std::vector<std::uint64_t>(8, 2000));
+  EXPECT_EQ(caches().size(), 1U);
+}
+
+/// A source rewritten in the same instant, in the same size, under the same modification time is still noticed.
+TEST_F(OpenData, AQuickRewriteIsNoticed) {
+  const auto spec = libsvm("1 1:1\n2 2:1\n");
+  struct stat before {};
+  ASSERT_EQ(::stat(spec.train[0].c_str(), &before), 0);
+  const auto first = open_data(spec, options);
+  folder.write("train.txt", "1 1:1\n2 2:9\n");
+  const timespec times[2] = {before.st_atim, before.st_mtim};
+  ASSERT_EQ(::utimensat(AT_FDCWD, spec.train[0].c_str(), times, 0), 0);
+  const auto second = open_data(spec, options);
+  EXPECT_NE(first->train->content_hash(), second->train->content_hash());
+}
+
+/// A record saves reading the file as long as the file's identity is the recorded one, and only then.
+TEST_F(OpenData, ARecordIsUsedOnlyForTheSameFile) {
+  const std::string path = folder.write("file", "content");
+  const auto real = data::content_hash_of(folder.path(), path);
+  ASSERT_TRUE(real);
+  std::string record;
+  for (const std::string& name : folder.list()) record = name.starts_with("source-") ? name : record;
+  ASSERT_FALSE(record.empty());
+  std::string text = testing::read_file(folder.path() + "/" + record);
+  text.replace(text.size() - 17, 16, "00000000000000ff");  // a false hash shows whether the record was believed
+  const auto forge = [&](std::time_t made) {
+    folder.write(record, text);
+    const utimbuf times{made, made};
+    ASSERT_EQ(::utime((folder.path() + "/" + record).c_str(), &times), 0);
+  };
+  forge(4'000'000'000);  // made long after the file's last change
+  EXPECT_EQ(*data::content_hash_of(folder.path(), path), 0xffU);
+  forge(1'000'000'000);  // made too early to be believed
+  EXPECT_EQ(*data::content_hash_of(folder.path(), path), *real);
+  forge(4'000'000'000);
+  const utimbuf touched{1'000'000'000, 1'000'000'000};
+  ASSERT_EQ(::utime(path.c_str(), &touched), 0);
+  EXPECT_EQ(*data::content_hash_of(folder.path(), path), *real);
+}
+
+}  // namespace
+}  // namespace sluice::worker

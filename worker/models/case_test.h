@@ -1,0 +1,110 @@
+#pragma once
+/// For tests: every registered model with data that it accepts, its parameters, and what one update gives.
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <string>
+
+#include "base/rng.h"
+#include "worker/data/fixtures.h"
+
+namespace sluice::worker::testing {
+
+struct Case {
+  std::string model;
+  std::string params;
+  bool sparse = false;
+  std::uint32_t classes = 2;
+  [[nodiscard]] std::string name() const { return model + (sparse ? " sparse " : " dense ") + std::to_string(classes) + " " + params; }
+};
+inline void PrintTo(const Case& c, std::ostream* out) { *out << c.name(); }
+
+/// Parameters worth a case of their own; a model that is not listed runs with its defaults.
+inline std::vector<std::string> variants(const std::string& model) {
+  if (model == "mlp") return {R"({"hidden": [7]})", R"({"hidden": [6, 5], "activation": "tanh"})", R"({"hidden": [9, 4], "activation": "relu", "l2": 0.02})"};
+  if (model == "softmax" || model == "logistic") return {"{}", R"({"l2": 0.05})"};
+  return {"{}"};
+}
+
+inline std::shared_ptr<const Dataset> rows_for(const Case& c, std::uint64_t rows = 64, std::uint64_t seed = 7) {
+  return c.sparse ? sparse_rows(rows, 20, c.classes, seed) : dense_rows(rows, 11, c.classes, seed);
+}
+
+/// Every registered name with every kind of data that it accepts. A name that accepts none is a case too, so that it fails.
+inline std::vector<Case> all_cases() {
+  std::vector<Case> out;
+  const ModelRegistry models = builtin_models();
+  for (const std::string& name : models.names()) {
+    for (const std::string& params : variants(name)) {
+      const std::size_t before = out.size();
+      for (const bool sparse : {false, true}) {
+        for (const std::uint32_t classes : {2U, 3U}) {
+          const Case c{name, params, sparse, classes};
+          if ((**models.find(name))(params, rows_for(c)->shape())) out.push_back(c);
+        }
+      }
+      if (out.size() == before) out.push_back({name, params, false, 2});
+    }
+  }
+  return out;
+}
+
+/// A model with parameters of its own: small random numbers in every table.
+struct Trial {
+  std::unique_ptr<Model> model;
+  std::vector<TableDecl> tables;
+  std::map<std::pair<std::size_t, Key>, std::vector<float>> sparse_rows;  // of (table, key); made when first seen
+  std::vector<std::vector<float>> dense;                                  // of each table
+
+  Trial(const Case& c, const DataShape& shape) {
+    auto made = (**builtin_models().find(c.model))(c.params, shape);
+    if (!made) ADD_FAILURE() << made.error().what;
+    model = std::move(*made);
+    tables = model->tables();
+    for (std::size_t t = 0; t < tables.size(); ++t) {
+      dense.emplace_back(tables[t].kind == proto::TableKind::kDense ? tables[t].rows * tables[t].cols : 0);
+      for (std::size_t i = 0; i < dense[t].size(); ++i) dense[t][i] = number(t, 0, i);
+    }
+  }
+  static float number(std::size_t table, Key key, std::size_t i) { return static_cast<float>(unit_double(mix64(mix64(table, key), i)) - 0.5); }
+  float& value(std::size_t table, Key key, std::size_t i) {
+    return tables[table].kind == proto::TableKind::kDense ? dense[table][i] : sparse_rows.at({table, key})[i];
+  }
+
+  struct Result {
+    Losses losses;
+    Scores scores;
+    std::vector<std::vector<Key>> keys;
+    std::vector<std::vector<float>> gradients;  // of each table, in its view's order
+  };
+  /// One update (or evaluation) of `batch`; the gradients' memory is filled with NaN before.
+  Result run(const Batch& batch, bool evaluate = false) {
+    Result out;
+    out.keys.resize(tables.size());
+    model->keys(batch, out.keys);
+    std::vector<std::vector<float>> values = dense;
+    std::vector<TableView> views;
+    std::vector<TableUpdate> updates;
+    for (std::size_t t = 0; t < tables.size(); ++t) {
+      for (const Key key : out.keys[t]) {
+        auto [row, is_new] = sparse_rows.try_emplace({t, key}, tables[t].cols);
+        for (std::size_t i = 0; is_new && i < row->second.size(); ++i) row->second[i] = number(t, key, i);
+        values[t].insert(values[t].end(), row->second.begin(), row->second.end());
+      }
+      out.gradients.emplace_back(values[t].size(), std::numeric_limits<float>::quiet_NaN());
+    }
+    for (std::size_t t = 0; t < tables.size(); ++t) {
+      views.push_back({values[t], out.keys[t]});
+      updates.push_back({out.gradients[t]});
+    }
+    if (evaluate) {
+      out.scores = model->evaluate(views, batch);
+    } else {
+      out.losses = model->update(views, batch, updates);
+    }
+    return out;
+  }
+};
+
+}  // namespace sluice::worker::testing

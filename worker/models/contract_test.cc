@@ -1,0 +1,222 @@
+/// What every registered model must keep (worker/model.h), whatever it computes.
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "worker/models/case_test.h"
+
+namespace sluice::worker::testing {
+namespace {
+
+class ModelContract : public ::testing::TestWithParam<Case> {};
+INSTANTIATE_TEST_SUITE_P(Every, ModelContract, ::testing::ValuesIn(all_cases()));
+
+TEST_P(ModelContract, DeclaresTablesWithDistinctNamesAndRealSizes) {
+  const auto data = rows_for(GetParam());
+  const Trial trial(GetParam(), data->shape());
+  std::set<std::string> names;
+  ASSERT_FALSE(trial.tables.empty());
+  for (const TableDecl& table : trial.tables) {
+    EXPECT_TRUE(names.insert(table.name).second) << table.name;
+    EXPECT_GT(table.rows, 0U) << table.name;
+    EXPECT_GT(table.cols, 0U) << table.name;
+    EXPECT_GE(table.init.scale, 0) << table.name;
+  }
+}
+
+TEST_P(ModelContract, KeysAreSortedDistinctAndOnlyOfSparseTables) {
+  const auto data = rows_for(GetParam());
+  Trial trial(GetParam(), data->shape());
+  BatchReader reader(data);
+  const auto result = trial.run(reader.read_plain(0, 32));
+  for (std::size_t t = 0; t < trial.tables.size(); ++t) {
+    const auto& keys = result.keys[t];
+    EXPECT_TRUE(keys.empty() || trial.tables[t].kind == proto::TableKind::kSparse);
+    EXPECT_EQ(std::adjacent_find(keys.begin(), keys.end(), std::greater_equal<>()), keys.end());
+    for (const Key key : keys) EXPECT_LT(key, trial.tables[t].rows);
+  }
+}
+
+TEST_P(ModelContract, WritesEveryFloatOfTheUpdate) {
+  const auto data = rows_for(GetParam());
+  Trial trial(GetParam(), data->shape());
+  BatchReader reader(data);
+  const auto result = trial.run(reader.read_plain(0, 32));
+  for (const auto& gradient : result.gradients) EXPECT_TRUE(std::all_of(gradient.begin(), gradient.end(), [](float g) { return std::isfinite(g); }));
+}
+
+/// Without L2: the losses reported don't hold its term (reference_test.cc checks what it adds).
+std::vector<Case> cases_without_l2() {
+  std::vector<Case> out = all_cases();
+  std::erase_if(out, [](const Case& c) { return c.params.find("l2") != std::string::npos; });
+  return out;
+}
+class ModelSlope : public ::testing::TestWithParam<Case> {};
+INSTANTIATE_TEST_SUITE_P(Every, ModelSlope, ::testing::ValuesIn(cases_without_l2()));
+
+/// The gradient is that of the mean loss reported: against central differences, every parameter.
+TEST_P(ModelSlope, GradientMatchesFiniteDifferencesOfTheLossReported) {
+  const auto data = rows_for(GetParam());
+  Trial trial(GetParam(), data->shape());
+  BatchReader reader(data);
+  const Batch batch = reader.read_plain(0, 32);
+  const auto at = trial.run(batch);
+  constexpr float kStep = 2e-3F;
+  std::size_t checked = 0;
+  for (std::size_t t = 0; t < trial.tables.size(); ++t) {
+    const std::size_t width = trial.tables[t].kind == proto::TableKind::kDense ? at.gradients[t].size() : trial.tables[t].cols;
+    for (std::size_t g = 0; g < at.gradients[t].size(); ++g) {
+      const Key key = at.keys[t].empty() ? 0 : at.keys[t][g / width];
+      float& value = trial.value(t, key, g % width);
+      const float kept = value;
+      value = kept + kStep;
+      const double above = trial.run(batch).losses.loss_sum;
+      value = kept - kStep;
+      const double below = trial.run(batch).losses.loss_sum;
+      value = kept;
+      const double slope = (above - below) / (2.0 * static_cast<double>(kStep)) / batch.rows;
+      EXPECT_NEAR(static_cast<double>(at.gradients[t][g]), slope, 1e-3) << trial.tables[t].name << " element " << g;
+      ++checked;
+    }
+  }
+  EXPECT_GT(checked, 10U);
+}
+
+/// Whether a batch is computed whole, in two parts or row by row, the gradients, weighted by rows, sum to the same, and so do the losses.
+TEST_P(ModelContract, GradientSumIsTheSameHoweverTheBatchIsSplit) {
+  const auto data = rows_for(GetParam());
+  Trial trial(GetParam(), data->shape());
+  BatchReader reader(data);
+  constexpr std::uint32_t kRows = 24;
+  const auto whole = trial.run(reader.read_plain(0, kRows));
+  for (const std::uint32_t part : {12U, 5U, 1U}) {
+    std::map<std::pair<std::size_t, std::size_t>, double> sums;  // (table, element): dense position, or key × width + column
+    Losses losses;
+    for (std::uint32_t first = 0; first < kRows; first += part) {
+      const std::uint32_t rows = std::min(part, kRows - first);
+      const auto result = trial.run(reader.read_plain(first, rows));
+      losses.loss_sum += result.losses.loss_sum;
+      losses.loss_squares += result.losses.loss_squares;
+      for (std::size_t t = 0; t < trial.tables.size(); ++t) {
+        const std::size_t width = trial.tables[t].cols;
+        for (std::size_t g = 0; g < result.gradients[t].size(); ++g) {
+          const std::size_t element = result.keys[t].empty() ? g : result.keys[t][g / width] * width + g % width;
+          sums[{t, element}] += static_cast<double>(result.gradients[t][g]) * rows / kRows;
+        }
+      }
+    }
+    EXPECT_NEAR(losses.loss_sum, whole.losses.loss_sum, 1e-4);
+    EXPECT_NEAR(losses.loss_squares, whole.losses.loss_squares, 1e-4);
+    std::size_t elements = 0;
+    for (std::size_t t = 0; t < trial.tables.size(); ++t) {
+      const std::size_t width = trial.tables[t].cols;
+      elements += whole.gradients[t].size();
+      for (std::size_t g = 0; g < whole.gradients[t].size(); ++g) {
+        const std::size_t element = whole.keys[t].empty() ? g : whole.keys[t][g / width] * width + g % width;
+        EXPECT_NEAR((sums[{t, element}]), static_cast<double>(whole.gradients[t][g]), 1e-5) << "parts of " << part;
+      }
+    }
+    EXPECT_EQ(sums.size(), elements);
+  }
+}
+
+TEST_P(ModelContract, KeepsNothingFromOneBatchToTheNext) {
+  const auto data = rows_for(GetParam());
+  Trial used(GetParam(), data->shape()), fresh(GetParam(), data->shape());
+  BatchReader reader(data);
+  (void)used.run(reader.read_plain(20, 40));
+  (void)used.run(reader.read_plain(0, 3));
+  (void)used.run(reader.read_plain(5, 30), true);
+  const Batch batch = reader.read_plain(40, 16);
+  const auto first = used.run(batch), second = fresh.run(batch);
+  EXPECT_EQ(first.gradients, second.gradients);
+  EXPECT_EQ(first.losses.loss_sum, second.losses.loss_sum);
+}
+
+TEST_P(ModelContract, EvaluationSumsTheSameLossesAsTheUpdate) {
+  const auto data = rows_for(GetParam());
+  Trial trial(GetParam(), data->shape());
+  BatchReader reader(data);
+  const Batch batch = reader.read_plain(0, 48);
+  const Losses losses = trial.run(batch).losses;
+  const Scores scores = trial.run(batch, true).scores;
+  EXPECT_EQ(scores.examples, batch.rows);
+  EXPECT_NEAR(scores.loss_sum, losses.loss_sum, 1e-6 * losses.loss_sum);
+  EXPECT_GE(scores.metric_sum, 0);
+  EXPECT_LE(scores.metric_sum, static_cast<double>(batch.rows));
+  EXPECT_GT(losses.loss_sum, 0);
+  EXPECT_GE(losses.loss_squares * batch.rows, losses.loss_sum * losses.loss_sum);  // Cauchy–Schwarz
+}
+
+/// A NaN among the parameters is never hidden (by a maximum, say): the losses are NaN, and so the job's failure is seen in the batch it happens in.
+TEST_P(ModelContract, NanInAParameterShowsInTheLosses) {
+  const auto data = rows_for(GetParam());
+  Trial trial(GetParam(), data->shape());
+  BatchReader reader(data);
+  const Batch batch = reader.read_plain(0, 32);
+  const auto before = trial.run(batch);
+  for (std::size_t t = 0; t < trial.tables.size(); ++t) {
+    float& value = trial.value(t, before.keys[t].empty() ? 0 : before.keys[t].front(), 0);
+    const float kept = value;
+    value = std::numeric_limits<float>::quiet_NaN();
+    const auto result = trial.run(batch);
+    EXPECT_TRUE(std::isnan(result.losses.loss_sum)) << trial.tables[t].name;
+    EXPECT_TRUE(std::isnan(result.losses.loss_squares)) << trial.tables[t].name;
+    EXPECT_TRUE(std::isnan(trial.run(batch, true).scores.loss_sum)) << trial.tables[t].name;
+    value = kept;
+  }
+}
+
+TEST_P(ModelContract, LabelOutsideItsClassesIsSaidInWords) {
+  const auto data = rows_for(GetParam());
+  Trial trial(GetParam(), data->shape());
+  BatchReader reader(data);
+  Batch batch = reader.read_plain(0, 8);
+  for (const float wrong : {3.0F, -1.0F, std::numeric_limits<float>::quiet_NaN()}) {
+    std::vector<float> labels(batch.labels.begin(), batch.labels.end());
+    labels[5] = wrong;
+    batch.labels = labels;
+    try {
+      (void)trial.run(batch);
+      ADD_FAILURE() << "label " << wrong << " was accepted";
+    } catch (const std::exception& error) { EXPECT_NE(std::string(error.what()).find("label"), std::string::npos) << error.what(); }
+  }
+}
+
+TEST(Models, UnknownNamesAndParametersNameTheNearest) {
+  const ModelRegistry models = builtin_models();
+  const auto error = [&](const std::string& name, const std::string& params) {
+    const auto checked = check_model(models, name, params);
+    EXPECT_TRUE(!checked && checked.error().code == Errc::kBadConfig) << name << " " << params;
+    return checked ? std::string() : checked.error().what;
+  };
+  EXPECT_NE(error("sofmax", "{}").find("did you mean 'softmax'"), std::string::npos);
+  EXPECT_NE(error("mlp", R"({"hiden": [3]})").find("did you mean 'hidden'"), std::string::npos);
+  EXPECT_NE(error("mlp", R"({"hidden": []})").find("'hidden'"), std::string::npos);
+  EXPECT_NE(error("mlp", R"({"hidden": [0]})").find("'hidden'"), std::string::npos);
+  EXPECT_NE(error("mlp", R"({"hidden": [2.5]})").find("'hidden'"), std::string::npos);
+  EXPECT_NE(error("mlp", R"({"hidden": [99999999999999999999999]})").find("'hidden'"), std::string::npos);
+  EXPECT_NE(error("mlp", R"({"activation": "sigmoid"})").find("one of relu, tanh"), std::string::npos);
+  EXPECT_NE(error("softmax", R"({"l2": "much"})").find("'l2'"), std::string::npos);
+  EXPECT_NE(error("logistic", R"({"l2": -1})").find("'l2'"), std::string::npos);
+  EXPECT_NE(error("logistic", "[]").find("object"), std::string::npos);
+  EXPECT_NE(error("logistic", "{").find("object"), std::string::npos);
+  for (const std::string& name : models.names()) EXPECT_TRUE(check_model(models, name, "{}")) << name;
+}
+
+TEST(Models, DataThatDoesNotFitIsSaid) {
+  const ModelRegistry models = builtin_models();
+  const auto make = [&](const char* name, const DataShape& shape) {
+    auto made = (**models.find(name))("{}", shape);
+    return made ? std::string() : made.error().what;
+  };
+  EXPECT_EQ(make("logistic", {10, 4, 2, true}), "");
+  EXPECT_NE(make("logistic", {10, 4, 3, true}).find("classes"), std::string::npos);
+  EXPECT_NE(make("mlp", {10, 4, 3, true}).find("dense"), std::string::npos);
+  EXPECT_NE(make("softmax", {10, 4, 1, false}).find("classes"), std::string::npos);
+  EXPECT_NE(make("softmax", {10, 0, 3, false}).find("feature"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace sluice::worker::testing
