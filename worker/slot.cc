@@ -59,7 +59,7 @@ class Slot final : public Actor {
   proto::JobSpec spec_;           ///< of current_
   std::optional<Trainer> trainer_;
   std::optional<Move> move_;  ///< under way
-  bool fault_told_ = false, started_ = false, ended_ = false;
+  bool fault_told_ = false, data_asked_ = false, started_ = false, ended_ = false;
   std::optional<Instant> stop_at_;
 };
 
@@ -104,10 +104,11 @@ bool Slot::read_inbox() {
     const auto& wanted = content->order->assignment;
     const auto& now = current_ ? current_->assignment : proto::Assignment{};
     const bool same_job = wanted.job == now.job && wanted.generation == now.generation;
+    const bool leaving = trainer_ && trainer_->stopping();  // then the way back is to join again
     const bool over =
         phase_ == Phase::kIdle && now.job.value != 0 && wanted.decision != now.decision;  // done or faulted: only another decision begins it again
     next_.reset();
-    if (!same_job || over) next_ = std::move(content->order);
+    if (!same_job || leaving || over) next_ = std::move(content->order);
   }
   if (content->stop && !stop_at_) stop_at_ = runtime_.clock.now() + options_.stop_patience;
   if (stop_at_) next_ = Order{};
@@ -163,10 +164,10 @@ void Slot::begin(Order order) {
   const JobId to = order.assignment.job;
   move_.reset();
   current_ = std::move(order);
-  fault_told_ = false;
+  fault_told_ = data_asked_ = false;
   phase_ = Phase::kIdle;
   if (to.value == 0) return;
-  move_ = Move{from, to, current_->assignment.decided_at, current_->received, now, current_->same_host, false};
+  if (from != to) move_ = Move{from, to, current_->assignment.decided_at, current_->received, now, current_->same_host, false};
   auto spec = proto::job_spec_from_json(current_->assignment.spec);
   if (!spec) return fault(spec.error());
   spec_ = std::move(*spec);
@@ -177,9 +178,8 @@ void Slot::begin(Order order) {
 bool Slot::open() {
   const auto opened = shared_.data->get(spec_.data, inbox_);
   if (!opened) {
-    const bool first = move_ && !move_->cold;
-    if (first) move_->cold = true;
-    return first;
+    if (move_) move_->cold = true;
+    return !std::exchange(data_asked_, true);
   }
   if (!opened->has_value()) {
     fault(opened->error());

@@ -11,6 +11,7 @@ namespace sluice::worker {
 namespace {
 
 constexpr std::size_t kFramesAMessage = 256;
+constexpr std::uint64_t kSlotTable = 1;  ///< a kTables call's id: 0 makes the job's tables, this asks for the slot table
 
 /// Appends a section's bytes to a message's frames. Neighbours in memory share a frame without a copy.
 void append(std::vector<net::Frame>& frames, const net::Frame& bytes) {
@@ -48,7 +49,7 @@ void SectionCalls::cancel() {
   done_.clear();
   creations_.clear();
   failure_.reset();
-  membership_lost_ = want_table_ = false;
+  membership_lost_ = want_table_ = slot_table_asked_ = false;
 }
 
 void SectionCalls::add_later(SectionOp op) { park(std::move(op), false); }
@@ -152,7 +153,23 @@ void SectionCalls::send_tables(std::uint32_t lane, Instant deadline) {
   if (lanes_.request(lane, std::move(header), {}, deadline, {CallTag::Kind::kTables, 0})) creation(lane) = Creation::kAsked;
 }
 
+void SectionCalls::ask_slot_table(std::uint32_t lane) {
+  if (slot_table_asked_) return;
+  proto::Header header;
+  header.envelope = envelope_;
+  header.envelope.ring = lanes_.version();
+  header.body = proto::SlotTableRequest{};
+  if (lanes_.request(lane, std::move(header), {}, deadline(), {CallTag::Kind::kTables, kSlotTable})) slot_table_asked_ = true;
+}
+
 void SectionCalls::take(Arrival arrival) {
+  if (arrival.tag.kind == CallTag::Kind::kTables && arrival.tag.id == kSlotTable) {
+    slot_table_asked_ = false;
+    const auto* message = arrival.answer ? std::get_if<proto::SlotTableMessage>(&arrival.answer->header.body) : nullptr;
+    if (message == nullptr || message->bytes.empty()) return;
+    if (auto table = proto::slot_table_from_bytes(message->bytes)) lanes_.set_table(std::make_shared<const proto::SlotTable>(std::move(*table)));
+    return;
+  }
   if (arrival.tag.kind == CallTag::Kind::kTables) {
     creation(arrival.lane) = Creation::kAnswered;
     if (!arrival.answer) return;  // timed out: the sections' own deadlines decide
@@ -245,10 +262,12 @@ bool SectionCalls::settle(SectionOp& op, const proto::Section& answer, RingVersi
       }
       return false;
     case proto::Outcome::kWrongOwner:
-      if (lanes_.version() > ring)
+      if (lanes_.version() > ring) {
         queue_.push_back(std::move(op));
-      else
+      } else {
         park(std::move(op), true);
+        ask_slot_table(lane);
+      }
       return false;
     case proto::Outcome::kStaleTerm:
       if (op.push) return true;  // the batch is redone

@@ -89,6 +89,8 @@ class SectionCalls {
   Open& open_for(std::uint32_t lane, bool push);
   void send(Open& open);
   void send_tables(std::uint32_t lane, Instant deadline);
+  /// Asks the lane that is no owner for the slot table it goes by.
+  void ask_slot_table(std::uint32_t lane);
   void park(SectionOp op, bool newer_table);
   void refused(Sent sent, const proto::Refused& refusal, std::uint32_t lane);
   void answered(Sent sent, const std::vector<proto::Section>& sections, const std::string& text, const net::Answer& answer, std::uint32_t lane);
@@ -111,7 +113,7 @@ class SectionCalls {
   std::uint64_t next_id_ = 1;
   std::deque<SectionDone> done_;
   std::optional<Error> failure_;
-  bool membership_lost_ = false, want_table_ = false;
+  bool membership_lost_ = false, want_table_ = false, slot_table_asked_ = false;
 };
 
 }  // namespace sluice::worker

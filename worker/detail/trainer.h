@@ -49,6 +49,7 @@ class Trainer {
 
   /// Comes to a boundary: begins nothing new, drops what is computed but not pushed, finishes the batch that is pushed.
   void stop();
+  [[nodiscard]] bool stopping() const { return stopping_; }
   [[nodiscard]] bool at_boundary() const;
   /// Why the job can't go on here, with the model's or a server's words; the trainer has stopped.
   [[nodiscard]] const std::optional<Error>& fault() const { return fault_; }
