@@ -1,0 +1,121 @@
+#include "server/detail/home_host.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/assert.h"
+#include "base/log.h"
+
+namespace sluice::server {
+namespace {
+
+template <class T>
+Reply answer(Result<T> result) {
+  if (!result) return refuse(result.error());
+  return {proto::Body(std::move(*result)), {}};
+}
+
+}  // namespace
+
+Result<JobHome*> HomeHost::find(const proto::Envelope& envelope) {
+  if (envelope.job.value == 0) return fail(Errc::kRejected, "no job is named");
+  if (envelope.client.value == 0) return fail(Errc::kRejected, "a job home talks to client incarnations");
+  if (ended_.contains(envelope.job)) return fail(Errc::kNotFound, fmt::format("job {} has ended", envelope.job.value));
+  const auto it = homes_.find(envelope.job);
+  if (it == homes_.end() || it->second->generation() < envelope.generation) return nullptr;
+  if (it->second->generation() > envelope.generation) {
+    return fail(Errc::kRejected,
+                fmt::format("generation {} of job {} is over; it is at {}", envelope.generation, envelope.job.value, it->second->generation()));
+  }
+  return it->second.get();
+}
+
+Result<JobHome*> HomeHost::open(const proto::Envelope& envelope, const proto::Join& request) {
+  if (homes_.size() >= kHomesMax) return fail(Errc::kFull, "too many jobs");
+  auto opened = JobHome::open(envelope.job, envelope.generation, request);
+  if (!opened) return fail(opened.error());
+  log::info("job {}: opened by client {}: {} + {} rows, {} tables", envelope.job.value, envelope.client.value, request.train_rows, request.test_rows,
+            request.tables.size());
+  return (homes_[envelope.job] = std::move(*opened)).get();
+}
+
+Reply HomeHost::ask(JobHome& home, Incarnation client, const proto::Body& body, Instant now) {
+  if (const auto* request = std::get_if<proto::Join>(&body)) return answer(home.join(client, *request));
+  if (std::holds_alternative<proto::LeaseRequest>(body)) return answer(home.lease(client));
+  if (const auto* commit = std::get_if<proto::Commit>(&body)) return answer(home.commit(client, *commit, now));
+  if (const auto* scores = std::get_if<proto::EvaluateCommit>(&body)) return answer(home.evaluate_commit(client, *scores, now));
+  if (std::holds_alternative<proto::Gate>(body)) return answer(home.gate(client));
+  SLUICE_ASSERT(std::holds_alternative<proto::Leave>(body));
+  home.leave(client);
+  return {proto::Done{}, {}};
+}
+
+Reply HomeHost::handle(const net::PeerId& peer, const proto::Envelope& envelope, const proto::Body& body, Instant now) {
+  auto home = find(envelope);
+  const bool leaves = std::holds_alternative<proto::Leave>(body);
+  const auto* joins = std::get_if<proto::Join>(&body);
+  if (!home && leaves && home.error().code == Errc::kNotFound) return {proto::Done{}, {}};  // it leaves a job that has ended
+  if (home && *home == nullptr) {
+    if (leaves) return {proto::Done{}, {}};
+    if (joins == nullptr) return behind(fmt::format("job {} is not opened here yet", envelope.job.value));
+    home = open(envelope, *joins);
+  }
+  if (!home) return refuse(home.error());
+  Reply reply = ask(**home, envelope.client, body, now);
+  if (!std::holds_alternative<proto::Refused>(reply.body)) {
+    auto& known = peers_[envelope.client];
+    if (known != peer) known = peer;
+  }
+  look(envelope.job, **home);
+  return reply;
+}
+
+void HomeHost::look(JobId job, JobHome& home) {
+  if (home.changed()) changed_.insert(job);
+  urgent_ = urgent_ || home.urgent();
+  for (const GateRise& rise : home.take_gate_rises()) {
+    const auto peer = peers_.find(rise.client);
+    if (peer == peers_.end()) continue;
+    GateNotice notice{peer->second, {}};
+    notice.header.envelope.job = job;
+    notice.header.envelope.generation = home.generation();
+    notice.header.envelope.client = rise.client;
+    notice.header.body = proto::Gate{rise.gate};
+    gates_.push_back(std::move(notice));
+  }
+}
+
+void HomeHost::forget(JobId job) {
+  homes_.erase(job);
+  changed_.erase(job);
+}
+
+void HomeHost::expire(const std::function<bool(Incarnation)>& expired) {
+  for (auto& [job, home] : homes_) {
+    home->expire(expired);
+    look(job, *home);
+  }
+  std::erase_if(peers_, [&expired](const auto& peer) { return expired(peer.first); });
+}
+
+Instant HomeHost::report(Instant now, const std::function<bool(const proto::JobReport&)>& sink) {
+  if (changed_.empty()) return Instant::never();
+  if (!urgent_ && now < due_) return due_;
+  for (auto it = changed_.begin(); it != changed_.end();) {
+    JobHome& home = *homes_.at(*it);
+    if (!sink(home.report())) return due_ = now + from_ms(10);  // the control actor is behind: its queue is full
+    home.report_taken();
+    it = changed_.erase(it);
+  }
+  urgent_ = false;
+  due_ = now + interval_;
+  return Instant::never();
+}
+
+const JobHome* HomeHost::home(JobId job) const {
+  const auto it = homes_.find(job);
+  return it == homes_.end() ? nullptr : it->second.get();
+}
+
+}  // namespace sluice::server

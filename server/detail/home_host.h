@@ -1,0 +1,60 @@
+#pragma once
+/// The job homes that one lane holds. One lane's thread.
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <unordered_map>
+#include <vector>
+
+#include "base/clock.h"
+#include "net/transport.h"
+#include "proto/messages.h"
+#include "server/detail/ended_jobs.h"
+#include "server/detail/reply.h"
+#include "server/job_home.h"
+
+namespace sluice::server {
+
+/// A Gate to send unasked.
+struct GateNotice {
+  net::PeerId peer;
+  proto::Header header;
+};
+
+class HomeHost {
+ public:
+  static constexpr std::size_t kHomesMax = 1 << 16;
+  HomeHost(const EndedJobs& ended, Duration report_interval) : ended_(ended), interval_(report_interval) {}
+
+  /// Join, Leave, LeaseRequest, Commit, Gate or EvaluateCommit of a client that is not expired and may ask this lane. REQUIRES: body is one of them.
+  [[nodiscard]] Reply handle(const net::PeerId& peer, const proto::Envelope& envelope, const proto::Body& body, Instant now);
+  /// Gates that rose since the last call.
+  [[nodiscard]] std::vector<GateNotice> take_gates() { return std::exchange(gates_, {}); }
+  void forget(JobId job);
+  void expire(const std::function<bool(Incarnation)>& expired);
+
+  /// Offers what is due to `sink` (true = taken). Returns when to call again at the latest.
+  Instant report(Instant now, const std::function<bool(const proto::JobReport&)>& sink);
+  /// nullptr if not held here.
+  [[nodiscard]] const JobHome* home(JobId job) const;
+
+ private:
+  [[nodiscard]] Result<JobHome*> find(const proto::Envelope& envelope);
+  [[nodiscard]] Result<JobHome*> open(const proto::Envelope& envelope, const proto::Join& request);
+  [[nodiscard]] static Reply ask(JobHome& home, Incarnation client, const proto::Body& body, Instant now);
+  /// After a home's state may have changed.
+  void look(JobId job, JobHome& home);
+
+  const EndedJobs& ended_;
+  Duration interval_;
+  std::map<JobId, std::unique_ptr<JobHome>> homes_;
+  std::unordered_map<Incarnation, net::PeerId> peers_;  ///< where each client was last heard from
+  std::vector<GateNotice> gates_;
+  std::set<JobId> changed_;  ///< with something to report
+  bool urgent_ = false;
+  Instant due_{};
+};
+
+}  // namespace sluice::server

@@ -1,0 +1,321 @@
+#include "server/detail/table_host.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/assert.h"
+#include "base/metrics.h"
+#include "net/payload.h"
+
+namespace sluice::server {
+
+using proto::Outcome;
+using proto::TableKind;
+
+struct TableHost::Shard {
+  std::uint32_t term = 0;
+  SequenceLog log;
+  std::variant<std::monostate, DenseShard, SparseShard> values;
+  [[nodiscard]] std::uint64_t version() const {
+    if (const auto* dense = std::get_if<DenseShard>(&values)) return dense->version();
+    return std::get<SparseShard>(values).version();
+  }
+};
+
+struct TableHost::Table {
+  proto::TableSpec spec;
+  std::unique_ptr<const Optimizer> optimizer;
+  std::unordered_map<ShardId, std::unique_ptr<Shard>> shards;
+};
+
+TableHost::TableHost(TableHostOptions options, const EndedJobs& ended) : options_(options), ended_(ended) {}
+TableHost::~TableHost() = default;
+
+namespace {
+
+constexpr std::size_t kTextMax = 512;  // of a refusal's words
+
+void say(std::string& text, const std::string& words) {
+  if (text.empty()) text = words.substr(0, kTextMax);
+}
+
+proto::Section answer_to(const proto::Section& asked) {
+  proto::Section answer;
+  answer.table = asked.table;
+  answer.shard = asked.shard;
+  answer.sequence = asked.sequence;
+  return answer;
+}
+
+/// Every section refused for the same reason.
+std::vector<proto::Section> all(const std::vector<proto::Section>& sections, Outcome outcome) {
+  std::vector<proto::Section> answers;
+  answers.reserve(sections.size());
+  for (const auto& section : sections) {
+    answers.push_back(answer_to(section));
+    answers.back().outcome = outcome;
+  }
+  return answers;
+}
+
+/// One lane serves many clients: where it owns none of what was asked, the whole message is refused, with the newer table or the request to come back.
+Reply not_mine(const proto::Envelope& envelope, const View& view) {
+  if (envelope.ring > view.version()) return behind(fmt::format("slot table {} here, {} there", view.version().value, envelope.ring.value));
+  return {proto::Refused{proto::RefusalKind::kWrongOwner, "wrong_owner", "not the owner of these hash slots", view.encoded()}, {}};
+}
+
+}  // namespace
+
+Result<TableHost::Job*> TableHost::find_job(const proto::Envelope& envelope) {
+  if (envelope.job.value == 0) return fail(Errc::kRejected, "no job is named");
+  if (ended_.contains(envelope.job)) return fail(Errc::kNotFound, fmt::format("job {} has ended", envelope.job.value));
+  const auto it = jobs_.find(envelope.job);
+  if (it == jobs_.end() || it->second.generation < envelope.generation) return nullptr;
+  if (it->second.generation > envelope.generation) {
+    return fail(Errc::kRejected, fmt::format("generation {} of job {} is over; it is at {}", envelope.generation, envelope.job.value, it->second.generation));
+  }
+  return &it->second;
+}
+
+TableHost::Table* TableHost::find_table(Job* job, TableId id) {
+  return job == nullptr || id.value >= job->tables.size() ? nullptr : job->tables[id.value].get();
+}
+
+Reply TableHost::create(const proto::Envelope& envelope, const proto::CreateTables& request) {
+  const auto known = find_job(envelope);
+  if (!known) return refuse(known.error());
+  std::vector<std::unique_ptr<Table>> made;
+  for (const auto& spec : request.tables) {
+    if (auto ok = proto::validate(spec); !ok) return refuse(ok.error());
+    if (const Table* table = find_table(*known, spec.id); table != nullptr) {
+      if (table->spec == spec) continue;
+      return refuse({Errc::kRejected, fmt::format("job {} has another table with id {}, '{}'", envelope.job.value, spec.id.value, table->spec.name)});
+    }
+    auto optimizer = make_optimizer(spec.optimizer);
+    if (!optimizer) return refuse(optimizer.error());
+    made.push_back(std::make_unique<Table>(Table{spec, std::move(*optimizer), {}}));
+  }
+  if (*known == nullptr && jobs_.size() >= kJobsMax) return refuse({Errc::kFull, "too many jobs"});
+  if (*known == nullptr) forget(envelope.job);  // an older generation's tables are gone
+  Job& job = jobs_[envelope.job];
+  job.generation = envelope.generation;
+  for (auto& table : made) {
+    const std::size_t at = table->spec.id.value;
+    if (job.tables.size() <= at) job.tables.resize(at + 1);
+    job.tables[at] = std::move(table);
+  }
+  return {proto::Done{}, {}};
+}
+
+std::uint64_t TableHost::section_bytes(const Table& table, const proto::Section& section, bool push) {
+  const bool sparse = table.spec.kind == TableKind::kSparse;
+  if (!push) return sparse ? std::uint64_t{section.count} * sizeof(Key) : 0;
+  return std::uint64_t{section.count} * (sparse ? sizeof(Key) + std::uint64_t{table.spec.cols} * sizeof(float) : sizeof(float));
+}
+
+bool TableHost::locate(Job* job, const std::vector<proto::Section>& sections, std::span<const net::Frame> payload, bool push, Reply& refusal) {
+  located_.clear();
+  if (sections.size() > proto::kSectionsMax) {
+    refusal = refuse({Errc::kMalformed, "too many sections"});
+    return false;
+  }
+  for (const auto& section : sections) {
+    Table* table = find_table(job, section.table);
+    if (table == nullptr) {  // its width, and with it where later sections begin, can't be known: nothing is applied
+      if (push) {
+        refusal = {proto::PushReply{all(sections, Outcome::kNoTable), ""}, {}};
+      } else {
+        refusal = {proto::PullReply{all(sections, Outcome::kNoTable)}, {}};
+      }
+      return false;
+    }
+    located_.push_back({table, {}});
+  }
+  net::PayloadReader reader(payload);
+  for (std::size_t i = 0; i < sections.size(); ++i) {
+    const auto bytes = reader.take(section_bytes(*located_[i].table, sections[i], push));
+    if (!bytes || (i + 1 == sections.size() && !reader.at_end())) {
+      static Counter& malformed = metrics().counter("server.payloads_malformed");
+      malformed.add();
+      refusal = refuse(bytes ? Error{Errc::kMalformed, "the payload goes on after its sections"} : bytes.error());
+      return false;
+    }
+    located_[i].bytes = *bytes;
+  }
+  return true;
+}
+
+/// True if the shard is there to be worked on; else the answer's outcome says why not.
+bool TableHost::check_place(const proto::Envelope& envelope, const View& view, const Table& table, proto::Section& answer) const {
+  if (answer.shard.value >= table.spec.shards()) {
+    answer.outcome = Outcome::kRejected;
+    return false;
+  }
+  const HashSlot slot = proto::hash_slot(envelope.job, answer.table, answer.shard);
+  if (!view.owns(slot, options_.lane)) {
+    answer.outcome = Outcome::kWrongOwner;
+    return false;
+  }
+  answer.term = view.term(slot);
+  return true;
+}
+
+void TableHost::forget(JobId job) {
+  const auto it = jobs_.find(job);
+  if (it == jobs_.end()) return;
+  dense_bytes_ -= it->second.dense_bytes;
+  jobs_.erase(it);
+}
+
+TableHost::Shard& TableHost::shard_of(Job& job, Table& table, ShardId id, std::uint32_t term) {
+  auto& shard = table.shards[id];
+  if (!shard) {
+    shard = std::make_unique<Shard>();
+    if (table.spec.kind == TableKind::kDense) {
+      const auto& dense = shard->values.emplace<DenseShard>(table.spec, id, *table.optimizer, pool_);
+      job.dense_bytes += dense.floats() * sizeof(float);
+      dense_bytes_ += dense.floats() * sizeof(float);
+    } else {
+      shard->values.emplace<SparseShard>(table.spec, id, *table.optimizer);
+    }
+  }
+  shard->term = term;
+  return *shard;
+}
+
+bool TableHost::reply_room(std::size_t times) {
+  const std::size_t bound = options_.spare_bytes + dense_bytes_ / 8;
+  pool_.trim(bound);
+  return pool_.bytes() <= bound * times;
+}
+
+void TableHost::push_one(const proto::Push& request, const proto::Envelope& envelope, const Located& located, Shard& shard, proto::Section& answer,
+                         std::string& text) {
+  const auto sequence = answer.sequence;
+  const auto check = shard.log.check(envelope.client, sequence);
+  const auto where = [&] { return fmt::format("job {} table '{}' shard {}", envelope.job.value, located.table->spec.name, answer.shard.value); };
+  switch (check.verdict) {
+    case SequenceLog::Verdict::kGap:
+      answer.outcome = Outcome::kGap;
+      answer.sequence = check.expected;
+      return;
+    case SequenceLog::Verdict::kRepeat:
+      answer.outcome = check.outcome;
+      if (!check.text.empty()) say(text, std::string(check.text));
+      return;
+    case SequenceLog::Verdict::kForgotten:
+      answer.outcome = Outcome::kRejected;
+      return say(text, fmt::format("{}: push {} was answered long ago; {} is next", where(), sequence, check.expected));
+    case SequenceLog::Verdict::kCrowded:
+      answer.outcome = Outcome::kRejected;
+      return say(text, fmt::format("{}: too many clients", where()));
+    case SequenceLog::Verdict::kApply:
+      break;
+  }
+  const auto step = request.sections[static_cast<std::size_t>(&located - located_.data())].step;
+  Result<void> applied;
+  if (auto* dense = std::get_if<DenseShard>(&shard.values)) {
+    applied = dense->apply(request.kind, located.bytes, step);
+  } else {
+    const std::size_t keys = located.bytes.size() / (sizeof(Key) + located.table->spec.cols * sizeof(float)) * sizeof(Key);
+    applied = std::get<SparseShard>(shard.values).apply(request.kind, located.bytes.first(keys), located.bytes.subspan(keys), step);
+  }
+  answer.outcome = applied ? Outcome::kOk : applied.error().code == Errc::kFull ? Outcome::kFull : Outcome::kRejected;
+  std::string words = applied ? "" : fmt::format("{}: {}", where(), applied.error().what).substr(0, kTextMax);
+  if (!applied) say(text, words);
+  shard.log.record(envelope.client, sequence, answer.outcome, std::move(words));
+}
+
+Reply TableHost::push(const proto::Envelope& envelope, const proto::Push& request, std::span<const net::Frame> payload, const View& view) {
+  if (envelope.client.value == 0) return refuse({Errc::kRejected, "a push needs a client incarnation"});
+  const auto job = find_job(envelope);
+  if (!job) return refuse(job.error());
+  if (!reply_room(2)) return behind("slow readers hold this lane's buffers");
+  Reply reply;
+  if (!locate(*job, request.sections, payload, true, reply)) return reply;
+  proto::PushReply answers;
+  std::size_t foreign = 0;
+  for (std::size_t i = 0; i < request.sections.size(); ++i) {
+    const proto::Section& section = request.sections[i];
+    proto::Section& answer = answers.sections.emplace_back(answer_to(section));
+    if (!check_place(envelope, view, *located_[i].table, answer)) {
+      foreign += answer.outcome == Outcome::kWrongOwner;
+      continue;
+    }
+    Shard& shard = shard_of(**job, *located_[i].table, section.shard, answer.term);
+    if (section.term != 0 && section.term != answer.term) {  // 0: the client never pulled
+      answer.outcome = Outcome::kStaleTerm;
+    } else if (section.codec != 0) {
+      answer.outcome = Outcome::kRejected;  // the decoder lets no unknown codec through: a wrong client, whose number is not worth keeping
+      say(answers.text, fmt::format("codec {} is not known", section.codec));
+    } else {
+      push_one(request, envelope, located_[i], shard, answer, answers.text);
+    }
+    answer.version = shard.version();
+  }
+  if (foreign > 0 && foreign == request.sections.size()) return not_mine(envelope, view);
+  return {std::move(answers), {}};
+}
+
+Result<std::optional<net::Frame>> TableHost::pull_one(const Located& located, const Shard& shard, const proto::Section& asked, proto::Section& answer) const {
+  if (const auto* dense = std::get_if<DenseShard>(&shard.values)) {
+    if (asked.version == dense->version() && asked.term == shard.term) {
+      answer.outcome = Outcome::kNotModified;
+      return std::nullopt;
+    }
+    answer.count = static_cast<std::uint32_t>(dense->floats());
+    return dense->share();
+  }
+  const auto& sparse = std::get<SparseShard>(shard.values);
+  const std::uint64_t floats = std::uint64_t{asked.count} * sparse.width();
+  if (floats * sizeof(float) > kReplyBytesMax) return fail(Errc::kRejected, "too many rows for one answer");
+  std::vector<float> rows(floats);
+  if (auto ok = sparse.read(located.bytes, rows); !ok) return fail(ok.error());
+  answer.count = asked.count;
+  return net::Frame::from(std::move(rows));
+}
+
+Reply TableHost::pull(const proto::Envelope& envelope, const proto::Pull& request, std::span<const net::Frame> payload, const View& view) {
+  const auto job = find_job(envelope);
+  if (!job) return refuse(job.error());
+  if (!reply_room(1)) return behind("slow readers hold this lane's buffers");
+  Reply reply;
+  if (!locate(*job, request.sections, payload, false, reply)) return reply;
+  proto::PullReply answers;
+  net::PayloadWriter writer;
+  std::size_t foreign = 0;
+  std::uint64_t bytes = 0;
+  for (std::size_t i = 0; i < request.sections.size(); ++i) {
+    const proto::Section& section = request.sections[i];
+    proto::Section& answer = answers.sections.emplace_back(answer_to(section));
+    if (!check_place(envelope, view, *located_[i].table, answer)) {
+      foreign += answer.outcome == Outcome::kWrongOwner;
+      continue;
+    }
+    const Shard& shard = shard_of(**job, *located_[i].table, section.shard, answer.term);
+    answer.version = shard.version();
+    const auto values = pull_one(located_[i], shard, section, answer);
+    if (!values || (*values && (bytes += (*values)->size()) > kReplyBytesMax)) {
+      answer.outcome = Outcome::kRejected;
+      answer.count = 0;
+    } else if (*values) {
+      writer.add(**values);
+    }
+  }
+  if (foreign > 0 && foreign == request.sections.size()) return not_mine(envelope, view);
+  auto frames = writer.finish();
+  if (frames.size() >= net::kFramesMax) return refuse({Errc::kRejected, fmt::format("the answer has {} frames: ask for fewer shards at once", frames.size())});
+  return {std::move(answers), std::move(frames)};
+}
+
+void TableHost::expire(const std::function<bool(Incarnation)>& expired) {
+  for (auto& [id, job] : jobs_) {
+    for (auto& table : job.tables) {
+      if (!table) continue;
+      for (auto& [shard_id, shard] : table->shards) shard->log.forget(expired);
+    }
+  }
+}
+
+}  // namespace sluice::server

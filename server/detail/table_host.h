@@ -1,0 +1,86 @@
+#pragma once
+/// The shards that one lane holds: tables of jobs, made on first touch, pushed to and pulled from. One lane's thread.
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <unordered_map>
+#include <variant>
+#include <vector>
+
+#include "net/transport.h"
+#include "proto/messages.h"
+#include "server/dedup.h"
+#include "server/dense_shard.h"
+#include "server/detail/ended_jobs.h"
+#include "server/detail/reply.h"
+#include "server/detail/view.h"
+#include "server/sparse_shard.h"
+
+namespace sluice::server {
+
+struct TableHostOptions {
+  std::uint32_t lane = 0;
+  std::size_t spare_bytes = 16u << 20;  ///< buffers beside the values, at most, beyond an eighth of the dense values; see reply_room()
+};
+
+class TableHost {
+ public:
+  static constexpr std::size_t kJobsMax = 1 << 16;
+  static constexpr std::uint64_t kReplyBytesMax = std::uint64_t{256} << 20;  ///< values in one answer
+
+  /// `ended` outlives it.
+  TableHost(TableHostOptions options, const EndedJobs& ended);
+  ~TableHost();
+
+  /// Each method answers a request whose client is not expired. `view` is the newest.
+  [[nodiscard]] Reply create(const proto::Envelope& envelope, const proto::CreateTables& request);
+  /// Applies every section that is new, this lane's and sound; the others' outcomes say what to do. A payload that does not fit its sections changes nothing at
+  /// all.
+  [[nodiscard]] Reply push(const proto::Envelope& envelope, const proto::Push& request, std::span<const net::Frame> payload, const View& view);
+  [[nodiscard]] Reply pull(const proto::Envelope& envelope, const proto::Pull& request, std::span<const net::Frame> payload, const View& view);
+
+  /// Frees the job's tables.
+  void forget(JobId job);
+  /// Drops the memory of clients for which `expired` holds.
+  void expire(const std::function<bool(Incarnation)>& expired);
+  /// Values of dense shards held here.
+  [[nodiscard]] std::size_t dense_bytes() const { return dense_bytes_; }
+
+ private:
+  struct Shard;
+  struct Table;
+  struct Job {
+    std::uint32_t generation = 0;
+    std::vector<std::unique_ptr<Table>> tables;  ///< by id; null: not made known
+    std::size_t dense_bytes = 0;
+  };
+  /// A push's or pull's sections beside what they need; the same order.
+  struct Located {
+    Table* table = nullptr;
+    Bytes bytes;
+  };
+
+  [[nodiscard]] Result<Job*> find_job(const proto::Envelope& envelope);
+  [[nodiscard]] static Table* find_table(Job* job, TableId id);
+  /// Finds every section's table and payload into located_. False if the message can't be taken apart: `refusal` is the answer, and nothing was changed.
+  [[nodiscard]] bool locate(Job* job, const std::vector<proto::Section>& sections, std::span<const net::Frame> payload, bool push, Reply& refusal);
+  [[nodiscard]] static std::uint64_t section_bytes(const Table& table, const proto::Section& section, bool push);
+  [[nodiscard]] bool check_place(const proto::Envelope& envelope, const View& view, const Table& table, proto::Section& answer) const;
+  [[nodiscard]] Shard& shard_of(Job& job, Table& table, ShardId id, std::uint32_t term);
+  void push_one(const proto::Push& request, const proto::Envelope& envelope, const Located& located, Shard& shard, proto::Section& answer, std::string& text);
+  [[nodiscard]] Result<std::optional<net::Frame>> pull_one(const Located& located, const Shard& shard, const proto::Section& asked,
+                                                           proto::Section& answer) const;
+  /// False when slow readers hold so much that more must wait.
+  [[nodiscard]] bool reply_room(std::size_t times);
+
+  TableHostOptions options_;
+  const EndedJobs& ended_;
+  BufferPool pool_;
+  std::size_t dense_bytes_ = 0;
+  std::unordered_map<JobId, Job> jobs_;
+  std::vector<Located> located_;  ///< scratch of one message
+};
+
+}  // namespace sluice::server

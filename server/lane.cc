@@ -1,0 +1,118 @@
+#include "server/lane.h"
+
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "base/metrics.h"
+
+namespace sluice::server {
+namespace {
+
+constexpr int kMessagesPerStep = 4096;  // the queue is drained, but a flood can't keep timers and news waiting
+
+bool is_for_home(const proto::Body& body) {
+  return std::holds_alternative<proto::Join>(body) || std::holds_alternative<proto::Leave>(body) || std::holds_alternative<proto::LeaseRequest>(body) ||
+         std::holds_alternative<proto::Commit>(body) || std::holds_alternative<proto::Gate>(body) || std::holds_alternative<proto::EvaluateCommit>(body);
+}
+
+}  // namespace
+
+Lane::Lane(LaneOptions options, std::unique_ptr<net::Listener> listener, std::shared_ptr<net::Poller> poller, std::shared_ptr<LaneInbox> inbox,
+           std::shared_ptr<ControlInbox> control, Clock& clock)
+    : options_(options),
+      clock_(clock),
+      poller_(std::move(poller)),
+      inbox_(std::move(inbox)),
+      control_(std::move(control)),
+      endpoint_(std::move(listener), clock),
+      tables_({options.index, options.spare_bytes}, ended_jobs_),
+      homes_(ended_jobs_, from_ms(options.report_ms)) {
+  poller_->add(endpoint_.listener());
+}
+
+Lane::~Lane() { poller_->remove(endpoint_.listener()); }
+
+bool Lane::take_news() {
+  auto news = inbox_->take();
+  for (const JobId job : news.ended) {
+    ended_jobs_.add(job);
+    tables_.forget(job);
+    homes_.forget(job);
+  }
+  if (news.view) {
+    view_ = std::move(news.view);
+    // Refused from here on, for ever; only now may a home lease their chunks to others.
+    const auto expired = [this](Incarnation client) { return view_->is_expired(client); };
+    tables_.expire(expired);
+    homes_.expire(expired);
+    return true;
+  }
+  return !news.ended.empty();
+}
+
+Step Lane::step() {
+  bool progressed = take_news();
+  for (int i = 0; i < kMessagesPerStep; ++i) {
+    const auto request = endpoint_.receive();
+    if (!request) break;
+    progressed = true;
+    send(*request, answer(*request));
+  }
+  for (auto& notice : homes_.take_gates()) {
+    progressed = true;
+    (void)endpoint_.notify(notice.peer, std::move(notice.header));  // one that gets lost is asked for again by the slot that waits
+  }
+  const Instant again = homes_.report(clock_.now(), [&](const proto::JobReport& report) {
+    progressed = true;
+    return control_->offer(report);
+  });
+  return {progressed, again};
+}
+
+Reply Lane::answer_home(const net::Request& request) {
+  const proto::Envelope& envelope = request.header.envelope;
+  if (!view_->owns(proto::home_slot(envelope.job), options_.index)) {
+    if (envelope.ring > view_->version()) return behind(fmt::format("slot table {} here, {} there", view_->version().value, envelope.ring.value));
+    return {proto::Refused{proto::RefusalKind::kWrongOwner, "wrong_owner", "not the home of this job", view_->encoded()}, {}};
+  }
+  return homes_.handle(request.peer, envelope, request.header.body, clock_.now());
+}
+
+Reply Lane::answer(const net::Request& request) {
+  const proto::Envelope& envelope = request.header.envelope;
+  const proto::Body& body = request.header.body;
+  if (!view_) return behind("this server has no slot table yet");
+  if (envelope.ring > view_->version()) control_->want_table(envelope.ring);
+  if (view_->is_expired(envelope.client) && envelope.client.value != 0) {
+    return {proto::Refused{proto::RefusalKind::kNotMember, "denied", fmt::format("client {} is expired", envelope.client.value), ""}, {}};
+  }
+  if (const auto* push = std::get_if<proto::Push>(&body)) return tables_.push(envelope, *push, request.payload, *view_);
+  if (const auto* pull = std::get_if<proto::Pull>(&body)) return tables_.pull(envelope, *pull, request.payload, *view_);
+  if (is_for_home(body)) return answer_home(request);
+  if (const auto* tables = std::get_if<proto::CreateTables>(&body)) return tables_.create(envelope, *tables);
+  if (std::holds_alternative<proto::SlotTableRequest>(body)) {
+    return {proto::SlotTableMessage{envelope.ring < view_->version() ? view_->encoded() : std::string()}, {}};
+  }
+  return refuse({Errc::kRejected, "a server does not serve this kind of message"});
+}
+
+void Lane::send(const net::Request& request, Reply reply) {
+  static Counter& refused = metrics().counter("server.refused");
+  if (const auto* refusal = std::get_if<proto::Refused>(&reply.body)) {
+    refused.add();
+    if (refusal->kind == proto::RefusalKind::kError) {
+      refusals_.warn(clock_.now(), fmt::format("lane {}: refused peer {}: {}", options_.index, printable(request.peer.routing_id), refusal->text));
+    }
+  }
+  if (request.header.envelope.request == 0) return;  // nobody waits for an answer
+  proto::Header header;
+  header.envelope.job = request.header.envelope.job;
+  header.envelope.generation = request.header.envelope.generation;
+  header.envelope.client = request.header.envelope.client;
+  if (view_) header.envelope.ring = view_->version();
+  header.body = std::move(reply.body);
+  // A peer that is gone, or reads so slowly that its queue is full, asks again: the answer to a repeat is the same.
+  (void)endpoint_.reply(request, std::move(header), std::move(reply.payload));
+}
+
+}  // namespace sluice::server
