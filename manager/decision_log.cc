@@ -53,10 +53,10 @@ void DecisionLog::index(const nlohmann::json& line) try {
   last_decision_ = std::max(last_decision_, line.value("decision", std::uint64_t{0}));
   const std::string kind = line.value("kind", "");
   if (kind == "moved") remember(line.value("to", ""), line);
-  if (kind != "decision") return;
-  for (nlohmann::json entry : line.at("jobs")) {
+  if (kind != "round") return;
+  for (nlohmann::json entry : line.at("changes")) {
     for (const char* key : {"decision", "round", "time_ms", "policy"}) entry[key] = line.at(key);
-    entry["kind"] = "decision";
+    entry["kind"] = "round";
     remember(entry.value("job", ""), std::move(entry));
   }
 } catch (const nlohmann::json::exception&) {

@@ -1,7 +1,7 @@
 #pragma once
 /// decisions.jsonl: the truth about every change of a worker slot, one JSON object a line, appended and handed to the operating system before the grants go
 /// out; and its index in memory. Kinds of lines (all with "version", "kind", "decision"): "decision" (a round that changed something: view, changes, entries,
-/// refusals), "timing", "outcome" (predicted against actual, a round later), "moved" (a measured move). Only "decision" lines are reproducible byte by byte.
+/// refusals), "timing", "outcome" (predicted against actual, a round later), "moved" (a measured move). Only "round" lines are reproducible byte by byte.
 /// One thread.
 
 #include <cstdint>
@@ -26,7 +26,7 @@ class DecisionLog {
   [[nodiscard]] Result<void> open(const std::string& path);
   /// Writes one line in one system call. Errors: kIo naming the file and the reason (disk full); the file then ends with the last whole line.
   [[nodiscard]] Result<void> write(const nlohmann::json& line);
-  /// The newest entries of a job, the oldest first: each the job's entry of a "decision" line with "decision", "round", "time_ms", "policy" added; or a "moved"
+  /// The newest entries of a job, the oldest first: each the job's entry of a "round" line with "decision", "round", "time_ms", "policy" added; or a "moved"
   /// line.
   [[nodiscard]] const std::deque<nlohmann::json>& entries(const std::string& job) const;
   /// The highest decision and round number in the file; 0 if none.

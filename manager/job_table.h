@@ -113,6 +113,7 @@ class JobTable {
 
   /// Ids whose stored record is out of date; clears the list.
   [[nodiscard]] std::set<JobId> take_dirty() { return std::exchange(dirty_, {}); }
+  [[nodiscard]] bool dirty() const { return !dirty_.empty(); }
   void mark_dirty(JobId id) { dirty_.insert(id); }
   /// The record that outlives the manager: spec, state, reason, scores; curves do not.
   [[nodiscard]] static std::string stored(const Job& job, Instant now);

@@ -129,6 +129,10 @@ void Rounds::look(Instant now) {
   const std::uint32_t slots = fleet_.slots();
   for (const JobId id : jobs_.live()) {
     Job& job = *jobs_.find(id);
+    if (held_) {
+      job.slots = 0;
+      continue;
+    }
     job.slots = count_of(held, id);
     view_.jobs.push_back(view_of(job, options_, slots));
   }
@@ -187,7 +191,7 @@ json Rounds::describe(const Decision& decision, const std::vector<SlotChange>& c
     refused.push_back({{"job", name_or_null(r.job)}, {"reason", name_of(r.reason)}, {"index", r.index}, {"sentence", r.sentence}});
   json view = to_json(view_);
   json line = {{"version", 1},
-               {"kind", "decision"},
+               {"kind", "round"},
                {"decision", decisions_},
                {"round", rounds_},
                {"time_ms", static_cast<double>((view_.now - options_.began).ns / 1000) / 1000},
@@ -195,8 +199,8 @@ json Rounds::describe(const Decision& decision, const std::vector<SlotChange>& c
                {"policy_version", policy_->version()},
                {"price", decision.price},
                {"slots", fleet_.slots()},
-               {"changes", std::move(moves)},
-               {"jobs", std::move(entries)},
+               {"changes", std::move(entries)},
+               {"moves", std::move(moves)},
                {"refused", std::move(refused)},
                {"view", patch_between(recorded_, view)}};
   recorded_ = std::move(view);

@@ -45,6 +45,8 @@ class Rounds {
   [[nodiscard]] RoundResult run(Instant now, Term term, const std::string& trigger);
   /// Slots of a worker that is gone (from Fleet::remove): the next round records them.
   void lost(const std::string& worker, const std::vector<SlotChange>& changes);
+  /// While held (the servers are not all there) nobody is granted anything.
+  void hold(bool held) { held_ = held; }
   /// A measured stall of a move to `job`: a running mean.
   void moved(JobId job, Duration stall);
   /// Predicted against actual, once a round has passed since a decision: a line for the log; null when none is due. Call until it is.
@@ -90,6 +92,7 @@ class Rounds {
   nlohmann::json recorded_ = nlohmann::json::object();  ///< the view as of the last line
   std::optional<Instant> last_;
   std::uint64_t rounds_ = 0, decisions_ = 0;
+  bool held_ = false;
   JobId refit_from_;  ///< where the last round's refits stopped
   std::vector<std::pair<std::string, SlotChange>> lost_;
   Counts granted_;  ///< after the last round

@@ -1,0 +1,215 @@
+/// What people ask the manager, as JSON: ps, explain, summary (docs/calls.md).
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "base/text.h"
+#include "manager/detail/core.h"
+#include "manager/policies/claims.h"
+#include "manager/quality.h"
+
+namespace sluice::manager {
+namespace {
+
+using nlohmann::json;
+
+json number_or_null(bool known, double value) { return known && std::isfinite(value) ? json(value) : json(); }
+
+/// Predicted fall of the normalised loss per second with the slots it has.
+double gain_per_second(const Job& job, const ClusterView& view) {
+  const double range = job.first_loss - job.floor();
+  if (job.ended() || !(range > 0)) return 0;
+  const double seconds = std::max({view.round, view.quantum_min, job.move_cost * 20}).seconds();
+  return job.last_decision.drop_with / range / seconds;
+}
+
+Result<void> replace_file(const std::string& path, const std::string& content) {
+  const std::string fresh = path + ".new";
+  const int fd = ::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  const bool written = fd >= 0 && ::write(fd, content.data(), content.size()) == static_cast<ssize_t>(content.size());
+  const int why = errno;
+  if (fd >= 0) ::close(fd);
+  if (written && std::rename(fresh.c_str(), path.c_str()) == 0) return {};
+  return fail(Errc::kIo, fmt::format("cannot write {}: {}", path, std::strerror(written ? errno : why)));
+}
+
+}  // namespace
+
+std::string Core::reason_of(const Job& job) const {
+  if (job.ended()) return job.reason;
+  if (std::string waiting = ring_.waiting_for(members_); !waiting.empty()) return waiting;
+  if (fleet_.slots() == 0) return "waiting for workers: there are no worker slots";
+  if (!job.reason.empty()) return job.reason;
+  return job.last_decision.sentence.empty() ? "submitted" : job.last_decision.sentence;
+}
+
+json Core::ps_of(const Job& job) const {
+  const JobDecision& d = job.last_decision;
+  return {{"job", job.spec.name},
+          {"id", job.id.value},
+          {"state", name_of(job.state)},
+          {"phase", name_of(job.phase())},
+          {"reason", reason_of(job)},
+          {"slots", job.slots},
+          {"step", job.step},
+          {"examples", job.examples},
+          {"examples_total", job.examples_total},
+          {"steps_per_s", job.slots > 0 ? job.steps_per_s : 0},
+          {"examples_per_s", job.slots > 0 ? job.examples_per_s : 0},
+          {"loss", number_or_null(job.reports > 0, job.loss)},
+          {"first_loss", number_or_null(job.reports > 0, job.first_loss)},
+          {"normalized_loss", job.normalized_loss()},
+          {"predicted_gain_per_s", gain_per_second(job, rounds_.view())},
+          {"staleness", job.staleness},
+          {"slot_seconds", job.slot_seconds},
+          {"moves_in", job.moves_in},
+          {"redone_batches", job.redone_batches},
+          {"validation_loss", number_or_null(job.evaluated > 0, job.validation_loss)},
+          {"metric", number_or_null(job.evaluated > 0, job.metric)},
+          {"metric_name", job.metric_name},
+          {"seconds", job.seconds_since_submission(clock_.now())},
+          {"last_decision", job.ended() ? "" : d.sentence}};
+}
+
+json Core::ps() const {
+  json servers = json::array(), workers = json::array(), jobs = json::array(), problems = json::array();
+  for (const auto& entry : ring_.table().servers)
+    if (members_.find(proto::Role::kServer, entry.id.value) == nullptr)
+      servers.push_back({{"name", entry.name}, {"id", entry.id.value}, {"lanes", entry.lanes.size()}, {"alive", false}, {"resident_bytes", 0}});
+  for (const auto& [id, m] : members_.of(proto::Role::kServer))
+    servers.push_back({{"name", m.name}, {"id", id}, {"lanes", m.lanes.size()}, {"alive", true}, {"resident_bytes", m.resident_bytes}});
+  for (const auto& [id, m] : members_.of(proto::Role::kWorker))
+    workers.push_back({{"name", m.name}, {"id", id}, {"slots", m.slots}, {"alive", true}, {"resident_bytes", m.resident_bytes}});
+  for (const auto& [id, job] : jobs_.all()) jobs.push_back(ps_of(job));
+  for (const auto& [key, words] : problems_) problems.push_back(words);
+  return {{"version", 1},
+          {"policy", rounds_.policy().name()},
+          {"round_ms", options_.round_ms},
+          {"slots", fleet_.slots()},
+          {"servers_expected", options_.servers},
+          {"ring_version", ring_.table().version.value},
+          {"term", term_.value},
+          {"servers", std::move(servers)},
+          {"workers", std::move(workers)},
+          {"jobs", std::move(jobs)},
+          {"problems", std::move(problems)}};
+}
+
+Result<json> Core::explain(const std::string& wanted) const {
+  if (!wanted.empty() && jobs_.find(wanted) == nullptr) {
+    std::vector<std::string> names;
+    for (const auto& [id, job] : jobs_.all()) names.push_back(job.spec.name);
+    return fail(Errc::kNotFound, text::unknown_name("job", wanted, names));
+  }
+  json jobs = json::array();
+  for (const auto& [id, job] : jobs_.all()) {
+    if (!wanted.empty() && jobs_.find(wanted) != &job) continue;
+    const JobDecision& d = job.last_decision;
+    json decisions = json::array(), moves = json::array();
+    for (const json& entry : log_.entries(job.spec.name)) (entry.value("kind", "") == "moved" ? moves : decisions).push_back(entry);
+    jobs.push_back({{"job", job.spec.name},
+                    {"id", id.value},
+                    {"state", name_of(job.state)},
+                    {"phase", name_of(job.phase())},
+                    {"reason", reason_of(job)},
+                    {"slots", job.slots},
+                    {"loss", number_or_null(job.reports > 0, job.loss)},
+                    {"normalized_loss", job.normalized_loss()},
+                    {"now",
+                     {{"reason", job.ended() ? name_of(Reason::kEnded) : name_of(d.reason)},
+                      {"sentence", job.ended() ? job.reason : d.sentence},
+                      {"share", d.share},
+                      {"drop_with", d.drop_with},
+                      {"deviation", d.deviation},
+                      {"index", d.index},
+                      {"marginal_gain", d.marginal_gain}}},
+                    {"decisions", std::move(decisions)},
+                    {"moves", std::move(moves)}});
+  }
+  return json{{"version", 1}, {"policy", rounds_.policy().name()}, {"jobs", std::move(jobs)}};
+}
+
+double Core::wall_seconds() const {
+  if (jobs_.all().empty()) return 0;
+  const Instant now = clock_.now();
+  Instant from = now;
+  std::int64_t last = 0;
+  for (const auto& [id, job] : jobs_.all()) {
+    from = std::min(from, job.submitted);
+    last = std::max(last, job.submitted.ns + from_seconds(job.seconds_since_submission(now)).ns);
+  }
+  return (Instant{last} - from).seconds();
+}
+
+json Core::summary_of(const Job& job) const {
+  const auto points = job.curve.points();
+  const auto to_90 = seconds_to_fraction(points, job.first_loss, job.best_loss, 0.9);
+  json metrics = json::object();
+  if (job.evaluated > 0 && std::isfinite(job.metric)) metrics[job.metric_name] = job.metric;
+  return {{"job", job.spec.name},
+          {"id", job.id.value},
+          {"state", name_of(job.state)},
+          {"code", job.state == JobState::kFailed ? json(name_of(job.code)) : json()},
+          {"reason", reason_of(job)},
+          {"steps", job.step},
+          {"examples", job.examples},
+          {"first_loss", number_or_null(job.reports > 0, job.first_loss)},
+          {"final_loss", number_or_null(job.reports > 0, job.loss)},
+          {"best_loss", number_or_null(job.reports > 0, job.best_loss)},
+          {"validation_loss", number_or_null(job.evaluated > 0, job.validation_loss)},
+          {"metrics", std::move(metrics)},
+          {"seconds", job.seconds_since_submission(clock_.now())},
+          {"seconds_to_90", number_or_null(to_90.has_value(), to_90.value_or(0))},
+          {"loss_seconds", loss_seconds(points, job.first_loss, job.best_loss, job.seconds_since_submission(clock_.now()))},
+          {"slot_seconds", job.slot_seconds},
+          {"moves_in", job.moves_in},
+          {"redone_batches", job.redone_batches}};
+}
+
+json Core::summary() const {
+  json jobs = json::array();
+  double loss_sum = 0, to_90_sum = 0;
+  std::size_t reached = 0;
+  for (const auto& [id, job] : jobs_.all()) {
+    jobs.push_back(summary_of(job));
+    loss_sum += jobs.back()["loss_seconds"].get<double>();
+    if (const json& to_90 = jobs.back()["seconds_to_90"]; to_90.is_number()) {
+      to_90_sum += to_90.get<double>();
+      ++reached;
+    }
+  }
+  const double count = static_cast<double>(jobs.size());
+  json problems = json::array();
+  for (const auto& [key, words] : problems_) problems.push_back(words);
+  return {{"version", 1},
+          {"policy", rounds_.policy().name()},
+          {"wall_seconds", wall_seconds()},
+          {"slots", fleet_.slots()},
+          {"servers", members_.of(proto::Role::kServer).size()},
+          {"jobs", std::move(jobs)},
+          {"moves",
+           {{"count", stall_ms_.count()},
+            {"p50_ms", move_ms_.percentile(0.5)},
+            {"p99_ms", move_ms_.percentile(0.99)},
+            {"stall_p50_ms", stall_ms_.percentile(0.5)},
+            {"stall_p99_ms", stall_ms_.percentile(0.99)}}},
+          {"rounds", {{"count", round_ms_.count()}, {"p50_ms", round_ms_.percentile(0.5)}, {"p99_ms", round_ms_.percentile(0.99)}}},
+          {"aggregate",
+           {{"loss_seconds_per_job", count > 0 ? loss_sum / count : 0},
+            {"seconds_to_90_mean", number_or_null(reached > 0, to_90_sum / static_cast<double>(std::max<std::size_t>(reached, 1)))},
+            {"seconds_to_90_reached", reached}}},
+          {"problems", std::move(problems)}};
+}
+
+void Core::write_summary() {
+  problem("summary.json", replace_file(out_dir_ + "/summary.json", summary().dump(1, ' ', false, json::error_handler_t::replace) + "\n"));
+}
+
+}  // namespace sluice::manager

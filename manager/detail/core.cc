@@ -1,0 +1,317 @@
+#include "manager/detail/core.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "base/log.h"
+
+namespace sluice::manager {
+namespace {
+
+constexpr const char* kTableKey = "slot_table";
+constexpr const char* kMembersKey = "membership";
+constexpr const char* kJobPrefix = "job/";
+constexpr Duration kLeaderFor = from_ms(10'000);
+
+std::string job_key(JobId id) { return fmt::format("{}{:020}", kJobPrefix, id.value); }
+
+RoundOptions round_options(const ManagerOptions& o, Instant began) {
+  return {.round = from_ms(o.round_ms), .quantum_min = from_ms(o.quantum_ms_min), .began = began};
+}
+
+/// The kind that a fault's code names; kJobFailed for any other word.
+Errc code_of(const std::string& name) {
+  for (const Errc code : {Errc::kBadConfig, Errc::kBadData, Errc::kCannotConnect, Errc::kDenied, Errc::kUnplaceable, Errc::kTimedOut, Errc::kInternal,
+                          Errc::kNotFound, Errc::kIo})
+    if (name == name_of(code)) return code;
+  return Errc::kJobFailed;
+}
+
+}  // namespace
+
+Core::Core(const ManagerOptions& options, const Clock& clock, std::unique_ptr<Store> store, std::unique_ptr<Policy> policy, MakePredictor predictor)
+    : options_(options),
+      out_dir_(options.out_dir.empty() ? options.state_dir : options.out_dir),
+      clock_(clock),
+      began_(clock.now()),
+      store_(std::move(store)),
+      members_(from_ms(options.heartbeat_ms), from_ms(options.suspicion_ms)),
+      ring_(options.servers, {.virtual_nodes = options.virtual_nodes, .load_bound = options.load_bound}),
+      jobs_(std::move(predictor)),
+      rounds_(round_options(options, began_), std::move(policy), jobs_, fleet_),
+      outbox_(from_ms(options.heartbeat_ms)),
+      next_round_(began_) {}
+
+Result<void> Core::open() {
+  const auto term = store_->acquire("manager", kLeaderFor);
+  if (!term) return fail(term.error());
+  term_ = *term;
+  if (auto found = restore(); !found) return found;
+  std::error_code error;
+  if (std::filesystem::create_directories(out_dir_, error); error)
+    return fail(Errc::kIo, fmt::format("cannot make the output folder {}: {}", out_dir_, error.message()));
+  if (auto opened = log_.open(out_dir_ + "/decisions.jsonl"); !opened) return opened;
+  if (auto opened = losses_.open(out_dir_ + "/losses.csv"); !opened) return opened;
+  rounds_.resume_after(log_.last_decision());
+  decision_ = DecisionId{log_.last_decision()};
+  return {};
+}
+
+Result<void> Core::restore() {
+  const auto stored = store_->list("");
+  if (!stored) return fail(stored.error());
+  for (const StoreEntry& entry : *stored) {
+    revisions_[entry.key] = entry.revision;
+    Result<void> taken;
+    if (entry.key == kTableKey) taken = ring_.restore(entry.value);
+    if (entry.key == kMembersKey) taken = members_.restore(entry.value);
+    if (entry.key.starts_with(kJobPrefix)) taken = jobs_.restore(entry.value, clock_.now());
+    if (!taken) return fail(Errc::kIo, fmt::format("the state folder {} cannot be read: {}: {}", options_.state_dir, entry.key, taken.error().what));
+  }
+  if (!jobs_.live().empty()) log::info("{} jobs of an earlier manager go on", jobs_.live().size());
+  return {};
+}
+
+Result<void> Core::put(const std::string& key, const std::string& value) {
+  const auto revision = store_->put_if(term_, key, revisions_[key], value);
+  if (!revision) return fail(revision.error());
+  revisions_[key] = *revision;
+  return {};
+}
+
+void Core::problem(const std::string& key, const Result<void>& outcome) {
+  if (outcome) {
+    if (problems_.erase(key) > 0) log::info("{}: well again", key);
+    return;
+  }
+  std::string& words = problems_[key];
+  if (words != outcome.error().what) log::error("{}", outcome.error().what);
+  words = outcome.error().what;
+}
+
+Result<const Member*> Core::join(const proto::Register& body, const net::PeerId& peer, std::uint64_t request) {
+  const auto joined = members_.add(body, peer, request, clock_.now());
+  if (!joined) return fail(joined.error());
+  const Member* member = joined->member;
+  if (joined->replaced) lose(*joined->replaced);
+  if (members_.take_dirty()) {
+    const auto stored = put(kMembersKey, members_.stored());
+    problem("membership", stored);
+    if (!stored) {
+      members_.mark_dirty();
+      return fail(stored.error());
+    }
+  }
+  if (!joined->fresh) return member;
+  problems_.erase(fmt::format("{}/{}", body.role == proto::Role::kServer ? "server" : "worker", body.name));
+  if (body.role == proto::Role::kWorker) {
+    fleet_.add(WorkerId{member->id}, member->name, member->slots);
+    outbox_.grant(WorkerId{member->id}, decision_);
+    log::info("worker {} is there with {} slots", member->name, member->slots);
+  } else {
+    log::info("server {} is there with {} lanes ({} of {} servers)", member->name, member->lanes.size(), members_.of(proto::Role::kServer).size(),
+              options_.servers);
+  }
+  check_builds();
+  refresh_ring();
+  ask_round("membership");
+  return member;
+}
+
+void Core::check_builds() {
+  std::map<std::string, std::string> builds;  // build → a member that runs it
+  for (const proto::Role role : {proto::Role::kServer, proto::Role::kWorker})
+    for (const auto& [id, member] : members_.of(role)) builds.try_emplace(member.build, member.name);
+  if (builds.size() < 2) return problem("builds", {});
+  problem("builds", fail(Errc::kCannotConnect, fmt::format("members run different builds: {} runs '{}', {} runs '{}'", builds.begin()->second,
+                                                           builds.begin()->first, builds.rbegin()->second, builds.rbegin()->first)));
+}
+
+/// A member is no more: under its name or at all.
+void Core::lose(const Member& member) {
+  if (member.role == proto::Role::kWorker) {
+    const WorkerId id{member.id};
+    rounds_.lost(member.name, fleet_.remove(id));
+    outbox_.forget(id);
+    std::erase_if(decided_, [&](const auto& d) { return d.first.worker == id; });
+  } else {
+    outbox_.forget(ServerId{member.id});
+    const std::set<JobId> live = jobs_.live();
+    for (const JobId job : live) {
+      if (jobs_.fail(job, Errc::kJobFailed, fmt::format("server {} lost", member.name), clock_.now())) ending_.insert(job);
+    }
+  }
+  ask_round("membership");
+}
+
+void Core::expire() {
+  const auto gone = members_.expire(clock_.now());
+  if (gone.empty()) return;
+  for (const Member& member : gone) {
+    const bool server = member.role == proto::Role::kServer;
+    problem(fmt::format("{}/{}", server ? "server" : "worker", member.name),
+            fail(Errc::kTimedOut, fmt::format("{} {} lost: not heard for {} ms", server ? "server" : "worker", member.name, options_.suspicion_ms)));
+    lose(member);
+  }
+  refresh_ring();
+}
+
+void Core::refresh_ring() {
+  if (!ring_.update(members_, jobs_.live().empty())) return;
+  table_changed_ = true;
+  problem("slot table", put(kTableKey, ring_.bytes()));
+}
+
+Result<std::vector<JobId>> Core::submit(std::vector<proto::JobSpec> specs) {
+  const auto ids = jobs_.submit(std::move(specs), clock_.now());
+  if (!ids) return ids;
+  if (auto stored = store_jobs(); !stored) {
+    // None of them runs: what is stored of them, now or when there is room again, says so.
+    for (const JobId id : *ids) (void)jobs_.fail(id, Errc::kIo, fmt::format("could not be stored: {}", stored.error().what), clock_.now());
+    return fail(stored.error());
+  }
+  log::info("{} jobs submitted", ids->size());
+  ask_round("job");
+  return ids;
+}
+
+Result<void> Core::store_jobs() {
+  const std::set<JobId> dirty = jobs_.take_dirty();
+  Result<void> outcome;
+  for (const JobId id : dirty) {
+    if (outcome) outcome = put(job_key(id), JobTable::stored(*jobs_.find(id), clock_.now()));
+    if (!outcome) jobs_.mark_dirty(id);
+  }
+  problem("job table", outcome);
+  return outcome;
+}
+
+void Core::report(ServerId server, const proto::JobReport& report) {
+  const Job* job = jobs_.find(report.job);
+  if (job == nullptr || job->ended()) {
+    // A home that was not told, or was told while its report was under way.
+    if (!ending_.contains(report.job)) outbox_.end(report.job, {server}, clock_.now());
+    return;
+  }
+  losses_.add(*job, report, clock_.now());
+  const News news = jobs_.report(report, clock_.now());
+  if (news == News::kFinished) {
+    log::info("job {}: done after {} steps", job->spec.name, job->step);
+    ending_.insert(report.job);
+  }
+  if (news == News::kEvaluating || news == News::kFinished || news == News::kPhase) ask_round("job");
+}
+
+void Core::fault(JobId id, std::uint32_t generation, const std::string& worker, const std::string& code, const std::string& words) {
+  const Job* job = jobs_.find(id);
+  if (job == nullptr || job->generation != generation) return;
+  if (!jobs_.fail(id, code_of(code), words, clock_.now())) return;
+  log::error("job {} failed on worker {}: {}", job->spec.name, worker, words);
+  ending_.insert(id);
+  ask_round("job");
+}
+
+void Core::moved(const proto::Moved& m) {
+  const Member* worker = members_.find(proto::Role::kWorker, m.worker);
+  const Job* to = jobs_.find(m.to);
+  if (worker == nullptr || to == nullptr) return;
+  for (const double ms : {m.total_ms, m.batch_wait_ms, m.stall_ms})
+    if (!(ms >= 0 && ms < 1e9)) return;
+  const Job* from = jobs_.find(m.from);
+  const auto decided = decided_.find({WorkerId{m.worker}, m.slot});
+  rounds_.moved(m.to, Duration{static_cast<std::int64_t>(m.stall_ms * 1e6)});
+  if (m.total_ms > 0) move_ms_.add(m.total_ms);
+  stall_ms_.add(m.stall_ms);
+  write({{"version", 1},
+         {"kind", "moved"},
+         {"decision", decided == decided_.end() ? 0 : decided->second.first.value},
+         {"worker", worker->name},
+         {"slot", m.slot.value},
+         {"from", from == nullptr ? nlohmann::json() : nlohmann::json(from->spec.name)},
+         {"to", to->spec.name},
+         {"total_ms", m.total_ms},
+         {"batch_wait_ms", m.batch_wait_ms},
+         {"stall_ms", m.stall_ms},
+         {"cold", m.cold}},
+        "decision log");
+}
+
+void Core::write(const nlohmann::json& line, const char* key) { problem(key, log_.write(line)); }
+
+void Core::flush() {
+  problem("losses.csv", losses_.flush());
+  if (jobs_.dirty()) (void)store_jobs();
+}
+
+// --- rounds --------------------------------------------------------------------------------------------------------------------------------------------------
+
+bool Core::round_if_due() {
+  const Instant now = clock_.now();
+  const bool timer = !jobs_.live().empty() && now >= next_round_;
+  if (!timer && trigger_.empty()) return false;
+  if (timer) next_round_ = std::max(next_round_ + from_ms(options_.round_ms), now + from_ms(options_.round_ms / 2));
+  round(now, trigger_.empty() ? "timer" : std::exchange(trigger_, {}));
+  return true;
+}
+
+void Core::round(Instant now, const std::string& trigger) {
+  rounds_.hold(!ring_.waiting_for(members_).empty());
+  for (auto line = rounds_.outcome(now); !line.is_null(); line = rounds_.outcome(now)) write(line, "decision log");
+  const RoundResult result = rounds_.run(now, term_, trigger);
+  const Instant decided = clock_.now();
+  if (result.decision != DecisionId{}) {
+    write(result.line, "decision log");
+    decision_ = result.decision;
+    const Instant recorded = clock_.now();
+    for (const SlotChange& change : result.changes) {
+      if (!fleet_.workers().contains(change.at.worker)) continue;
+      decided_[change.at] = {decision_, recorded};
+      outbox_.grant(change.at.worker, decision_);
+    }
+    write({{"version", 1},
+           {"kind", "timing"},
+           {"decision", decision_.value},
+           {"wall_ms", clock_.wall_ms()},
+           {"refits", result.refits},
+           {"decide_ms", (decided - now).ms()},
+           {"write_ms", (recorded - decided).ms()}},
+          "decision log");
+  }
+  round_ms_.add((clock_.now() - now).ms());
+  if (ending_.empty()) return;
+  std::set<ServerId> servers;
+  for (const auto& [id, member] : members_.of(proto::Role::kServer)) servers.insert(ServerId{id});
+  for (const JobId job : ending_) outbox_.end(job, servers, now + from_ms(3000));
+  ending_.clear();
+  refresh_ring();
+  write_summary();
+}
+
+Instant Core::next_timer() const {
+  Instant next = std::min(members_.next_expiry(), outbox_.next_timer());
+  if (!jobs_.live().empty()) next = std::min(next, next_round_);
+  return next;
+}
+
+proto::Grant Core::grant_of(WorkerId id) const {
+  proto::Grant grant;
+  const auto worker = fleet_.workers().find(id);
+  if (worker == fleet_.workers().end()) return grant;
+  for (std::uint32_t i = 0; i < worker->second.slots.size(); ++i) {
+    proto::Assignment& a = grant.assignments.emplace_back();
+    a.slot = WorkerSlot{i};
+    if (const auto decided = decided_.find({id, a.slot}); decided != decided_.end()) std::tie(a.decision, a.decided_at) = decided->second;
+    const Job* job = jobs_.find(worker->second.slots[i]);
+    if (job == nullptr) continue;
+    a.job = job->id;
+    a.generation = job->generation;
+    a.spec = job->spec_json;
+  }
+  return grant;
+}
+
+}  // namespace sluice::manager

@@ -1,0 +1,116 @@
+#pragma once
+/// All that the manager knows and what it does with it; the actor around it moves messages. One thread. Blocks only for its own small files: the store, the
+/// decision log, losses.csv.
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "manager/decision_log.h"
+#include "manager/detail/loss_log.h"
+#include "manager/detail/measured.h"
+#include "manager/detail/outbox.h"
+#include "manager/job_table.h"
+#include "manager/manager.h"
+#include "manager/membership.h"
+#include "manager/placement.h"
+#include "manager/ring_keeper.h"
+#include "manager/round.h"
+#include "manager/store.h"
+
+namespace sluice::manager {
+
+class Core {
+ public:
+  Core(const ManagerOptions& options, const Clock& clock, std::unique_ptr<Store> store, std::unique_ptr<Policy> policy, MakePredictor predictor);
+  /// Takes the leadership, finds what an earlier manager left, and opens the logs. Errors: kIo, kCannotConnect.
+  [[nodiscard]] Result<void> open();
+
+  // Membership. After any of these `table_changed` may hold.
+  /// Errors: as Membership::add; kIo (new incarnations could not be made durable).
+  [[nodiscard]] Result<const Member*> join(const proto::Register& body, const net::PeerId& peer, std::uint64_t request);
+  [[nodiscard]] const Member* heartbeat(const proto::Heartbeat& beat, const net::PeerId& peer) { return members_.heartbeat(beat, peer, clock_.now()); }
+  /// Members that fell silent: their jobs fail (server), their slots vanish (worker).
+  void expire();
+  [[nodiscard]] const Membership& members() const { return members_; }
+  [[nodiscard]] const RingKeeper& ring() const { return ring_; }
+  /// True once after each new ring version: publish it.
+  [[nodiscard]] bool take_table_changed() { return std::exchange(table_changed_, false); }
+
+  // Jobs.
+  /// Durable on return. Errors: as JobTable::submit; kIo.
+  [[nodiscard]] Result<std::vector<JobId>> submit(std::vector<proto::JobSpec> specs);
+  void report(ServerId server, const proto::JobReport& report);
+  void fault(JobId job, std::uint32_t generation, const std::string& worker, const std::string& code, const std::string& words);
+  void moved(const proto::Moved& moved);
+  [[nodiscard]] const JobTable& jobs() const { return jobs_; }
+
+  // Rounds.
+  /// Runs a round if one is due, writes its record, and queues the grants that follow from it. True if it ran.
+  bool round_if_due();
+  [[nodiscard]] Instant next_timer() const;
+  [[nodiscard]] Outbox& outbox() { return outbox_; }
+  [[nodiscard]] proto::Grant grant_of(WorkerId worker) const;
+  [[nodiscard]] DecisionId decision() const { return decision_; }
+  [[nodiscard]] Term term() const { return term_; }
+  [[nodiscard]] std::uint32_t heartbeat_ms() const { return options_.heartbeat_ms; }
+  [[nodiscard]] std::uint32_t suspicion_ms() const { return options_.suspicion_ms; }
+
+  // For people (answers.cc).
+  [[nodiscard]] nlohmann::json ps() const;
+  /// job empty: all. Errors: kNotFound.
+  [[nodiscard]] Result<nlohmann::json> explain(const std::string& job) const;
+  [[nodiscard]] nlohmann::json summary() const;
+  void write_summary();
+  /// Rows and records to the operating system; what could not be stored is tried again.
+  void flush();
+
+ private:
+  void problem(const std::string& key, const Result<void>& outcome);
+  void check_builds();
+  void lose(const Member& member);
+  void refresh_ring();
+  Result<void> put(const std::string& key, const std::string& value);
+  Result<void> store_jobs();
+  Result<void> restore();
+  void round(Instant now, const std::string& trigger);
+  void write(const nlohmann::json& line, const char* key);
+  void ask_round(const std::string& trigger) { trigger_ = trigger_.empty() ? trigger : trigger_; }
+  [[nodiscard]] nlohmann::json ps_of(const Job& job) const;
+  [[nodiscard]] nlohmann::json summary_of(const Job& job) const;
+  [[nodiscard]] std::string reason_of(const Job& job) const;
+  [[nodiscard]] double wall_seconds() const;
+
+  ManagerOptions options_;
+  std::string out_dir_;
+  const Clock& clock_;
+  Instant began_;
+  std::unique_ptr<Store> store_;
+  std::map<std::string, std::uint64_t> revisions_;
+  Term term_;
+  Membership members_;
+  RingKeeper ring_;
+  bool table_changed_ = false;
+  JobTable jobs_;
+  Fleet fleet_;
+  Rounds rounds_;
+  DecisionLog log_;
+  LossLog losses_;
+  Outbox outbox_;
+  std::map<SlotRef, std::pair<DecisionId, Instant>> decided_;  ///< of what each slot was granted last
+  DecisionId decision_;
+  std::string trigger_;  ///< a round is wanted at once, for this
+  Instant next_round_;
+  std::set<JobId> ending_;  ///< ended since the last round
+  std::map<std::string, std::string> problems_;
+  Measured move_ms_, stall_ms_, round_ms_;
+};
+
+}  // namespace sluice::manager

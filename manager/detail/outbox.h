@@ -1,0 +1,53 @@
+#pragma once
+/// What the manager says unasked until it is acknowledged: grants to workers, ends of jobs to servers. Both are idempotent and sent again every heartbeat. One
+/// thread; the caller sends.
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/ids.h"
+
+namespace sluice::manager {
+
+class Outbox {
+ public:
+  explicit Outbox(Duration again) : again_(again) {}
+
+  /// The worker's assignment changed with this decision.
+  void grant(WorkerId worker, DecisionId decision) { grants_[worker] = {decision, Instant{}, false}; }
+  void granted(WorkerId worker, DecisionId acknowledged);
+  void forget(WorkerId worker) { grants_.erase(worker); }
+  /// Every grant that was sent is acknowledged.
+  [[nodiscard]] bool settled() const;
+
+  /// `servers` shall forget `job`, but not before the workers have heard that it is over: a slot that still trains it would open it again. `latest`: begin by
+  /// then whatever happens.
+  void end(JobId job, std::set<ServerId> servers, Instant latest);
+  void ended(JobId job, ServerId acknowledged);
+  void forget(ServerId server);
+
+  /// What is to be sent now; each is then not due again for a while.
+  [[nodiscard]] std::vector<WorkerId> due_grants(Instant now);
+  [[nodiscard]] std::vector<std::pair<ServerId, JobId>> due_ends(Instant now);
+  [[nodiscard]] Instant next_timer() const;
+
+ private:
+  struct Grant {
+    DecisionId decision;
+    Instant due;
+    bool acknowledged = false;
+  };
+  struct End {
+    Instant due;
+    bool open = false;  ///< may be sent
+    std::set<ServerId> servers;
+  };
+  Duration again_;
+  std::map<WorkerId, Grant> grants_;
+  std::map<JobId, End> ends_;
+};
+
+}  // namespace sluice::manager
