@@ -1,0 +1,109 @@
+#!/usr/bin/env python3
+"""A run from beginning to end, and a newcomer's first mistakes."""
+import json
+import os
+
+import harness
+
+
+EPOCHS = 60  # a few loss reports a job
+
+
+class Quick(harness.ProcessTest):
+    def test_a_run_ends_well_and_leaves_only_its_output(self):
+        file = self.run_file([harness.job("one", seed=[1, 2], epochs=EPOCHS), harness.job("two", model="mlp", params={"hidden": [16]}, epochs=EPOCHS)])
+        status, out, err, _ = self.call("run", file, "--out", "o")
+        self.assertEqual(status, 0, err)
+        self.assertIn("one-2", out)
+        self.assertIn("HELD-OUT accuracy", out)
+        summary = self.summary("o")
+        self.assertEqual([(job["job"], job["state"]) for job in summary["jobs"]], [("one-1", "done"), ("one-2", "done"), ("two", "done")])
+        for job in summary["jobs"]:
+            self.assertEqual(job["examples"], EPOCHS * 2000)
+            self.assertLess(job["final_loss"], job["first_loss"])
+            self.assertGreater(job["metrics"]["accuracy"], 0.9)
+        self.assertEqual(self.socket_folders(), [])
+        self.assertEqual(self.processes(), [])
+        # Every change of a slot has its entry, and explain reads it offline.
+        status, out, err, _ = self.call("explain", "two", "--out", "o")
+        self.assertEqual(status, 0, err)
+        self.assertIn("0 → ", out)
+        self.assertEqual(self.call("explain", "tow", "--out", "o")[0], 2)
+        # A second run into the same folder is refused, and says what to do.
+        status, _, err, _ = self.call("run", file, "--out", "o")
+        self.assertEqual(status, 4)
+        self.assertIn("choose another folder with --out", err)
+        # The same jobs again, compared.
+        status, out, err, _ = self.call("run", file, "--out", "p", "--policy", "fair", "--json")
+        self.assertEqual(status, 0, err)
+        self.assertEqual(json.loads(out)["policy"], "fair")
+        status, out, err, _ = self.call("compare", "o", "p", "--json")
+        self.assertEqual(status, 0, err)
+        self.assertEqual(len(json.loads(out)["jobs"]), 3)
+        other = self.run_file([harness.job("one")], name="other.yaml")
+        self.assertEqual(self.call("run", other, "--out", "q")[0], 0)
+        status, _, err, _ = self.call("compare", "o", "q")
+        self.assertEqual(status, 2)
+        self.assertIn("not runs of the same jobs", err)
+
+    def test_a_misspelt_key_starts_nothing(self):
+        file = self.run_file([harness.job("one", epocs=3)])
+        status, out, err, took = self.call("run", file, "--out", "o")
+        self.assertEqual(status, 2)
+        self.assertIn("unknown key 'epocs' under job 'one'; did you mean 'epochs'?", err)
+        self.assertRegex(err, r"^error: .*tiny\.yaml:\d+:\d+: ")
+        self.assertFalse(os.path.exists(os.path.join(self.folder, "o")))
+        self.assertEqual(out, "")
+        self.assertLess(took, 2)
+
+    def test_a_wrong_data_path(self):
+        file = self.run_file([harness.job("one")], data={"tiny": {"format": "idx", "root": "/nowhere/datasets/fashion-mnist", "train": ["a", "b"]}})
+        status, _, err, _ = self.call("run", file)
+        self.assertEqual(status, 3)
+        self.assertIn("there is no file /nowhere/datasets/fashion-mnist/a", err)
+        self.assertIn("apt-get install dataset-fashion-mnist", err)
+
+    def test_unknown_names_answer_with_the_known_ones(self):
+        file = self.run_file([harness.job("one", model="sotfmax"), harness.job("two", optimizer={"name": "adm"})], policy={"name": "slack"})
+        status, _, err, _ = self.call("run", file)
+        self.assertEqual(status, 2)
+        for words in ("unknown model 'sotfmax'; did you mean 'softmax'?", "unknown optimizer 'adm'", "unknown policy 'slack'", "fair"):
+            self.assertIn(words, err)
+
+    def test_a_run_file_from_another_version(self):
+        file = self.run_file([harness.job("one")], version=2)
+        status, _, err, _ = self.call("run", file)
+        self.assertEqual(status, 2)
+        self.assertIn("this run file is of version 2; this sluice reads version 1", err)
+
+    def test_a_dry_run_starts_nothing(self):
+        file = self.run_file([harness.job("one", seed=[1, 2, 3])])
+        status, out, err, _ = self.call("run", file, "--dry-run", "--out", "o")
+        self.assertEqual(status, 0, err)
+        self.assertIn("one-3", out)
+        self.assertFalse(os.path.exists(os.path.join(self.folder, "o")))
+
+    def test_flags_and_verbs_misspelt(self):
+        status, _, err, _ = self.call("rnu", "x.yaml")
+        self.assertEqual(status, 2)
+        self.assertIn("did you mean 'run'?", err)
+        status, _, err, _ = self.call("run", "x.yaml", "--polcy", "fair")
+        self.assertEqual(status, 2)
+        self.assertIn("sluice run --help", err)
+
+    def test_every_verb_has_help_with_an_example(self):
+        for verb in ("run", "manager", "server", "worker", "submit", "ps", "explain", "compare"):
+            status, out, _, _ = self.call(verb, "--help")
+            self.assertEqual(status, 0)
+            self.assertIn(f"Example:\n  sluice {verb}", out)
+            self.assertIn("--json", out)
+
+    def test_nobody_listens_over_tcp_without_saying_so(self):
+        for arguments in (["manager", "--listen", "tcp://127.0.0.1:*", "--state", "s"], ["worker", "--name", "w", "--manager", "tcp://127.0.0.1:1"], ["ps", "--manager", "tcp://127.0.0.1:1"]):
+            status, _, err, _ = self.call(*arguments)
+            self.assertEqual(status, 5, err)
+            self.assertIn("--insecure-tcp", err)
+
+
+if __name__ == "__main__":
+    harness.main()
