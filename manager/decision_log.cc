@@ -57,7 +57,8 @@ void DecisionLog::index(const nlohmann::json& line) try {
   for (nlohmann::json entry : line.at("changes")) {
     for (const char* key : {"decision", "round", "time_ms", "policy"}) entry[key] = line.at(key);
     entry["kind"] = "round";
-    remember(entry.value("job", ""), std::move(entry));
+    const std::string job = entry.value("job", "");
+    remember(job, std::move(entry));
   }
 } catch (const nlohmann::json::exception&) {
   // A line of another version, or damaged: the index does without it.

@@ -431,6 +431,8 @@ TEST(Manager, MisuseIsAnsweredInWords) {
   refused(c.call("explain", {{"job", "b"}}), "not_found", "unknown job 'b'");
   refused(c.call("explain", {{"job", 7}}), "bad_config", "explain");
   const json explained = c.call("explain", {{"job", "a"}});
+  ASSERT_EQ(explained.value("jobs", json::array()).size(), 1U) << explained;
+  ASSERT_EQ(explained["jobs"][0]["decisions"].size(), 1U) << explained;
   EXPECT_EQ(explained["jobs"][0]["decisions"][0]["after"], 1);
   auto& twin = c.worker("w1", 1);
   c.run(0.3);
