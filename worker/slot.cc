@@ -11,6 +11,8 @@
 namespace sluice::worker {
 namespace {
 
+constexpr Duration kRejoin = from_ms(50);
+
 /// What a slot's move costs, from the grant to the first gradient.
 struct Move {
   JobId from, to;
@@ -42,6 +44,7 @@ class Slot final : public Actor {
   void check_trainer();
   void report_move();
   void fault(const Error& error);
+  void tell_fault(const Error& error);
   void membership_lost();
   bool try_to_end();
   [[nodiscard]] JobId job() const { return current_ ? current_->assignment.job : JobId{}; }
@@ -60,6 +63,7 @@ class Slot final : public Actor {
   std::optional<Trainer> trainer_;
   std::optional<Move> move_;  ///< under way
   bool fault_told_ = false, data_asked_ = false, started_ = false, ended_ = false;
+  std::optional<Instant> open_at_;  ///< opening waits till then
   std::optional<Instant> stop_at_;
 };
 
@@ -84,6 +88,7 @@ Step Slot::step() {
   if (stop_at_) any = try_to_end() || any;
   Step out{any, client_.next_timer()};
   if (trainer_) out.next = std::min(out.next, trainer_->next_timer());
+  if (open_at_) out.next = std::min(out.next, *open_at_);
   if (stop_at_ && !ended_) out.next = std::min(out.next, *stop_at_);
   return out;
 }
@@ -165,6 +170,7 @@ void Slot::begin(Order order) {
   move_.reset();
   current_ = std::move(order);
   fault_told_ = data_asked_ = false;
+  open_at_.reset();
   phase_ = Phase::kIdle;
   if (to.value == 0) return;
   if (from != to) move_ = Move{from, to, current_->assignment.decided_at, current_->received, now, current_->same_host, false};
@@ -176,6 +182,8 @@ void Slot::begin(Order order) {
 
 /// Waits for data, for a membership, and for an earlier leave of the same job to be acknowledged.
 bool Slot::open() {
+  if (open_at_ && runtime_.clock.now() < *open_at_) return false;
+  open_at_.reset();
   const auto opened = shared_.data->get(spec_.data, inbox_);
   if (!opened) {
     if (move_) move_->cold = true;
@@ -217,17 +225,22 @@ void Slot::start(const OpenedData& data) {
 void Slot::check_trainer() {
   if (!trainer_) return;
   if (move_ && trainer_->first_gradient()) report_move();
-  if (trainer_->fault() && !fault_told_) {
+  const auto& fault = trainer_->fault();
+  const bool gone = fault && fault->code == Errc::kNotFound;
+  if (fault && !gone && !fault_told_) {
     fault_told_ = true;
     move_.reset();
-    const Error& error = *trainer_->fault();
-    shared_.control->put(FaultNews{job(), current_->assignment.generation, std::string(name_of(error.code)), error.what});
-    log::warn("slot {}: job '{}' failed: {}", options_.slot.value, spec_.name, error.what);
+    tell_fault(*fault);
   }
-  if ((trainer_->fault() || trainer_->finished()) && trainer_->at_boundary()) {
-    move_.reset();
-    leave();
-  }
+  if (!(fault || trainer_->finished()) || !trainer_->at_boundary()) return;
+  if (gone) log::info("slot {}: job '{}': {}", options_.slot.value, spec_.name, fault->what);
+  const bool again = gone && trainer_->joined();
+  leave();
+  if (!gone) move_.reset();
+  if (!again || stop_at_ || next_) return;
+  // The job has ended, or its home took us out: joining again tells which. An ended job refuses the join, and then the slot waits for its next order.
+  phase_ = Phase::kOpening;
+  open_at_ = runtime_.clock.now() + kRejoin;
 }
 
 void Slot::report_move() {
@@ -248,6 +261,10 @@ void Slot::report_move() {
 void Slot::fault(const Error& error) {
   move_.reset();
   phase_ = Phase::kIdle;
+  tell_fault(error);
+}
+
+void Slot::tell_fault(const Error& error) {
   shared_.control->put(FaultNews{job(), current_->assignment.generation, std::string(name_of(error.code)), error.what});
   log::warn("slot {}: job {} failed: {}", options_.slot.value, job().value, error.what);
 }

@@ -333,6 +333,40 @@ TEST(Slot, AFinishedJobIsNotBegunAgainByTheSameDecision) {
   EXPECT_EQ(cluster.home(kJob).leaves, 2U);
 }
 
+TEST(Slot, AJobThatEndedElsewhereIsLeftWithoutAFault) {
+  Cluster cluster({});
+  cluster.add_model("count", small());
+  cluster.order(0, kJob, Cluster::job("count", 4000, 8));
+  ASSERT_TRUE(cluster.run([&] { return cluster.world.homes.contains(kJob) && cluster.home(kJob).commits.size() == 5; }));
+  std::uint64_t refused = 0;
+  cluster.world.intercept = [&](std::uint32_t, const proto::Header& header) -> std::optional<std::optional<proto::Body>> {
+    if (header.envelope.job != kJob) return std::nullopt;
+    ++refused;
+    return proto::Refused{proto::RefusalKind::kError, "not_found", "job 7 has ended", ""};
+  };
+  cluster.run_for(5);
+  EXPECT_LT(refused, 12U) << "it tries once more and then waits";
+  EXPECT_TRUE(cluster.news<FaultNews>().empty());
+  cluster.order(0, kOther, Cluster::job("count"));
+  EXPECT_TRUE(cluster.run([&] { return cluster.finished(kOther); }));
+}
+
+TEST(Slot, ASlotThatItsHomeForgotJoinsAgain) {
+  Cluster cluster({});
+  cluster.add_model("count", small());
+  cluster.order(0, kJob, Cluster::job("count"));
+  ASSERT_TRUE(cluster.run([&] { return cluster.world.homes.contains(kJob) && cluster.home(kJob).commits.size() == 5; }));
+  bool once = false;
+  cluster.world.intercept = [&](std::uint32_t, const proto::Header& header) -> std::optional<std::optional<proto::Body>> {
+    if (once || !std::holds_alternative<proto::Commit>(header.body)) return std::nullopt;
+    once = true;
+    return proto::Refused{proto::RefusalKind::kError, "not_found", "client 100 is not in job 7: join first", ""};
+  };
+  ASSERT_TRUE(cluster.run([&] { return cluster.finished(kJob); }));
+  EXPECT_TRUE(cluster.news<FaultNews>().empty());
+  EXPECT_EQ(cluster.home(kJob).joins, 2U);
+}
+
 TEST(Slot, PullsOnlyWhatChanged) {
   Cluster cluster({});
   auto script = small(false);

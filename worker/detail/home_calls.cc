@@ -134,7 +134,7 @@ bool HomeCalls::refused(Call& call, const proto::Refused& refusal) {
     log::debug("job {}: leave refused: {}", call.header.envelope.job.value, refusal.text);
   else
     events_.emplace_back(FailedEvent{Error{
-        Errc::kRejected, refusal.text.empty() ? fmt::format("{} refused a {}", lanes_.address(call.lane), name_of_call(call.header.body)) : refusal.text}});
+        code_of(refusal), refusal.text.empty() ? fmt::format("{} refused a {}", lanes_.address(call.lane), name_of_call(call.header.body)) : refusal.text}});
   return true;
 }
 

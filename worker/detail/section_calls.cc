@@ -176,7 +176,7 @@ void SectionCalls::take(Arrival arrival) {
     if (const auto* refusal = std::get_if<proto::Refused>(&arrival.answer->header.body)) {
       if (refusal->kind == proto::RefusalKind::kNotMember) membership_lost_ = true;
       if (refusal->kind == proto::RefusalKind::kError)
-        fail_with(Errc::kRejected, fmt::format("{} refused the tables: {}", lanes_.address(arrival.lane), refusal->text));
+        fail_with(code_of(*refusal), fmt::format("{} refused the tables: {}", lanes_.address(arrival.lane), refusal->text));
     }
     return;
   }
@@ -223,7 +223,7 @@ void SectionCalls::refused(Sent sent, const proto::Refused& refusal, std::uint32
       }
       return;
     case proto::RefusalKind::kError:
-      fail_with(Errc::kRejected, fmt::format("{} refused a {}: {}", lanes_.address(lane), sent.ops.front().push ? "push" : "pull", refusal.text));
+      fail_with(code_of(refusal), fmt::format("{} refused a {}: {}", lanes_.address(lane), sent.ops.front().push ? "push" : "pull", refusal.text));
       return;
   }
 }

@@ -87,7 +87,7 @@ void Trainer::take(ClientEvent& event) {
 }
 
 void Trainer::on_joined(const proto::JoinReply& reply) {
-  joined_ = true;
+  entered_ = joined_ = true;
   next_clock_ = reply.clock;
   gate_ = std::max(gate_, reply.gate);
   step_ = reply.step;

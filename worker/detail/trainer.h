@@ -53,6 +53,8 @@ class Trainer {
   [[nodiscard]] bool at_boundary() const;
   /// Why the job can't go on here, with the model's or a server's words; the trainer has stopped.
   [[nodiscard]] const std::optional<Error>& fault() const { return fault_; }
+  /// The home took us in.
+  [[nodiscard]] bool joined() const { return entered_; }
   /// The home said that the job is done.
   [[nodiscard]] bool finished() const { return finished_; }
   /// When the first batch was computed, if it was.
@@ -109,7 +111,9 @@ class Trainer {
   Clock& clock_;
   const DataRegistry& data_;
 
-  bool joined_ = false, stopping_ = false, finished_ = false, lease_asked_ = false;
+  bool entered_ = false;  ///< the home took us in
+  bool joined_ = false;   ///< the join is answered, one way or another
+  bool stopping_ = false, finished_ = false, lease_asked_ = false;
   std::uint64_t gate_ = 0, step_ = 0, commit_sequence_ = 0;
   std::uint64_t next_clock_ = 0;                ///< of the next batch to be prepared
   proto::LeaseReply lease_;                     ///< lease 0: none
