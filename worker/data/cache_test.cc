@@ -103,7 +103,7 @@ TEST(Cache, DamageAnywhereIsNoticed) {
   const Folder folder;
   const std::string path = folder.path() + "/cache";
   for (const bool sparse : {true, false}) {
-    ASSERT_TRUE(write_cache(path, sparse ? sparse_example(60) : dense_example(60), 1, 9));
+    ASSERT_TRUE(write_cache(path, sparse ? sparse_example(25) : dense_example(25), 1, 9));
     ASSERT_TRUE(open_cache(path, 9));
     EXPECT_FALSE(open_cache(path, 10));  // of other data
     const std::string content = testing::read_file(path);
@@ -135,17 +135,28 @@ TEST(Cache, HeadersOfImpossibleFilesAreRefused) {
   EXPECT_FALSE(layout_of(header));
 }
 
-/// A file larger than allowed stands for a full disk: the error names the file, and nothing is left behind.
+/// Runs `write` with files limited to `bytes`: a write beyond fails with an error, as on a full disk.
+template <class Write>
+auto with_file_limit(std::uint64_t bytes, Write write) {
+  rlimit before{};
+  EXPECT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  const rlimit small{bytes, before.rlim_max};
+  sigset_t set, kept;  // the signal that comes with the error is held back and then taken away
+  sigemptyset(&set);
+  sigaddset(&set, SIGXFSZ);
+  EXPECT_EQ(::pthread_sigmask(SIG_BLOCK, &set, &kept), 0);
+  EXPECT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
+  auto result = write();
+  EXPECT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+  const timespec now{0, 0};
+  EXPECT_EQ(::sigtimedwait(&set, nullptr, &now), SIGXFSZ);
+  EXPECT_EQ(::pthread_sigmask(SIG_SETMASK, &kept, nullptr), 0);
+  return result;
+}
+
 TEST(Cache, ADiskThatIsFullIsNamedAndNothingIsLeft) {
   const Folder folder;
-  rlimit before{};
-  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
-  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
-  const rlimit small{100'000, before.rlim_max};
-  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
-  const auto written = write_cache(folder.path() + "/cache", dense_example(200'000), 1, 5);
-  ::setrlimit(RLIMIT_FSIZE, &before);
-  std::signal(SIGXFSZ, handler);
+  const auto written = with_file_limit(100'000, [&] { return write_cache(folder.path() + "/cache", dense_example(200'000), 1, 5); });
   ASSERT_FALSE(written);
   EXPECT_EQ(written.error().code, Errc::kIo);
   EXPECT_NE(written.error().what.find(folder.path()), std::string::npos);

@@ -36,10 +36,11 @@ class Reader {
   }
 
   Result<Rows> read(const Progress& progress) {
+    const std::size_t block = std::min<std::size_t>(options_.block_bytes, 4096 + 4 * file_.identity().size);  // no more room than a small file needs
     std::string text;  // begins with the unfinished line of the block before
     for (bool ended = false; !ended;) {
       const std::size_t kept = text.size();
-      text.resize(kept + options_.block_bytes);
+      text.resize(kept + block);
       const auto got = file_.read(std::as_writable_bytes(std::span(text).subspan(kept)));
       if (!got) return fail(got.error());
       text.resize(kept + *got);

@@ -1,8 +1,6 @@
 #pragma once
 /// A data file as it lies on disk: read once from start to end, inflated on the way if it is gzip, hashed as it is read.
 
-#include <zlib.h>
-
 #include <cstdint>
 #include <memory>
 #include <span>

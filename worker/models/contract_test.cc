@@ -4,7 +4,7 @@
 #include <cmath>
 #include <set>
 
-#include "worker/models/case_test.h"
+#include "worker/models/cases.h"
 
 namespace sluice::worker::testing {
 namespace {
@@ -172,10 +172,11 @@ TEST_P(ModelContract, LabelOutsideItsClassesIsSaidInWords) {
   const auto data = rows_for(GetParam());
   Trial trial(GetParam(), data->shape());
   BatchReader reader(data);
-  Batch batch = reader.read_plain(0, 8);
+  const Batch good = reader.read_plain(0, 8);
   for (const float wrong : {3.0F, -1.0F, std::numeric_limits<float>::quiet_NaN()}) {
-    std::vector<float> labels(batch.labels.begin(), batch.labels.end());
+    std::vector<float> labels(good.labels.begin(), good.labels.end());
     labels[5] = wrong;
+    Batch batch = good;
     batch.labels = labels;
     try {
       (void)trial.run(batch);

@@ -1,12 +1,12 @@
 /// Each model against plain double-precision loops: one gradient, and fifty steps of gradient descent.
 
-#include "worker/models/reference_test.h"
+#include "worker/models/reference.h"
 
 #include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "worker/local_trainer.h"
-#include "worker/models/case_test.h"
+#include "worker/models/cases.h"
 
 namespace sluice::worker::testing {
 namespace {
