@@ -441,6 +441,28 @@ TEST(Manager, MisuseIsAnsweredInWords) {
   EXPECT_NE(twin.refused[0].text.find("there is a worker named 'w1' already"), std::string::npos);
 }
 
+TEST(Manager, ARepeatedSubmitIsAnsweredAsTheFirstWas) {
+  Cluster c;
+  c.start();
+  auto connection = *c.runtime().transport.connect(c.options.listen);
+  proto::Header h;
+  h.envelope.request = 77;
+  h.body = proto::Call{"submit", json{{"jobs", {json::parse(proto::to_json(spec("a")))}}}.dump()};
+  std::vector<std::string> answers;
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_TRUE(connection->send({{net::Frame::from(proto::encode(h))}}));
+    c.run(0.1);
+    const auto message = connection->receive();
+    ASSERT_TRUE(message);
+    const auto answer = proto::decode(message->frames[0].bytes());
+    ASSERT_TRUE(answer);
+    ASSERT_TRUE(std::holds_alternative<proto::CallReply>(answer->body));
+    answers.push_back(std::get<proto::CallReply>(answer->body).json);
+  }
+  EXPECT_EQ(answers[0], answers[1]);
+  EXPECT_EQ(c.call("ps")["jobs"].size(), 1U);
+}
+
 TEST(Manager, StartIsRefusedForAnUnknownPolicyATakenAddressOrFolder) {
   Cluster c;
   c.options.policy = "fare";

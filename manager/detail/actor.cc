@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <deque>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -15,6 +16,7 @@ namespace {
 using proto::Role;
 
 constexpr int kMessagesAStep = 512;
+constexpr std::size_t kSubmittedMax = 256;
 
 class ManagerActor final : public Actor {
  public:
@@ -71,6 +73,7 @@ class ManagerActor final : public Actor {
   std::unique_ptr<net::Poller> poller_;
   net::Endpoint endpoint_;
   std::string host_;
+  std::deque<std::pair<std::pair<net::PeerId, std::uint64_t>, proto::Body>> submitted_;  ///< the newest submits' answers
   std::atomic<bool> stop_wanted_{false};
   bool ended_ = false;
 };
@@ -177,9 +180,16 @@ void ManagerActor::on(const net::Request& request, const proto::Done&) {
 }
 
 void ManagerActor::on(const net::Request& request, const proto::Call& body) {
+  // A repeat of a call that changed something is answered as the first was: the caller may not have heard it.
+  const std::pair key(request.peer, request.header.envelope.request);
+  const auto before = std::find_if(submitted_.begin(), submitted_.end(), [&](const auto& s) { return s.first == key; });
+  if (before != submitted_.end()) return answer(request, before->second);
   const auto json = call(body);
-  if (!json) return refuse(request, json.error());
-  answer(request, proto::CallReply{*json});
+  proto::Body said = json ? proto::Body{proto::CallReply{*json}}
+                          : proto::Body{proto::Refused{proto::RefusalKind::kError, std::string(name_of(json.error().code)), json.error().what, {}}};
+  if (body.verb == "submit") submitted_.emplace_back(key, said);
+  if (submitted_.size() > kSubmittedMax) submitted_.pop_front();
+  answer(request, std::move(said));
 }
 
 Result<std::string> ManagerActor::call(const proto::Call& call) try {

@@ -15,6 +15,7 @@ namespace {
 constexpr const char* kTableKey = "slot_table";
 constexpr const char* kMembersKey = "membership";
 constexpr const char* kJobPrefix = "job/";
+constexpr std::size_t kEndsToldMax = 1000;
 constexpr Duration kLeaderFor = from_ms(10'000);
 
 std::string job_key(JobId id) { return fmt::format("{}{:020}", kJobPrefix, id.value); }
@@ -113,6 +114,10 @@ Result<const Member*> Core::join(const proto::Register& body, const net::PeerId&
     outbox_.grant(WorkerId{member->id}, decision_);
     log::info("worker {} is there with {} slots", member->name, member->slots);
   } else {
+    // It may have missed how jobs ended while it was away.
+    std::size_t told = 0;
+    for (auto it = jobs_.all().rbegin(); it != jobs_.all().rend() && told < kEndsToldMax; ++it)
+      if (it->second.ended()) outbox_.end(it->first, {ServerId{member->id}}, clock_.now()), ++told;
     log::info("server {} is there with {} lanes ({} of {} servers)", member->name, member->lanes.size(), members_.of(proto::Role::kServer).size(),
               options_.servers);
   }

@@ -14,7 +14,9 @@ bool Outbox::settled() const {
 }
 
 void Outbox::end(JobId job, std::set<ServerId> servers, Instant latest) {
-  if (!servers.empty()) ends_[job] = {latest, false, std::move(servers)};
+  if (servers.empty()) return;
+  const auto [it, fresh] = ends_.try_emplace(job, End{latest, false, {}});
+  it->second.servers.merge(servers);
 }
 
 void Outbox::ended(JobId job, ServerId acknowledged) {
