@@ -22,7 +22,7 @@ std::uint32_t TableSpec::shard_floats(ShardId shard) const {
 }
 
 ShardId TableSpec::shard_of(std::uint64_t key) const {
-  const int bits = std::bit_width(buckets) - 1;
+  const int bits = static_cast<int>(std::bit_width(buckets)) - 1;
   return ShardId(bits <= 0 ? 0 : static_cast<std::uint32_t>(mix64(key) >> (64 - bits)));
 }
 
