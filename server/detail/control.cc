@@ -51,14 +51,19 @@ proto::Header Control::header(proto::Body body) const {
   return out;
 }
 
+Result<std::uint64_t> Control::send(proto::Body body, Instant deadline) {
+  acted_ = true;  // what was sent may be answered in this very moment: a simulation must not jump to the next timer
+  return channel_.request(header(std::move(body)), {}, deadline);
+}
+
 Step Control::step() {
-  bool progressed = channel_.step();
+  acted_ = channel_.step();
   while (auto completion = channel_.next()) completed(std::move(*completion));
   while (auto message = channel_.next_unasked()) unasked(*message);
   take_news();
   if (!ended()) timers(clock_.now());
   if (!ended()) send_reports();
-  return {progressed, std::min(channel_.next_timer(), next_timer())};
+  return {acted_, std::min(channel_.next_timer(), next_timer())};
 }
 
 Instant Control::next_timer() const { return std::min({register_at_, heartbeat_at_, table_at_}); }
@@ -69,7 +74,7 @@ void Control::timers(Instant now) {
     // Each heartbeat is news of its own: the one before is given up, not repeated.
     if (heartbeat_request_ != 0) channel_.cancel(heartbeat_request_);
     if (now - answered_at_ > from_ms(5000)) complaints_.warn(now, fmt::format("server '{}': the manager is silent; serving on", options_.name));
-    const auto sent = channel_.request(header(proto::Heartbeat{self_.value, proto::Role::kServer, resident_bytes()}), {}, Instant::never());
+    const auto sent = send(proto::Heartbeat{self_.value, proto::Role::kServer, resident_bytes()}, Instant::never());
     heartbeat_request_ = sent ? *sent : 0;
     heartbeat_at_ = now + from_ms(heartbeat_ms_);
   }
@@ -79,7 +84,7 @@ void Control::timers(Instant now) {
 void Control::register_now() {
   proto::Register request{proto::Role::kServer, options_.name, boot_id(), kBuild, lane_addresses_, 0};
   const Duration patience = was_member_ ? kAnswerWithin : from_ms(options_.manager_patience_ms);
-  const auto sent = channel_.request(header(std::move(request)), {}, clock_.now() + patience);
+  const auto sent = send(std::move(request), clock_.now() + patience);
   register_request_ = sent ? *sent : 0;
   register_at_ = sent ? Instant::never() : clock_.now() + backoff_;
 }
@@ -172,7 +177,7 @@ void Control::take_table(const std::string& bytes) {
 void Control::ask_for_table() {
   table_at_ = Instant::never();
   if (table_request_ != 0 || self_.value == 0) return;
-  const auto sent = channel_.request(header(proto::SlotTableRequest{}), {}, clock_.now() + kAnswerWithin);
+  const auto sent = send(proto::SlotTableRequest{}, clock_.now() + kAnswerWithin);
   if (sent) table_request_ = *sent;
 }
 
@@ -205,7 +210,7 @@ void Control::send_reports() {
     while (!pending_.empty() && in_flight_.size() < proto::kReportsMax) in_flight_.push_back(std::move(pending_.extract(pending_.begin()).mapped()));
   }
   if (in_flight_.empty()) return;
-  const auto sent = channel_.request(header(proto::Report{self_.value, in_flight_}), {}, clock_.now() + kAnswerWithin);
+  const auto sent = send(proto::Report{self_.value, in_flight_}, clock_.now() + kAnswerWithin);
   if (sent) report_request_ = *sent;
 }
 

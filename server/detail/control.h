@@ -47,6 +47,7 @@ class Control final : public Actor {
   void timers(Instant now);
   [[nodiscard]] Instant next_timer() const;
   [[nodiscard]] proto::Header header(proto::Body body) const;
+  [[nodiscard]] Result<std::uint64_t> send(proto::Body body, Instant deadline);
 
   ServerOptions options_;
   std::vector<std::string> lane_addresses_;
@@ -56,6 +57,7 @@ class Control final : public Actor {
   Clock& clock_;
   net::Channel channel_;
 
+  bool acted_ = false;  ///< in this step
   bool was_member_ = false;
   ServerId self_;  ///< 0: not a member now
   std::uint32_t heartbeat_ms_ = 200;
