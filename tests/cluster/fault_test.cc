@@ -43,9 +43,12 @@ TEST_P(Faults, AKilledWorkersBatchesAreRedoneAtMostOnceASlotAndReported) {
   const auto j = cluster.ps()["jobs"][0];
   EXPECT_EQ(j["state"], "done") << j;
   EXPECT_EQ(j["examples"], 60000) << "each example is committed once an epoch";
+  EXPECT_TRUE(cluster.ps()["workers"].size() == 1U || !cluster.ps()["workers"][0]["alive"].get<bool>() || !cluster.ps()["workers"][1]["alive"].get<bool>())
+      << "the kill came too late";
   const double applied = j["metric"].get<double>();
   EXPECT_GE(applied, 60000);
   EXPECT_LE(applied, 60000 + 2 * 20) << "at most one batch per dead slot is applied twice";
+  EXPECT_GE(j["redone_batches"].get<double>() * 20, applied - 60000) << "what was applied twice is reported";
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, Faults, testing::Values(1, 2, 3, 4, 5, 6, 7, 8));
@@ -59,7 +62,7 @@ TEST(LostServer, FailsItsJobsInWordsAndNothingHangs) {
   ASSERT_TRUE(cluster.run_to_end(120)) << cluster.ps().dump(1);
   const auto status = cluster.ps();
   for (const auto& j : status["jobs"]) {
-    if (j["state"] == "failed") EXPECT_NE(j["reason"].get<std::string>().find("server-2"), std::string::npos) << j;
+    if (j["state"] == "failed") { EXPECT_NE(j["reason"].get<std::string>().find("server-2"), std::string::npos) << j; }
   }
 }
 

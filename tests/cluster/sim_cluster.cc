@@ -16,6 +16,8 @@ namespace sluice::test {
 
 namespace {
 constexpr const char* kManager = "inproc://manager";
+/// A batch costs simulated time, so that jobs of a few hundred batches live through many rounds.
+constexpr Duration kStepCost = from_us(500);
 
 std::filesystem::path make_folder() {
   std::string name = (std::filesystem::temp_directory_path() / "sluice-cluster-XXXXXX").string();
@@ -25,14 +27,17 @@ std::filesystem::path make_folder() {
 
 /// The client verbs' side of the manager connection, stepped by the test itself.
 struct SimCluster::Caller {
+  Caller(std::unique_ptr<net::Connection> connection, Clock& clock) : channel(std::move(connection), clock) {}
   net::Channel channel;
 };
 
 SimCluster::SimCluster(const SimOptions& options) : options_(options), folder_(make_folder()) {
-  net::Faults faults = options.faults;
-  faults.seed = mix64(options.seed, 77);
-  transport_ = std::make_unique<net::InprocTransport>(clock_, faults);
-  executor_ = std::make_unique<SimExecutor>(clock_, options.seed, [this] { return transport_->next_delivery(); });
+  net::InprocOptions inproc;
+  inproc.faults = options.faults;
+  inproc.faults.seed = mix64(options.seed, 77);
+  transport_ = std::make_unique<net::InprocTransport>(clock_, inproc);
+  executor_ = std::make_unique<SimExecutor>(
+      clock_, options.seed, [this] { return transport_->next_delivery(); }, kStepCost);
   const auto on_fatal = [this](const Error& error) { fatal.push_back(error); };
 
   manager::ManagerOptions manager;
@@ -58,7 +63,7 @@ SimCluster::SimCluster(const SimOptions& options) : options_(options), folder_(m
   }
   for (std::uint32_t i = 1; i <= options.workers; ++i) start_worker(fmt::format("worker-{}", i));
   auto connection = transport_->connect(kManager);
-  caller_ = std::make_unique<Caller>(Caller{net::Channel(std::move(*connection), clock_)});
+  caller_ = std::make_unique<Caller>(std::move(*connection), clock_);
 }
 
 SimCluster::~SimCluster() {
@@ -161,7 +166,8 @@ class CountingModel final : public worker::Model {
 
 worker::ModelRegistry test_models() {
   auto models = worker::builtin_models();
-  models.add("counting", [](const std::string&, const worker::DataShape&) -> Result<std::unique_ptr<worker::Model>> { return std::make_unique<CountingModel>(); });
+  models.add("counting",
+             [](const std::string&, const worker::DataShape&) -> Result<std::unique_ptr<worker::Model>> { return std::make_unique<CountingModel>(); });
   return models;
 }
 

@@ -23,7 +23,7 @@ struct SimOptions {
   std::uint32_t workers = 1;
   std::uint32_t slots = 2;  ///< per worker
   std::string policy = "fair";
-  net::Faults faults;       ///< from time 0; its seed is replaced by one drawn from `seed`
+  net::Faults faults = {};  ///< from time 0; its seed is replaced by one drawn from `seed`
 };
 
 class SimCluster {
@@ -56,8 +56,8 @@ class SimCluster {
   std::unique_ptr<Caller> caller_;
 };
 
-/// The models of these tests: the built-in ones and `counting`: one dense table of one float, every batch adds its number of examples; with the optimizer `add` the table is the number
-/// of examples applied. Its held-out metric × test rows is that number, exact below 2^24.
+/// The models of these tests: the built-in ones and `counting`: one dense table of one float, every batch adds its number of examples; with the optimizer `add`
+/// the table is the number of examples applied. Its held-out metric × test rows is that number, exact below 2^24.
 [[nodiscard]] worker::ModelRegistry test_models();
 
 /// Writes a linearly separable libsvm data set of two classes and returns where it is.
