@@ -125,6 +125,28 @@ TEST(Cache, DamageAnywhereIsNoticed) {
   }
 }
 
+/// Sections that begin and end in the midst of a block, and damage in the last one.
+TEST(Cache, ManyBlocksAreReadAndChecked) {
+  const Folder folder;
+  const std::string path = folder.path() + "/cache";
+  constexpr std::uint32_t kRows = 400'000;  // labels and pixels are 1.6 MB each
+  ASSERT_TRUE(write_cache(path, dense_example(kRows), 1, 5));
+  const auto cached = open_cache(path, 5);
+  ASSERT_TRUE(cached);
+  BatchReader reader(cached->dataset);
+  std::vector<std::uint32_t> counts(256);
+  for (std::uint32_t first = 0; first < kRows; first += 1000) {
+    const Batch batch = reader.read_plain(first, 1000);
+    for (std::uint32_t i = 0; i < 1000; ++i) ++counts[static_cast<std::size_t>(std::lround(batch.dense[4 * i] * 255))];
+  }
+  for (std::uint32_t value = 0; value < 256; ++value) EXPECT_EQ(counts[value], kRows / 256 + (value < kRows % 256 ? 1 : 0));
+  std::string content = testing::read_file(path);
+  ASSERT_GT(content.size(), 3 * kCacheBlock);
+  content[content.size() - 100] = static_cast<char>(content[content.size() - 100] ^ 1);
+  folder.write("damaged", content);
+  EXPECT_FALSE(open_cache(folder.path() + "/damaged", 5));
+}
+
 TEST(Cache, HeadersOfImpossibleFilesAreRefused) {
   CacheHeader header;
   header.rows = std::uint64_t{1} << 40;

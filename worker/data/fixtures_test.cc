@@ -95,6 +95,7 @@ Folder::~Folder() {
 
 std::string Folder::write(const std::string& name, std::string_view content) const {
   const std::string path = path_ + "/" + name;
+  std::filesystem::remove(path);  // a new file: some file systems sync one that is cut and written again
   std::ofstream(path, std::ios::binary) << content;
   return path;
 }

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <fstream>
+
 #include "base/rng.h"
 #include "worker/data/fixtures.h"
 
@@ -88,7 +90,7 @@ TEST(Source, AChangeWhileReadingIsNoticed) {
   std::string buffer(100, '\0');
   ASSERT_EQ(*file->read(std::as_writable_bytes(std::span(buffer))), 10U);
   EXPECT_FALSE(file->changed());
-  folder.write("file", "other content");
+  std::ofstream(path) << "other content";
   EXPECT_TRUE(file->changed());
 }
 
