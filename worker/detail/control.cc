@@ -73,8 +73,8 @@ class Control final : public Actor {
   bool try_to_end(Instant now);
   void fatal(Error error);
   [[nodiscard]] bool member() const { return id_ != 0; }
-  [[nodiscard]] bool registering() const {
-    return std::any_of(sent_.begin(), sent_.end(), [](const Sent& s) { return s.ask == Ask::kRegister; });
+  [[nodiscard]] bool asked(Ask ask) const {
+    return std::any_of(sent_.begin(), sent_.end(), [ask](const Sent& s) { return s.ask == ask; });
   }
 
   ControlSetup setup_;
@@ -120,11 +120,11 @@ Step Control::step() {
   any = send_news() || any;
   if (stop_at_) any = try_to_end(now) || any;
   Step out{any, channel_.next_timer()};
-  if (!member() && !registering() && !fatal_) out.next = std::min(out.next, register_at_);
+  if (!member() && !asked(Ask::kRegister) && !fatal_ && !stop_at_) out.next = std::min(out.next, register_at_);
   if (!ever_member_ && !fatal_) out.next = std::min(out.next, started_ + patience_);
   if (member()) {
     out.next = std::min(out.next, heartbeat_at_);
-    if (table_wanted_) out.next = std::min(out.next, std::max(table_at_, now + Duration{1}));
+    if (table_wanted_ && !asked(Ask::kTable)) out.next = std::min(out.next, table_at_);
     if (!news_.empty() && news_at_ > now) out.next = std::min(out.next, news_at_);
   }
   if (stop_at_) out.next = std::min(out.next, *stop_at_);
@@ -281,7 +281,7 @@ bool Control::timers(Instant now) {
     return true;
   }
   if (!member()) {
-    if (registering() || now < register_at_ || stop_at_) return false;
+    if (asked(Ask::kRegister) || now < register_at_ || stop_at_) return false;
     register_at_ = now + backoff(register_attempts_);
     proto::Register body;
     body.role = proto::Role::kWorker;
@@ -295,8 +295,7 @@ bool Control::timers(Instant now) {
     heartbeat_at_ = now + heartbeat_;
     any = send(Ask::kHeartbeat, proto::Heartbeat{id_, proto::Role::kWorker, resident_bytes()}, now + suspicion_);
   }
-  const bool asked = std::any_of(sent_.begin(), sent_.end(), [](const Sent& s) { return s.ask == Ask::kTable; });
-  if (table_wanted_ && !asked && now >= table_at_) {
+  if (table_wanted_ && !asked(Ask::kTable) && now >= table_at_) {
     table_at_ = now + backoff(table_attempts_);
     any = send(Ask::kTable, proto::SlotTableRequest{}, now + kTableDeadline) || any;
   }
@@ -350,7 +349,7 @@ bool Control::send_news() {
 
 bool Control::try_to_end(Instant now) {
   if (ended_) return false;
-  const bool told = news_.empty() && std::none_of(sent_.begin(), sent_.end(), [](const Sent& s) { return s.ask == Ask::kNews; });
+  const bool told = news_.empty() && !asked(Ask::kNews);
   const bool orderly = slots_ended_ == setup_.slots.size() && (told || !member());
   ended_ = orderly || now >= *stop_at_;
   return ended_;

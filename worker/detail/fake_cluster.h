@@ -74,6 +74,9 @@ struct World {
   void publish(std::uint32_t rotation = 0);
 };
 
+/// An actor that is watched for spinning: a step that did nothing must name a time that is yet to come.
+[[nodiscard]] std::unique_ptr<Actor> watched(std::unique_ptr<Actor> actor, const Clock& clock);
+
 [[nodiscard]] std::string lane_address(std::uint32_t lane);
 [[nodiscard]] std::unique_ptr<Actor> make_lane(World& world, std::uint32_t lane, net::Transport& transport, Clock& clock);
 

@@ -93,6 +93,24 @@ class CountingModel final : public Model {
   std::uint64_t own_ = 0;
 };
 
+class Watched final : public Actor {
+ public:
+  Watched(std::unique_ptr<Actor> actor, const Clock& clock) : actor_(std::move(actor)), clock_(clock) {}
+  Step step() override {
+    const Step step = actor_->step();
+    if (!step.progressed && !actor_->ended()) { EXPECT_GT(step.next, clock_.now()) << "nothing was done and it wants to be called again at once"; }
+    return step;
+  }
+  void wait(Instant until) override { actor_->wait(until); }
+  void wake() override { actor_->wake(); }
+  void stop() override { actor_->stop(); }
+  [[nodiscard]] bool ended() const override { return actor_->ended(); }
+
+ private:
+  std::unique_ptr<Actor> actor_;
+  const Clock& clock_;
+};
+
 net::InprocOptions with_faults(net::Faults faults, std::uint64_t seed) {
   net::InprocOptions options;
   options.faults = faults;
@@ -101,6 +119,8 @@ net::InprocOptions with_faults(net::Faults faults, std::uint64_t seed) {
 }
 
 }  // namespace
+
+std::unique_ptr<Actor> watched(std::unique_ptr<Actor> actor, const Clock& clock) { return std::make_unique<Watched>(std::move(actor), clock); }
 
 DataSource made_up_data() {
   return {[](const proto::DataSpec& spec) -> Result<OpenedData> {
@@ -133,7 +153,7 @@ Cluster::Cluster(const Options& options)
     SlotOptions slot;
     slot.slot = WorkerSlot(i);
     slot.client.call_deadline = options.call_deadline;
-    executor.start("slot-" + std::to_string(i), make_slot(slot, shared, inboxes[i], poller, runtime));
+    executor.start("slot-" + std::to_string(i), watched(make_slot(slot, shared, inboxes[i], poller, runtime), clock));
     inboxes[i]->put(Incarnation(100 + i));
     inboxes[i]->put(std::make_shared<const proto::SlotTable>(world.table));
   }
