@@ -143,7 +143,7 @@ class FakeServer final : public FakeMember {
     ask(std::move(h));
     return true;
   }
-  void add(JobId job, const World::Job& state, Instant now, proto::Report& report) {
+  void add(JobId job, World::Job& state, Instant now, proto::Report& report) {
     auto& seen = seen_[job];
     proto::JobReport r;
     r.job = job;

@@ -15,6 +15,7 @@ using nlohmann::json;
 
 constexpr std::size_t kKnotsMax = 16;
 constexpr double kMoveCostWeight = 0.3;
+constexpr double kMoveOutlier = 4;
 constexpr std::size_t kRefusedInEntry = 3;
 
 std::uint32_t count_of(const std::map<JobId, std::uint32_t>& counts, JobId id) {
@@ -253,7 +254,9 @@ void Rounds::moved(JobId id, Duration stall) {
   Job* job = jobs_.find(id);
   if (job == nullptr || stall.ns < 0) return;
   const double before = static_cast<double>(job->move_cost.ns);
-  const double mean = job->move_cost.ns == 0 ? static_cast<double>(stall.ns) : before + kMoveCostWeight * (static_cast<double>(stall.ns) - before);
+  // One stall that the operating system made long must not make the quantum, which is 20 × this, long as well.
+  const double now = job->move_cost.ns == 0 ? static_cast<double>(stall.ns) : std::min(static_cast<double>(stall.ns), kMoveOutlier * before);
+  const double mean = job->move_cost.ns == 0 ? now : before + kMoveCostWeight * (now - before);
   job->move_cost = Duration{std::llround(mean)};
 }
 

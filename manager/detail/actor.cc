@@ -184,7 +184,9 @@ void ManagerActor::on(const net::Request& request, const proto::Call& body) {
   const std::pair key(request.peer, request.header.envelope.request);
   const auto before = std::find_if(submitted_.begin(), submitted_.end(), [&](const auto& s) { return s.first == key; });
   if (before != submitted_.end()) return answer(request, before->second);
-  const auto json = call(body);
+  auto json = call(body);
+  if (json && json->size() > proto::kTextBytesMax)
+    json = fail(Errc::kFull, fmt::format("the answer to {} has {} bytes, more than a message may have; ask for one job, or read summary.json", body.verb, json->size()));
   proto::Body said = json ? proto::Body{proto::CallReply{*json}}
                           : proto::Body{proto::Refused{proto::RefusalKind::kError, std::string(name_of(json.error().code)), json.error().what, {}}};
   if (body.verb == "submit") submitted_.emplace_back(key, said);

@@ -20,6 +20,8 @@ namespace {
 
 using nlohmann::json;
 
+constexpr std::size_t kJobsShown = 4000;
+
 json number_or_null(bool known, double value) { return known && std::isfinite(value) ? json(value) : json(); }
 
 /// Predicted fall of the normalised loss per second with the slots it has.
@@ -87,7 +89,13 @@ json Core::ps() const {
     servers.push_back({{"name", m.name}, {"id", id}, {"lanes", m.lanes.size()}, {"alive", true}, {"resident_bytes", m.resident_bytes}});
   for (const auto& [id, m] : members_.of(proto::Role::kWorker))
     workers.push_back({{"name", m.name}, {"id", id}, {"slots", m.slots}, {"alive", true}, {"resident_bytes", m.resident_bytes}});
-  for (const auto& [id, job] : jobs_.all()) jobs.push_back(ps_of(job));
+  // Live jobs first; of the ended ones the newest, as many as a message holds.
+  std::size_t room = kJobsShown;
+  std::set<JobId> shown;
+  for (auto it = jobs_.live().begin(); it != jobs_.live().end() && room > 0; ++it, --room) shown.insert(*it);
+  for (auto it = jobs_.all().rbegin(); it != jobs_.all().rend() && room > 0; ++it)
+    if (it->second.ended() && shown.insert(it->first).second) --room;
+  for (const JobId id : shown) jobs.push_back(ps_of(*jobs_.find(id)));
   for (const auto& [key, words] : problems_) problems.push_back(words);
   return {{"version", 1},
           {"policy", rounds_.policy().name()},
@@ -99,6 +107,7 @@ json Core::ps() const {
           {"servers", std::move(servers)},
           {"workers", std::move(workers)},
           {"jobs", std::move(jobs)},
+          {"jobs_hidden", jobs_.all().size() - shown.size()},
           {"problems", std::move(problems)}};
 }
 
@@ -209,6 +218,8 @@ json Core::summary() const {
 }
 
 void Core::write_summary() {
+  summary_due_ = false;
+  summary_at_ = clock_.now();
   problem("summary.json", replace_file(out_dir_ + "/summary.json", summary().dump(1, ' ', false, json::error_handler_t::replace) + "\n"));
 }
 

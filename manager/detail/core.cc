@@ -16,6 +16,7 @@ constexpr const char* kTableKey = "slot_table";
 constexpr const char* kMembersKey = "membership";
 constexpr const char* kJobPrefix = "job/";
 constexpr std::size_t kEndsToldMax = 1000;
+constexpr Duration kSummaryEvery = from_ms(1000);
 constexpr Duration kLeaderFor = from_ms(10'000);
 
 std::string job_key(JobId id) { return fmt::format("{}{:020}", kJobPrefix, id.value); }
@@ -143,6 +144,7 @@ void Core::lose(const Member& member) {
     rounds_.lost(member.name, fleet_.remove(id));
     outbox_.forget(id);
     std::erase_if(decided_, [&](const auto& d) { return d.first.worker == id; });
+    std::erase_if(moved_, [&](const auto& m) { return m.first.worker == id; });
   } else {
     outbox_.forget(ServerId{member.id});
     const std::set<JobId> live = jobs_.live();
@@ -226,9 +228,13 @@ void Core::moved(const proto::Moved& m) {
   if (worker == nullptr || to == nullptr) return;
   for (const double ms : {m.total_ms, m.batch_wait_ms, m.stall_ms})
     if (!(ms >= 0 && ms < 1e9)) return;
+  const SlotRef at{WorkerId{m.worker}, m.slot};
+  if (const auto seen = moved_.find(at); seen != moved_.end() && seen->second == m) return;  // said twice
+  moved_[at] = m;
   const Job* from = jobs_.find(m.from);
-  const auto decided = decided_.find({WorkerId{m.worker}, m.slot});
-  rounds_.moved(m.to, Duration{static_cast<std::int64_t>(m.stall_ms * 1e6)});
+  const auto decided = decided_.find(at);
+  // A cold move reads the data first: that is paid once a host, and is no cost of moving.
+  if (!m.cold) rounds_.moved(m.to, Duration{static_cast<std::int64_t>(m.stall_ms * 1e6)});
   if (m.total_ms > 0) move_ms_.add(m.total_ms);
   stall_ms_.add(m.stall_ms);
   write({{"version", 1},
@@ -248,6 +254,8 @@ void Core::moved(const proto::Moved& m) {
 void Core::write(const nlohmann::json& line, const char* key) { problem(key, log_.write(line)); }
 
 void Core::flush() {
+  const Instant now = clock_.now();
+  if (summary_due_ && (jobs_.live().empty() || now - summary_at_ >= kSummaryEvery)) write_summary();
   problem("losses.csv", losses_.flush());
   if (jobs_.dirty()) (void)store_jobs();
 }
@@ -293,7 +301,7 @@ void Core::round(Instant now, const std::string& trigger) {
   for (const JobId job : ending_) outbox_.end(job, servers, now + from_ms(3000));
   ending_.clear();
   refresh_ring();
-  write_summary();
+  summary_due_ = true;
 }
 
 Instant Core::next_timer() const {

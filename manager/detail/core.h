@@ -105,11 +105,14 @@ class Core {
   LossLog losses_;
   Outbox outbox_;
   std::map<SlotRef, std::pair<DecisionId, Instant>> decided_;  ///< of what each slot was granted last
+  std::map<SlotRef, proto::Moved> moved_;  ///< what each slot said last
   DecisionId decision_;
   std::string trigger_;  ///< a round is wanted at once, for this
   Instant next_round_;
   std::set<JobId> ending_;  ///< ended since the last round
   std::map<std::string, std::string> problems_;
+  bool summary_due_ = false;
+  Instant summary_at_;
   Measured move_ms_, stall_ms_, round_ms_;
 };
 
