@@ -34,7 +34,7 @@ EmbeddedCluster::EmbeddedCluster(EmbeddedOptions options, SocketFolder folder, S
 EmbeddedCluster::~EmbeddedCluster() { stop(); }
 
 Result<void> EmbeddedCluster::start_role(const std::string& role, std::vector<std::string> arguments) {
-  arguments.insert(arguments.end(), {"--with-parent", std::to_string(::getpid()), "--remove-dir", folder_.path()});
+  arguments.insert(arguments.end(), {"--with-parent", std::to_string(::getpid()), "--socket-folder", folder_.path()});
   return children_.start(role, std::move(arguments), options_.out + "/logs/" + role + ".log");
 }
 

@@ -1,10 +1,11 @@
 #include "cli/detail/folders.h"
 
 #include <fmt/format.h>
-#include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <ctime>
 #include <filesystem>
@@ -52,13 +53,19 @@ Result<void> make_out(const std::string& folder) {
   return {};
 }
 
-Result<SocketFolder> SocketFolder::make() {
+Result<void> make_private(const std::string& folder) {
+  if (::mkdir(folder.c_str(), 0700) == 0) return {};
+  if (errno != EEXIST) return fail(Errc::kIo, fmt::format("{}: can't be made: {}", folder, std::strerror(errno)));
+  struct stat status {};
+  if (::lstat(folder.c_str(), &status) == 0 && S_ISDIR(status.st_mode) && status.st_uid == ::geteuid() && (status.st_mode & 077) == 0) return {};
+  return fail(Errc::kDenied, fmt::format("{}: is there already, and not a folder of this user alone", folder));
+}
+
+SocketFolder::SocketFolder(std::uint64_t seed) {
   constexpr std::size_t kPathMax = 60;  // a socket's path has at most 107 bytes
   std::string base = environment("XDG_RUNTIME_DIR");
   if (!base.starts_with('/') || base.size() > kPathMax || ::access(base.c_str(), W_OK | X_OK) != 0) base = "/tmp";
-  std::string path = base + "/sluice-XXXXXX";
-  if (::mkdtemp(path.data()) == nullptr) return fail(Errc::kIo, fmt::format("{}: no folder for sockets can be made: {}", base, std::strerror(errno)));
-  return SocketFolder(std::move(path));
+  path_ = fmt::format("{}/sluice-{:016x}", base, seed);
 }
 
 SocketFolder::~SocketFolder() {

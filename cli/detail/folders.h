@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 
 #include "base/result.h"
 
@@ -16,18 +17,20 @@ namespace sluice::cli::detail {
 /// Makes the output folder (or takes an empty one) and its logs/. Errors: kCannotConnect (it has files in it), kIo naming what failed.
 [[nodiscard]] Result<void> make_out(const std::string& folder);
 
-/// A fresh folder only for this user (0700), short enough for socket paths: below $XDG_RUNTIME_DIR if that is one, else /tmp. Removed with all in it at
-/// destruction.
+/// Makes a folder only for this user (0700); one that is there already must be such a one. Errors: kIo, kDenied.
+[[nodiscard]] Result<void> make_private(const std::string& folder);
+
+/// The name of a folder for sockets that isn't there yet, short enough for their paths: below $XDG_RUNTIME_DIR if that is one, else /tmp. If it has been made,
+/// it is removed with all in it at destruction.
 class SocketFolder {
  public:
-  [[nodiscard]] static Result<SocketFolder> make();
+  explicit SocketFolder(std::uint64_t seed);
   SocketFolder(SocketFolder&& other) noexcept : path_(std::exchange(other.path_, {})) {}
   SocketFolder& operator=(SocketFolder&&) = delete;
   ~SocketFolder();
   [[nodiscard]] const std::string& path() const { return path_; }
 
  private:
-  explicit SocketFolder(std::string path) : path_(std::move(path)) {}
   std::string path_;
 };
 

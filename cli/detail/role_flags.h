@@ -8,13 +8,13 @@
 namespace sluice::cli::detail {
 
 /// A role gives up on a manager that isn't there after this long, so that it says so within 5 s.
-inline constexpr std::uint32_t kManagerPatienceMs = 4000;
+inline constexpr std::uint32_t kManagerPatienceMs = 3500;
 
 struct RoleFlags {
   bool insecure_tcp = false;
   bool json = false;
   int parent = 0;
-  std::string remove_dir;
+  std::string socket_folder;
 
   /// The object must outlive the parse.
   void add_to(CLI::App& verb) {
@@ -22,9 +22,9 @@ struct RoleFlags {
     verb.add_flag("--json", json, "Log one JSON object a line");
     // For the embedded cluster of `run`: not for people, so not in the help.
     verb.add_option("--with-parent", parent)->group("");
-    verb.add_option("--remove-dir", remove_dir)->group("");
+    verb.add_option("--socket-folder", socket_folder)->group("");
   }
-  [[nodiscard]] RoleOptions role(const std::string& name) const { return {.role = name, .json_log = json, .parent = parent, .remove_dir = remove_dir}; }
+  [[nodiscard]] RoleOptions role(const std::string& name) const { return {.role = name, .json_log = json, .parent = parent, .socket_folder = socket_folder}; }
 };
 
 }  // namespace sluice::cli::detail

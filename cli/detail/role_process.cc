@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "base/log.h"
+#include "cli/detail/folders.h"
 #include "cli/detail/signals.h"
 #include "net/zmq_transport.h"
 
@@ -53,16 +54,23 @@ Outcome wait_for_end(const RoleOptions& options, Signals& signals, Clock& clock,
 }
 
 void remove_if_orphan(const RoleOptions& options) {
-  if (options.remove_dir.empty() || options.parent == 0 || ::getppid() == options.parent) return;
+  if (options.socket_folder.empty() || options.parent == 0 || ::getppid() == options.parent) return;
   std::error_code ignored;
-  std::filesystem::remove_all(options.remove_dir, ignored);
+  std::filesystem::remove_all(options.socket_folder, ignored);
 }
 }  // namespace
 
 int run_role(const RoleOptions& options, const std::function<Result<void>(net::Runtime, std::function<void(const Error&)>)>& start) {
   Signals signals;
   if (options.parent != 0) signals.follow_parent(options.parent);
+  if (signals.parent_gone()) return exit_code(Errc::kInterrupted);
   log::configure({.role = options.role, .file = {}, .level = log::Level::kInfo, .json = options.json_log});
+  if (!options.socket_folder.empty()) {
+    if (const auto made = make_private(options.socket_folder); !made) {
+      log::error("error: {}", made.error().what);
+      return exit_code(made.error().code);
+    }
+  }
   SystemClock clock;
   Fatal fatal;
   Outcome outcome;

@@ -13,7 +13,9 @@ struct RoleOptions {
   std::string role;  ///< for the log
   bool json_log = false;
   int parent = 0;                     ///< pid: end when this process is no longer the parent (an embedded cluster's `run`); 0: none
-  std::string remove_dir;             ///< removed at the end if the parent is gone, for then nobody else does
+  /// Of an embedded cluster: made (0700) at the start, removed at the end if the parent is gone, for then nobody else does. Made by the roles and not by `run`, so
+  /// that it never exists without a process that would remove it.
+  std::string socket_folder;
   Duration patience = from_ms(3000);  ///< from the first signal to a hard end; a second signal ends at once
 };
 

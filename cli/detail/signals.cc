@@ -1,13 +1,14 @@
 #include "cli/detail/signals.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/eventfd.h>
 #include <sys/prctl.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
+#include <cerrno>
 #include <cstdint>
 #include <cstring>
 
@@ -19,6 +20,25 @@ namespace {
 /// one.
 int parent_signal() { return SIGRTMIN; }
 
+std::atomic<int> handler_fd{-1};  // the handler can't be given an object
+
+/// A full pipe loses a byte: whoever reads it has plenty of events to act on.
+void write_event(int fd, unsigned char event) {
+  const int saved = errno;
+  [[maybe_unused]] const auto written = ::write(fd, &event, 1);
+  errno = saved;
+}
+extern "C" void on_signal(int signal) {
+  if (const int fd = handler_fd.load(); fd >= 0) write_event(fd, static_cast<unsigned char>(signal));
+}
+
+void handle(int signal, void (*handler)(int)) {
+  struct sigaction action {};
+  action.sa_handler = handler;
+  action.sa_flags = SA_RESTART;
+  sigemptyset(&action.sa_mask);
+  ::sigaction(signal, &action, nullptr);
+}
 bool ignored(int signal) {
   struct sigaction action {};
   return ::sigaction(signal, nullptr, &action) == 0 && action.sa_handler == SIG_IGN;
@@ -26,25 +46,24 @@ bool ignored(int signal) {
 }  // namespace
 
 Signals::Signals() {
-  sigset_t mask;
-  sigemptyset(&mask);
+  SLUICE_ASSERT(::pipe2(pipe_, O_CLOEXEC | O_NONBLOCK) == 0 && handler_fd.load() < 0);
+  handler_fd = pipe_[1];
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
-    if (!ignored(signal)) sigaddset(&mask, signal);
+    if (!ignored(signal)) handle(signal, on_signal);
   }
-  sigaddset(&mask, SIGCHLD);
-  sigaddset(&mask, parent_signal());
-  SLUICE_ASSERT(::pthread_sigmask(SIG_BLOCK, &mask, nullptr) == 0);
-  struct sigaction ignore {};
-  ignore.sa_handler = SIG_IGN;
-  ::sigaction(SIGPIPE, &ignore, nullptr);
-  signal_fd_ = ::signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
-  wake_fd_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  SLUICE_ASSERT(signal_fd_ >= 0 && wake_fd_ >= 0);
+  handle(SIGCHLD, on_signal);
+  handle(parent_signal(), on_signal);
+  handle(SIGPIPE, SIG_IGN);
 }
 
 Signals::~Signals() {
-  ::close(signal_fd_);
-  ::close(wake_fd_);
+  ::prctl(PR_SET_PDEATHSIG, 0);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGCHLD, parent_signal()}) {
+    if (!ignored(signal)) handle(signal, SIG_DFL);
+  }
+  handler_fd = -1;
+  ::close(pipe_[0]);
+  ::close(pipe_[1]);
 }
 
 void Signals::follow_parent(pid_t parent) {
@@ -60,29 +79,21 @@ Event Signals::wait(Duration longest) {
     gone_reported_ = true;
     return Event::kParentGone;
   }
-  pollfd fds[2] = {{signal_fd_, POLLIN, 0}, {wake_fd_, POLLIN, 0}};
+  pollfd fd{pipe_[0], POLLIN, 0};
   const auto ms = static_cast<int>(std::clamp<std::int64_t>((longest.ns + 999'999) / 1'000'000, 0, 60'000));
-  if (::poll(fds, 2, ms) <= 0) return Event::kTimeout;
-  if ((fds[0].revents & POLLIN) != 0) {
-    signalfd_siginfo info{};
-    if (::read(signal_fd_, &info, sizeof info) != sizeof info) return Event::kTimeout;
-    const auto signal = static_cast<int>(info.ssi_signo);
-    if (signal == SIGCHLD) return Event::kChild;
-    if (signal == parent_signal()) {
-      if (gone_reported_ || !parent_gone()) return Event::kTimeout;
-      gone_reported_ = true;
-      return Event::kParentGone;
-    }
-    last_ = std::string("SIG") + sigabbrev_np(signal);
-    return Event::kStop;
+  unsigned char event = 0;
+  if (::poll(&fd, 1, ms) <= 0 || ::read(pipe_[0], &event, 1) != 1) return Event::kTimeout;
+  if (event == 0) return Event::kWoken;
+  if (event == SIGCHLD) return Event::kChild;
+  if (event == parent_signal()) {
+    if (gone_reported_ || !parent_gone()) return Event::kTimeout;
+    gone_reported_ = true;
+    return Event::kParentGone;
   }
-  std::uint64_t count = 0;
-  return ::read(wake_fd_, &count, sizeof count) == sizeof count ? Event::kWoken : Event::kTimeout;
+  last_ = std::string("SIG") + sigabbrev_np(event);
+  return Event::kStop;
 }
 
-void Signals::wake() const {
-  const std::uint64_t one = 1;
-  [[maybe_unused]] const auto written = ::write(wake_fd_, &one, sizeof one);
-}
+void Signals::wake() const { write_event(pipe_[1], 0); }
 
 }  // namespace sluice::cli::detail

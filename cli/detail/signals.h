@@ -1,5 +1,6 @@
 #pragma once
-/// Signals as events, and a parent's death as one of them. Make it before any thread starts: the mask is inherited, so that only this object hears signals.
+/// Signals as events, and a parent's death as one of them. Handlers write into a pipe (a blocked mask and a signalfd would not do: OpenBLAS starts threads when
+/// the binary is loaded, before anybody can block anything in them).
 
 #include <sys/types.h>
 
@@ -21,7 +22,7 @@ enum class Event {
 
 class Signals {
  public:
-  /// Blocks the signals it hears, ignores SIGPIPE. One object a process.
+  /// Installs the handlers, ignores SIGPIPE. One object at a time in a process; its end leaves the signals to their defaults.
   Signals();
   ~Signals();
   Signals(const Signals&) = delete;
@@ -39,8 +40,7 @@ class Signals {
   [[nodiscard]] const std::string& last() const { return last_; }
 
  private:
-  int signal_fd_ = -1;
-  int wake_fd_ = -1;
+  int pipe_[2] = {-1, -1};  ///< a byte an event: the signal's number, or 0 for wake()
   pid_t parent_ = 0;
   bool gone_reported_ = false;
   std::string last_;

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <set>
 
+#include "base/rng.h"
 #include "cli/detail/embedded.h"
 #include "cli/detail/print.h"
 #include "cli/detail/progress.h"
@@ -78,15 +79,13 @@ Result<void> write_plan(const RunFile& file, const detail::EmbeddedOptions& opti
 Result<void> run_cluster(const RunFile& file, detail::EmbeddedOptions options, bool json) {
   if (auto made = detail::make_out(options.out); !made) return made;
   if (auto written = write_plan(file, options); !written) return written;
-  auto folder = detail::SocketFolder::make();
-  if (!folder) return tl::unexpected(folder.error());
   detail::Signals signals;
   detail::follow_starter(signals);
   SystemClock clock;
   net::ZmqTransport transport(clock);
   detail::note(fmt::format("{} job{}, {} worker slot{}, {} server{}, policy {}; output in {}", file.jobs.size(), file.jobs.size() == 1 ? "" : "s",
                            options.slots, options.slots == 1 ? "" : "s", options.servers, options.servers == 1 ? "" : "s", options.policy, options.out));
-  detail::EmbeddedCluster cluster(options, std::move(*folder), signals, transport, clock);
+  detail::EmbeddedCluster cluster(options, detail::SocketFolder(entropy_seed()), signals, transport, clock);
   auto ended = cluster.start();
   if (ended) {
     const auto submitted = cluster.manager().call("submit", submission(file), from_ms(10'000));

@@ -127,7 +127,7 @@ class Machine(harness.ProcessTest):
         for arguments in (["ps"], ["submit", file], ["explain"], ["worker", "--name", "w"], ["server", "--name", "s", "--listen", "tcp://127.0.0.1:*"]):
             status, _, err, took = self.call(*arguments, "--manager", address, *insecure)
             self.assertEqual(status, 4, f"{arguments}: {err}")
-            self.assertLess(took, 5.2, arguments)
+            self.assertLess(took, 5, arguments)
             self.assertIn(address, err)
 
     def test_something_else_listens_there(self):
@@ -138,7 +138,7 @@ class Machine(harness.ProcessTest):
             address, insecure = self.roles(other.getsockname()[1])
             status, _, err, took = self.call("ps", "--manager", address, *insecure)
         self.assertEqual(status, 4, err)
-        self.assertLess(took, 5.2)
+        self.assertLess(took, 5)
 
     def test_bytes_of_no_protocol_do_not_hurt_a_manager(self):
         port = self.free_port()
@@ -183,23 +183,47 @@ class Machine(harness.ProcessTest):
         status, out, err, _ = self.call("run", file, "--out", "p", "--max-bad-rows", "1")
         self.assertEqual(status, 0, out + err)
 
+    @staticmethod
+    def fill(folder):
+        filler = os.open(os.path.join(folder, "filler"), os.O_WRONLY | os.O_CREAT)
+        try:
+            while os.write(filler, b"x" * 4096) > 0:
+                pass
+        except OSError:
+            pass
+        os.close(filler)
+
     def test_a_full_disk(self):
         small = os.path.join(self.folder, "small")
         os.mkdir(small)
         if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", small], capture_output=True, check=False).returncode != 0:
             self.skipTest("no right to mount a small tmpfs here")
         try:
-            with open(os.path.join(small, "filler"), "wb") as filler:
-                try:
-                    filler.write(b"x" * (1 << 20))
-                except OSError:
-                    pass
+            self.fill(small)
             file = self.run_file([harness.job("one")])
             status, _, err, took = self.call("run", file, "--out", os.path.join(small, "o"))
-            self.assertNotEqual(status, 0)
+            self.assertEqual(status, 8, err)
             self.assertIn("No space left on device", err)
             self.assertLess(took, 20)
         finally:
+            subprocess.run(["umount", small], check=False)
+
+    def test_a_disk_that_fills_up_while_it_trains(self):
+        """Training goes on to the end; what could not be written is named, and the status says so."""
+        small = os.path.join(self.folder, "small")
+        os.mkdir(small)
+        if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", small], capture_output=True, check=False).returncode != 0:
+            self.skipTest("no right to mount a small tmpfs here")
+        try:
+            out = os.path.join(small, "o")
+            process = self.start("run", self.run_file([harness.job("long", epochs=600, seed=[1, 2, 3])]), "--out", out)
+            self.assertTrue(self.wait_until(lambda: self.training(out, "long-"), 20))
+            self.fill(small)
+            _, err = process.communicate(timeout=60)
+            self.assertIn("No space left on device", err)
+            self.assertEqual(process.returncode, 8, err)
+        finally:
+            process.kill()
             subprocess.run(["umount", small], check=False)
 
 

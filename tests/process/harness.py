@@ -58,6 +58,9 @@ class ProcessTest(unittest.TestCase):
             if process.poll() is None:
                 process.kill()
                 process.wait()
+            for pipe in (process.stdout, process.stderr):
+                if pipe:
+                    pipe.close()
         # Whatever a test did: no process of ours may live on. Given a moment, for orphans end by themselves.
         left = self.wait_until(lambda: not self.processes(), 6) or self.processes()
         for pid in self.processes():
@@ -131,11 +134,11 @@ class ProcessTest(unittest.TestCase):
         with open(os.path.join(self.folder, out, "summary.json"), encoding="utf-8") as file:
             return json.load(file)
 
-    def training(self, out, job_name="long"):
-        """True once a job of the run in `out` has had its first loss reported."""
+    def training(self, out, prefix):
+        """True once a job of that name's beginning in the run in `out` has had its first loss reported."""
         try:
             with open(os.path.join(self.folder, out, "losses.csv"), encoding="utf-8") as file:
-                return any(line.startswith(job_name + ",") for line in file)
+                return any(line.startswith(prefix) for line in file)
         except FileNotFoundError:
             return False
 
