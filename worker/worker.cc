@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "base/host.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "worker/detail/control.h"

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "base/executor.h"
+#include "base/host.h"
 #include "net/channel.h"
 #include "net/inproc_transport.h"
 #include "worker/detail/control.h"

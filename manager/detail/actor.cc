@@ -8,6 +8,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "base/host.h"
 #include "base/log.h"
 
 namespace sluice::manager {
@@ -25,7 +26,7 @@ class ManagerActor final : public Actor {
         core_(std::move(core)),
         poller_(runtime.transport.poller()),
         endpoint_(std::move(listener), runtime.clock),
-        host_(host_of_manager()) {
+        host_(boot_id()) {
     poller_->add(endpoint_.listener());
   }
   ~ManagerActor() override { poller_->remove(endpoint_.listener()); }
@@ -186,7 +187,8 @@ void ManagerActor::on(const net::Request& request, const proto::Call& body) {
   if (before != submitted_.end()) return answer(request, before->second);
   auto json = call(body);
   if (json && json->size() > proto::kTextBytesMax)
-    json = fail(Errc::kFull, fmt::format("the answer to {} has {} bytes, more than a message may have; ask for one job, or read summary.json", body.verb, json->size()));
+    json = fail(Errc::kFull,
+                fmt::format("the answer to {} has {} bytes, more than a message may have; ask for one job, or read summary.json", body.verb, json->size()));
   proto::Body said = json ? proto::Body{proto::CallReply{*json}}
                           : proto::Body{proto::Refused{proto::RefusalKind::kError, std::string(name_of(json.error().code)), json.error().what, {}}};
   if (body.verb == "submit") submitted_.emplace_back(key, said);
@@ -267,13 +269,6 @@ bool ManagerActor::send_due() {
 
 std::unique_ptr<Actor> make_manager_actor(std::unique_ptr<Core> core, std::unique_ptr<net::Listener> listener, net::Runtime runtime) {
   return std::make_unique<ManagerActor>(std::move(core), std::move(listener), runtime);
-}
-
-std::string host_of_manager() {
-  std::ifstream file("/proc/sys/kernel/random/boot_id");
-  std::string id;
-  std::getline(file, id);
-  return id.empty() ? "unknown" : id;
 }
 
 }  // namespace sluice::manager

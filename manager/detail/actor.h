@@ -11,7 +11,5 @@ namespace sluice::manager {
 
 [[nodiscard]] std::unique_ptr<Actor> make_manager_actor(std::unique_ptr<Core> core, std::unique_ptr<net::Listener> listener, net::Runtime runtime);
 
-/// Identifies this boot of this host, as workers do: moves can be timed only within one.
-[[nodiscard]] std::string host_of_manager();
 
 }  // namespace sluice::manager

@@ -6,7 +6,7 @@
 
 #include "base/log.h"
 #include "base/metrics.h"
-#include "server/detail/host.h"
+#include "base/host.h"
 
 namespace sluice::server {
 namespace {

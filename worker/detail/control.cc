@@ -1,13 +1,13 @@
 #include "worker/detail/control.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
-#include <fstream>
 
+#include "base/host.h"
 #include "base/log.h"
+#include "base/version.h"
 #include "net/channel.h"
 #include "worker/detail/events.h"
 
@@ -18,14 +18,6 @@ constexpr Duration kRegisterDeadline = from_ms(1000);
 constexpr Duration kTableDeadline = from_ms(1000);
 constexpr Duration kNewsDeadline = from_ms(2000);
 constexpr Duration kStopPatience = from_ms(3000);  ///< more than a slot takes
-
-/// Of this process; 0 where the system does not say.
-std::uint64_t resident_bytes() {
-  std::ifstream statm("/proc/self/statm");
-  std::uint64_t total = 0, resident = 0;
-  statm >> total >> resident;
-  return statm ? resident * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE)) : 0;
-}
 
 class Control final : public Actor {
  public:
@@ -287,6 +279,8 @@ bool Control::timers(Instant now) {
     body.role = proto::Role::kWorker;
     body.name = setup_.options.name;
     body.host = setup_.host;
+    body.build = kBuild;
+    body.build = kBuild;
     body.slots = static_cast<std::uint32_t>(setup_.slots.size());
     return send(Ask::kRegister, std::move(body), now + kRegisterDeadline);
   }
@@ -366,12 +360,5 @@ void Control::fatal(Error error) {
 }  // namespace
 
 std::unique_ptr<Actor> make_control(ControlSetup setup, net::Runtime runtime) { return std::make_unique<Control>(std::move(setup), runtime); }
-
-std::string boot_id() {
-  std::ifstream file("/proc/sys/kernel/random/boot_id");
-  std::string id;
-  std::getline(file, id);
-  return id.empty() ? "unknown" : id;
-}
 
 }  // namespace sluice::worker

@@ -23,7 +23,5 @@ struct ControlSetup {
 };
 [[nodiscard]] std::unique_ptr<Actor> make_control(ControlSetup setup, net::Runtime runtime);
 
-/// /proc/sys/kernel/random/boot_id; "unknown" where there is none (then no two hosts are taken for one).
-[[nodiscard]] std::string boot_id();
 
 }  // namespace sluice::worker

@@ -1,10 +1,17 @@
-#include "server/detail/host.h"
+#include "base/host.h"
 
 #include <unistd.h>
 
 #include <fstream>
 
-namespace sluice::server {
+namespace sluice {
+
+std::string boot_id() {
+  std::ifstream file("/proc/sys/kernel/random/boot_id");
+  std::string id;
+  std::getline(file, id);
+  return id.empty() ? "unknown" : id;
+}
 
 std::uint64_t resident_bytes() {
   std::ifstream file("/proc/self/statm");
@@ -13,11 +20,4 @@ std::uint64_t resident_bytes() {
   return resident * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
 }
 
-std::string boot_id() {
-  std::ifstream file("/proc/sys/kernel/random/boot_id");
-  std::string id;
-  std::getline(file, id);
-  return id;
-}
-
-}  // namespace sluice::server
+}  // namespace sluice
