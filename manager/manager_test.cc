@@ -442,7 +442,8 @@ TEST(Manager, MisuseIsAnsweredInWords) {
   EXPECT_NE(twin.refused[0].text.find("there is a worker named 'w1' already"), std::string::npos);
 }
 
-/// Twelve exploratory jobs of 15 slot-seconds each on two slots: some learn all they can in the first second, some all their life, some nothing. Mean seconds to 90 % of each job's own drop.
+/// Twelve exploratory jobs of 15 slot-seconds each on two slots: some learn all they can in the first second, some all their life, some nothing. Mean seconds
+/// to 90 % of each job's own drop.
 double seconds_to_90(const std::string& policy, std::uint64_t seed) {
   Cluster c(seed);
   c.options.policy = policy;

@@ -1,0 +1,175 @@
+#include "manager/job_table.h"
+
+#include <gtest/gtest.h>
+
+#include <limits>
+
+namespace sluice::manager {
+namespace {
+
+proto::JobSpec spec(const std::string& name) {
+  proto::JobSpec out;
+  out.name = name;
+  out.model = "softmax";
+  out.data = {.name = "data", .format = "libsvm", .train = {"/data/train"}, .test = {}};
+  return out;
+}
+
+class JobTableTest : public testing::Test {
+ protected:
+  MakePredictor make = **builtin_predictors().find("slaq");
+  JobTable table{make};
+  Instant now{1'000'000'000};
+  JobId id{};
+
+  void SetUp() override { id = (*table.submit({spec("a")}, now))[0]; }
+  /// A plausible report after `steps` more steps of 10 examples with this mean loss.
+  proto::JobReport next(double loss, std::uint64_t steps = 10) {
+    now = now + from_ms(250);
+    step_ += steps;
+    proto::JobReport r;
+    r.job = id;
+    r.generation = 1;
+    r.step = step_;
+    r.examples = step_ * 10;
+    r.examples_total = 1'000'000;
+    r.window_steps = steps;
+    r.window_examples = steps * 10;
+    r.loss_sum = loss * static_cast<double>(r.window_examples);
+    r.loss_squares = loss * r.loss_sum;
+    r.seconds = (now - Instant{1'000'000'000}).seconds();
+    r.slot_seconds = r.seconds / 2;
+    return r;
+  }
+  const Job& job() { return *table.find(id); }
+
+ private:
+  std::uint64_t step_ = 0;
+};
+
+TEST_F(JobTableTest, ReportsMakeTheCurveTheTotalsAndTheRate) {
+  EXPECT_EQ(job().phase(), JobPhase::kWarmingUp);
+  EXPECT_EQ(job().normalized_loss(), 1);
+  EXPECT_EQ(table.report(next(2.0), now), News::kLoss);
+  EXPECT_EQ(table.report(next(1.0), now), News::kLoss);
+  EXPECT_EQ(job().phase(), JobPhase::kTraining);
+  EXPECT_EQ(job().first_loss, 2.0);
+  EXPECT_EQ(job().loss, 1.5);  // smoothed by halves
+  EXPECT_EQ(job().largest_drop, 1.0);
+  EXPECT_EQ(job().step, 20U);
+  EXPECT_EQ(job().examples, 200U);
+  EXPECT_NEAR(job().steps_per_slot_second, 80, 1e-9);
+  EXPECT_NEAR(job().steps_per_s, 40, 1e-9);
+  EXPECT_EQ(job().curve.points().size(), 2U);
+  EXPECT_NEAR(job().curve.last().seconds, 0.5, 1e-9);
+}
+
+TEST_F(JobTableTest, ARepeatedOrOlderReportChangesNothing) {
+  const auto first = next(2.0);
+  const auto second = next(1.0);
+  EXPECT_EQ(table.report(second, now), News::kLoss);
+  EXPECT_EQ(table.report(second, now), News::kNone);
+  EXPECT_EQ(table.report(first, now), News::kNone);
+  EXPECT_EQ(job().reports, 1U);
+  EXPECT_EQ(job().step, 20U);
+}
+
+TEST_F(JobTableTest, ImpossibleNumbersMarkTheJobAndNeverEnterItsCurve) {
+  (void)table.report(next(2.0), now);
+  const double nan = std::numeric_limits<double>::quiet_NaN(), inf = std::numeric_limits<double>::infinity();
+  const std::vector<std::function<void(proto::JobReport&)>> lies = {
+      [&](auto& r) { r.loss_sum = nan; },      [&](auto& r) { r.loss_squares = inf; },   [&](auto& r) { r.seconds = -1; },
+      [&](auto& r) { r.slot_seconds = -0.1; }, [&](auto& r) { r.staleness_mean = nan; }, [&](auto& r) { r.window_examples = r.examples + 1; }};
+  for (const auto& lie : lies) {
+    auto r = next(1.9);
+    lie(r);
+    (void)table.report(r, now);
+    EXPECT_EQ(job().phase(), JobPhase::kDiverging);
+    EXPECT_FALSE(job().reason.empty());
+    EXPECT_EQ(job().state, JobState::kWaiting) << "never ended for its reports";
+    EXPECT_EQ(table.report(next(1.8), now), News::kPhase) << "a good report makes it well again";
+    EXPECT_EQ(job().phase(), JobPhase::kTraining);
+  }
+  for (const LossPoint& p : job().curve.points()) EXPECT_TRUE(p.loss == 2.0 || p.loss == 1.8);
+}
+
+TEST_F(JobTableTest, ALossThatJumpsByOrdersOfMagnitudeDivergesButItsTotalsCount) {
+  (void)table.report(next(2.0), now);
+  (void)table.report(next(1.9), now);
+  EXPECT_EQ(table.report(next(150), now), News::kLoss) << "worse, but no nonsense";
+  EXPECT_EQ(table.report(next(1e5), now), News::kPhase);
+  EXPECT_EQ(job().phase(), JobPhase::kDiverging);
+  EXPECT_EQ(job().step, 40U);
+  EXPECT_NE(job().reason.find("1e+05"), std::string::npos);
+  auto last = next(1e6);
+  last.state = proto::HomeState::kFinished;
+  EXPECT_EQ(table.report(last, now), News::kFinished) << "a diverged job ends too";
+  EXPECT_EQ(job().state, JobState::kDone);
+}
+
+TEST_F(JobTableTest, AFlatCurveIsAPlateauUntilItFallsAgain) {
+  (void)table.report(next(2.0), now);
+  for (int i = 0; i < 40; ++i) (void)table.report(next(1.0), now);
+  EXPECT_EQ(job().phase(), JobPhase::kPlateau);
+  for (int i = 0; i < 12; ++i) (void)table.report(next(0.9 - 0.05 * i), now);
+  EXPECT_EQ(job().phase(), JobPhase::kTraining);
+}
+
+TEST_F(JobTableTest, ItsHomesStateDecidesWhenItEvaluatesAndEnds) {
+  (void)table.report(next(2.0), now);
+  auto r = next(1.0);
+  r.state = proto::HomeState::kEvaluating;
+  EXPECT_EQ(table.report(r, now), News::kEvaluating);
+  EXPECT_EQ(job().phase(), JobPhase::kEvaluating);
+  r.state = proto::HomeState::kFinished;
+  r.evaluated = 100;
+  r.metric = 0.8;
+  r.metric_name = "accuracy";
+  EXPECT_EQ(table.report(r, now), News::kFinished) << "no new step is needed";
+  EXPECT_EQ(job().state, JobState::kDone);
+  EXPECT_EQ(job().metric, 0.8);
+  EXPECT_EQ(job().reason, "epochs reached");
+  EXPECT_TRUE(table.live().empty());
+  EXPECT_FALSE(table.fail(id, Errc::kJobFailed, "late", now));
+  EXPECT_EQ(table.report(next(0.5), now), News::kNone);
+}
+
+TEST_F(JobTableTest, NamesAreUniqueAmongLiveJobsAndIdsForEver) {
+  EXPECT_EQ(table.submit({spec("b"), spec("a")}, now).error().code, Errc::kBadConfig);
+  EXPECT_EQ(table.submit({spec("b"), spec("b")}, now).error().code, Errc::kBadConfig);
+  EXPECT_EQ(table.all().size(), 1U) << "all or none";
+  EXPECT_TRUE(table.fail(id, Errc::kJobFailed, "words", now));
+  const auto again = table.submit({spec("a")}, now);
+  ASSERT_TRUE(again);
+  EXPECT_GT((*again)[0], id);
+  EXPECT_EQ(table.find(std::string_view("a"))->id, (*again)[0]);
+}
+
+TEST_F(JobTableTest, AnotherGenerationsReportIsIgnored) {
+  auto r = next(2.0);
+  r.generation = 2;
+  EXPECT_EQ(table.report(r, now), News::kNone);
+  EXPECT_EQ(job().reports, 0U);
+}
+
+TEST_F(JobTableTest, AStoredJobComesBack) {
+  const JobId failed = (*table.submit({spec("b")}, now))[0];
+  (void)table.report(next(2.0), now);
+  table.started(id);
+  (void)table.fail(failed, Errc::kBadData, "row 7", now);
+  EXPECT_EQ(table.take_dirty(), (std::set<JobId>{id, failed}));
+  JobTable later(make);
+  for (const JobId each : {id, failed}) ASSERT_TRUE(later.restore(JobTable::stored(*table.find(each), now), Instant{5}));
+  EXPECT_EQ(later.find(id)->state, JobState::kWaiting) << "a job that ran waits for its slots again";
+  EXPECT_EQ(later.find(id)->spec, spec("a"));
+  EXPECT_EQ(later.find(failed)->state, JobState::kFailed);
+  EXPECT_EQ(later.find(failed)->code, Errc::kBadData);
+  EXPECT_EQ(later.find(failed)->reason, "row 7");
+  EXPECT_EQ(later.live(), std::set<JobId>{id});
+  EXPECT_GT((*later.submit({spec("c")}, now))[0], failed) << "ids are never used again";
+  for (const char* damaged : {"", "{", "[]", "{}", R"({"version":1})", R"({"version":1,"id":"x","spec":"{}"})"})
+    EXPECT_FALSE(later.restore(damaged, now)) << damaged;
+}
+
+}  // namespace
+}  // namespace sluice::manager

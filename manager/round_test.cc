@@ -1,0 +1,173 @@
+#include "manager/round.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "base/rng.h"
+#include "manager/view_json.h"
+
+namespace sluice::manager {
+namespace {
+
+using nlohmann::json;
+
+/// Jobs that learn 1/(1 + step/τ) and report twice a round while they have slots: rounds alone, without network and files.
+class RoundTest : public testing::Test {
+ protected:
+  void make(const std::string& policy, std::uint64_t count, std::uint32_t slots, RoundOptions options = {}) {
+    table = std::make_unique<JobTable>(**predictors.find("slaq"));
+    fleet = Fleet{};
+    fleet.add(WorkerId{1}, "w1", slots);
+    rounds = std::make_unique<Rounds>(options, (**builtin_policies().find(policy))(), *table, fleet);
+    std::vector<proto::JobSpec> specs(count);
+    for (std::uint64_t j = 0; j < count; ++j) specs[j].name = fmt::format("job-{}", j + 1);
+    ids = *table->submit(std::move(specs), now);
+    steps.assign(count, 0);
+  }
+  void learn(std::size_t j, std::uint64_t more) {
+    steps[j] += more;
+    proto::JobReport r;
+    r.job = ids[j];
+    r.generation = 1;
+    r.step = steps[j];
+    r.examples = r.step * 10;
+    r.examples_total = 100'000'000;
+    r.window_steps = more;
+    r.window_examples = more * 10;
+    r.loss_sum = static_cast<double>(r.window_examples) * (0.1 + 2 / (1 + static_cast<double>(r.step) / (100.0 * static_cast<double>(j + 1)))) *
+                 (1 + 0.01 * rng.uniform());
+    r.loss_squares = r.loss_sum;
+    r.seconds = (now - Instant{}).seconds();
+    r.slot_seconds = static_cast<double>(r.step) / 1000;
+    (void)table->report(r, now);
+  }
+  RoundResult round(const std::string& trigger = "timer") {
+    for (int half = 0; half < 2; ++half) {
+      now = now + from_ms(250);
+      for (std::size_t j = 0; j < ids.size(); ++j)
+        if (const std::uint32_t slots = table->find(ids[j])->slots; slots > 0) learn(j, 250 * slots);
+    }
+    return rounds->run(now, Term{1}, trigger);
+  }
+
+  PredictorRegistry predictors = builtin_predictors();
+  SeededRng rng{5};
+  Instant now{1'000'000'000};
+  std::unique_ptr<JobTable> table;
+  Fleet fleet;
+  std::unique_ptr<Rounds> rounds;
+  std::vector<JobId> ids;
+  std::vector<std::uint64_t> steps;
+};
+
+TEST_F(RoundTest, ARoundThatChangesNothingIsNoDecision) {
+  make("fair", 1, 2);
+  const RoundResult first = round();
+  EXPECT_EQ(first.decision, DecisionId{1});
+  EXPECT_EQ(first.changes.size(), 2U);
+  EXPECT_EQ(table->find(ids[0])->state, JobState::kRunning);
+  const RoundResult second = round();
+  EXPECT_EQ(second.decision, DecisionId{});
+  EXPECT_TRUE(second.line.is_null());
+  EXPECT_EQ(table->find(ids[0])->moves_in, 2U);
+}
+
+TEST_F(RoundTest, ALostWorkersAndAnEndedJobsSlotsHaveTheirEntries) {
+  make("fair", 2, 2);
+  (void)round();
+  fleet.add(WorkerId{2}, "w2", 1);
+  (void)round("membership");
+  rounds->lost("w1", fleet.remove(WorkerId{1}));
+  const RoundResult lost = round("membership");
+  ASSERT_FALSE(lost.line.is_null());
+  std::size_t gone = 0;
+  for (const json& move : lost.line["moves"]) gone += move.value("lost", false) ? 1 : 0;
+  EXPECT_EQ(gone, 2U);
+  for (const json& e : lost.line["changes"])
+    if (e["before"] > e["after"]) { EXPECT_EQ(e["reason"], "worker_lost") << e; }
+  const JobId holder = fleet.workers().at(WorkerId{2}).slots[0];
+  ASSERT_TRUE(table->fail(holder, Errc::kJobFailed, "its own words", now));
+  const RoundResult ended = round("job");
+  ASSERT_EQ(ended.line["changes"].size(), 2U);
+  for (const json& e : ended.line["changes"])
+    if (e["id"] == holder.value) {
+      EXPECT_EQ(e["reason"], "ended");
+      EXPECT_EQ(e["sentence"], "failed: its own words");
+      EXPECT_EQ(e["after"], 0);
+    }
+}
+
+TEST_F(RoundTest, WhileHeldNobodyIsGrantedAnything) {
+  make("slaq", 3, 2);
+  rounds->hold(true);
+  EXPECT_EQ(round().decision, DecisionId{});
+  rounds->hold(false);
+  EXPECT_EQ(round().changes.size(), 2U);
+}
+
+TEST_F(RoundTest, TheOutcomeSetsThePredictedBesideTheActualDrop) {
+  make("slaq", 4, 2);
+  std::size_t outcomes = 0;
+  double predicted = 0, actual = 0;
+  for (int i = 0; i < 40; ++i) {
+    (void)round();
+    for (json line = rounds->outcome(now); !line.is_null(); line = rounds->outcome(now)) {
+      ++outcomes;
+      for (const json& j : line["jobs"]) predicted += j["predicted_drop"].get<double>(), actual += j["actual_drop"].get<double>();
+    }
+  }
+  EXPECT_GT(outcomes, 5U);
+  EXPECT_GT(predicted, 0);
+  EXPECT_NEAR(predicted / actual, 1, 0.5);
+}
+
+TEST_F(RoundTest, ViewsGoThroughJsonAndPatchesUnchanged) {
+  make("slaq", 5, 3);
+  json recorded = json::object();
+  for (int i = 0; i < 30; ++i) {
+    if (i == 10) { ASSERT_TRUE(table->finish(ids[0], "done", now)); }
+    if (i == 20) fleet.add(WorkerId{9}, "w9", 1);
+    (void)round();
+    const json view = to_json(rounds->view());
+    recorded.merge_patch(patch_between(recorded, view));
+    EXPECT_EQ(recorded, view);
+    const auto back = view_from_json(json::parse(view.dump()));
+    ASSERT_TRUE(back) << back.error().what;
+    EXPECT_EQ(*back, rounds->view());
+  }
+  EXPECT_FALSE(view_from_json(json::object()));
+  EXPECT_FALSE(view_from_json(json::parse(R"({"now_ns":1,"elapsed_ns":1,"round_ns":1,"quantum_min_ns":1,"hosts":{"x":{}},"jobs":{}})")));
+}
+
+TEST_F(RoundTest, TheCostOfAMoveMakesTheQuantumLonger) {
+  make("fair", 4, 2);
+  for (const JobId id : ids) rounds->moved(id, from_ms(100));  // 20 × 100 ms: four rounds
+  std::vector<int> changed;
+  for (int i = 0; i < 13; ++i)
+    if (round().decision != DecisionId{}) changed.push_back(i);
+  EXPECT_EQ(changed, (std::vector<int>{0, 4, 8, 12}));
+  rounds->moved(ids[0], from_seconds(60));
+  EXPECT_LE(table->find(ids[0])->move_cost, from_ms(200)) << "one outlier";
+}
+
+TEST_F(RoundTest, RefitsAreSpreadOverRoundsWhenManyJobsReportAtOnce) {
+  RoundOptions options;
+  options.refit_iterations_max = 200;
+  make("fair", 300, 1, options);
+  for (int report = 0; report < 2; ++report)
+    for (std::size_t j = 0; j < ids.size(); ++j) learn(j, 100);
+  int refits = 0, rounds_needed = 0;
+  while (refits < 299 && rounds_needed < 200) {
+    const int now_refits = round().refits;
+    EXPECT_LT(now_refits, 200);
+    refits += now_refits;
+    ++rounds_needed;
+  }
+  EXPECT_GE(refits, 299);
+  EXPECT_GT(rounds_needed, 3);
+}
+
+}  // namespace
+}  // namespace sluice::manager
