@@ -1,0 +1,32 @@
+#include "base/text.h"
+
+#include <gtest/gtest.h>
+
+namespace sluice {
+namespace {
+
+TEST(Text, TheNearestNameIsTheOneThatWasMeant) {
+  const std::vector<std::string> known{"batch", "epochs", "learning", "lr", "optimizer", "seed"};
+  for (const auto& [typed, meant] : std::vector<std::pair<std::string, std::string>>{
+           {"bacth", "batch"}, {"epoch", "epochs"}, {"optimiser", "optimizer"}, {"sead", "seed"}, {"learning_rate", "lr"}, {"lr", "lr"}}) {
+    EXPECT_EQ(text::nearest(typed, known), meant) << typed;
+  }
+  EXPECT_EQ(text::nearest("something else", known), std::nullopt);
+  EXPECT_EQ(text::nearest(std::string(100'000, 'x'), known), std::nullopt);
+  EXPECT_EQ(text::nearest("x", {}), std::nullopt);
+}
+
+TEST(Text, AnUnknownNameListsTheKnownOnes) {
+  EXPECT_EQ(text::unknown_name("policy", "fare", {"fair", "slaq"}), "unknown policy 'fare'; did you mean 'fair'? known: fair, slaq");
+  EXPECT_EQ(text::unknown_name("policy", "zzzzzz", {"fair", "slaq"}), "unknown policy 'zzzzzz'; known: fair, slaq");
+}
+
+TEST(Text, ANameIsNeverAPath) {
+  for (const auto* good : {"a", "mlp-3", "x_1.y", "0", "..."}) EXPECT_TRUE(text::valid_name(good)) << good;
+  for (const auto* bad : {"", ".", "..", "a/b", "A", "a b", "ä", "a\n"}) EXPECT_FALSE(text::valid_name(bad)) << bad;
+  EXPECT_TRUE(text::valid_name(std::string(64, 'a')));
+  EXPECT_FALSE(text::valid_name(std::string(65, 'a')));
+}
+
+}  // namespace
+}  // namespace sluice
