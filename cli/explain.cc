@@ -19,10 +19,11 @@ using detail::number;
 std::string evidence(const Json& entry) {
   std::string out;
   const auto add = [&](const std::string& words) { out += (out.empty() ? "" : ", ") + words; };
-  if (entry.contains("loss")) add("loss " + detail::loss_text(number(entry, "loss")));
-  if (entry.contains("normalized_loss")) add(fmt::format("remaining {:.2f}", number(entry, "normalized_loss")));
-  if (entry.contains("drop_with"))
-    add(fmt::format("predicted drop {:.4f}, without the change {:.4f}", number(entry, "drop_with"), number(entry, "drop_without")));
+  const double loss = number(entry, "loss");
+  if (loss > 0) add(fmt::format("loss {}, remaining {:.2f}", detail::loss_text(loss), number(entry, "normalized_loss")));
+  const double with = number(entry, "drop_with");
+  const double without = number(entry, "drop_without");
+  if (with > 0 || without > 0) add(fmt::format("predicted drop {:.4f}, without the change {:.4f}", with, without));
   for (const auto& refused : detail::list(entry, "refused"))
     add(fmt::format("refused {} ({})", detail::text(refused, "job", "?"), detail::text(refused, "reason")));
   return out;

@@ -1,5 +1,5 @@
 #pragma once
-/// The manager as the client verbs see it: JSON documents in and out (docs/protocol.md), each call with a deadline.
+/// The manager as the client verbs see it: JSON documents in and out (docs/calls.md), each call with a deadline.
 
 #include <nlohmann/json.hpp>
 #include <string>

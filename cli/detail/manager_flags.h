@@ -18,7 +18,7 @@ struct ManagerFlags {
     if (required) option->required();
     verb.add_flag("--insecure-tcp", insecure_tcp, "Allow a tcp:// address, which has no keys in this version");
   }
-  [[nodiscard]] Result<void> check() const { return check_addresses({address}, insecure_tcp); }
+  [[nodiscard]] Result<void> check() const { return check_client_address(address, insecure_tcp); }
 };
 
 }  // namespace sluice::cli::detail

@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "cli/detail/folders.h"
+#include "cli/detail/print.h"
 #include "cli/detail/signals.h"
 #include "net/zmq_transport.h"
 
@@ -107,18 +108,27 @@ int run_role(const RoleOptions& options, const std::function<Result<void>(net::R
   return outcome.status;
 }
 
-Result<void> check_addresses(const std::vector<std::string>& addresses, bool insecure_tcp) {
+Result<void> check_addresses(const std::vector<std::string>& addresses, bool insecure_tcp, const std::function<void(const std::string&)>& warn) {
   for (const auto& address : addresses) {
     if (!address.starts_with("tcp://")) continue;
     if (!insecure_tcp) {
-      return fail(Errc::kDenied, fmt::format("{}: TCP has no keys in this version, so anybody who reaches the port could take part; use an ipc:// address, or "
-                                             "say --insecure-tcp on a network you trust",
-                                             address));
+      return fail(Errc::kDenied,
+                  fmt::format("{}: TCP has no keys in this version, so anybody who reaches the port could take part; use an ipc:// address, or say "
+                              "--insecure-tcp on a network you trust",
+                              address));
     }
-    log::warn("{}: TCP without keys (--insecure-tcp): anybody who reaches the port can take part", address);
+    warn(fmt::format("{}: TCP without keys (--insecure-tcp): anybody who reaches the port can take part", address));
     return {};
   }
   return {};
+}
+
+Result<void> check_role_addresses(const std::vector<std::string>& addresses, bool insecure_tcp) {
+  return check_addresses(addresses, insecure_tcp, [](const std::string& words) { log::warn("{}", words); });
+}
+
+Result<void> check_client_address(const std::string& address, bool insecure_tcp) {
+  return check_addresses({address}, insecure_tcp, [](const std::string& words) { note("warning: " + words); });
 }
 
 }  // namespace sluice::cli::detail

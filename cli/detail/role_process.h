@@ -12,9 +12,9 @@ namespace sluice::cli::detail {
 struct RoleOptions {
   std::string role;  ///< for the log
   bool json_log = false;
-  int parent = 0;                     ///< pid: end when this process is no longer the parent (an embedded cluster's `run`); 0: none
-  /// Of an embedded cluster: made (0700) at the start, removed at the end if the parent is gone, for then nobody else does. Made by the roles and not by `run`, so
-  /// that it never exists without a process that would remove it.
+  int parent = 0;  ///< pid: end when this process is no longer the parent (an embedded cluster's `run`); 0: none
+  /// Of an embedded cluster: made (0700) at the start, removed at the end if the parent is gone, for then nobody else does. Made by the roles and not by `run`,
+  /// so that it never exists without a process that would remove it.
   std::string socket_folder;
   Duration patience = from_ms(3000);  ///< from the first signal to a hard end; a second signal ends at once
 };
@@ -23,7 +23,10 @@ struct RoleOptions {
 /// Returns the process's exit status: 0 after a signal or an end of its own, else that of the error, which was printed.
 [[nodiscard]] int run_role(const RoleOptions& options, const std::function<Result<void>(net::Runtime, std::function<void(const Error&)>)>& start);
 
-/// kDenied unless all tcp:// addresses were allowed by --insecure-tcp; warns if they were.
-[[nodiscard]] Result<void> check_addresses(const std::vector<std::string>& addresses, bool insecure_tcp);
+/// kDenied unless all tcp:// addresses were allowed by --insecure-tcp; calls `warn` with a sentence if they were.
+[[nodiscard]] Result<void> check_addresses(const std::vector<std::string>& addresses, bool insecure_tcp, const std::function<void(const std::string&)>& warn);
+/// For a role: warns in its log. For a client verb: on stderr.
+[[nodiscard]] Result<void> check_role_addresses(const std::vector<std::string>& addresses, bool insecure_tcp);
+[[nodiscard]] Result<void> check_client_address(const std::string& address, bool insecure_tcp);
 
 }  // namespace sluice::cli::detail

@@ -9,7 +9,7 @@
 namespace sluice::cli {
 namespace {
 int serve(manager::ManagerOptions options, const detail::RoleFlags& flags) {
-  if (const auto allowed = detail::check_addresses({options.listen}, flags.insecure_tcp); !allowed) return detail::report(allowed.error(), false);
+  if (const auto allowed = detail::check_role_addresses({options.listen}, flags.insecure_tcp); !allowed) return detail::report(allowed.error(), false);
   return detail::run_role(flags.role("manager"), [&](net::Runtime runtime, std::function<void(const Error&)> on_fatal) {
     options.on_fatal = std::move(on_fatal);
     options.on_ready = [](const std::string& address) { log::info("listening on {}", address); };

@@ -8,7 +8,7 @@
 namespace sluice::cli {
 namespace {
 int serve(server::ServerOptions options, const detail::RoleFlags& flags) {
-  if (const auto allowed = detail::check_addresses({options.manager, options.listen}, flags.insecure_tcp); !allowed)
+  if (const auto allowed = detail::check_role_addresses({options.manager, options.listen}, flags.insecure_tcp); !allowed)
     return detail::report(allowed.error(), false);
   return detail::run_role(flags.role(options.name), [&](net::Runtime runtime, std::function<void(const Error&)> on_fatal) {
     options.on_fatal = std::move(on_fatal);

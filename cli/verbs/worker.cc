@@ -9,7 +9,7 @@
 namespace sluice::cli {
 namespace {
 int serve(worker::WorkerOptions options, const detail::RoleFlags& flags) {
-  if (const auto allowed = detail::check_addresses({options.manager}, flags.insecure_tcp); !allowed) return detail::report(allowed.error(), false);
+  if (const auto allowed = detail::check_role_addresses({options.manager}, flags.insecure_tcp); !allowed) return detail::report(allowed.error(), false);
   if (options.cache_dir.empty()) options.cache_dir = detail::cache_folder();
   return detail::run_role(flags.role(options.name), [&](net::Runtime runtime, std::function<void(const Error&)> on_fatal) {
     options.on_fatal = std::move(on_fatal);
