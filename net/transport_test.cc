@@ -281,6 +281,7 @@ TEST_P(TransportContract, ALostPeerIsReported) {
 
   connection.reset();
   EXPECT_TRUE(until(*poller, [&] {
+    EXPECT_FALSE(listener->receive());
     const auto result = listener->send(in->peer, message_of({"anybody?"}));
     return !result && result.error().code == Errc::kCannotConnect;
   }));
@@ -397,6 +398,77 @@ INSTANTIATE_TEST_SUITE_P(Each, TransportContract,
                                            Kind{"ipc", zmq_transport, [](const Folder& folder) { return "ipc://" + folder.path() + "/s"; }},
                                            Kind{"tcp", zmq_transport, [](const Folder&) { return std::string("tcp://127.0.0.1:*"); }}),
                          [](const auto& kind) { return std::string(kind.param.name); });
+
+// --- shared memory behind ipc
+
+/// A listener and a connection that have greeted each other.
+struct Greeted {
+  explicit Greeted(ZmqOptions options) : transport(clock, options) {
+    listener = transport.listen("ipc://" + folder.path() + "/s").value();
+    connection = transport.connect(listener->address()).value();
+    poller = transport.poller();
+    poller->add(*listener);
+    poller->add(*connection);
+    peer = at_listener({Frame::from(std::string("hello"))}).peer;
+    (void)at_connection({Frame::from(std::string("hello"))});
+    (void)at_listener({Frame::from(std::string("confirmed by now"))});
+  }
+  Incoming at_listener(std::vector<Frame> frames) {
+    EXPECT_TRUE(connection->send({std::move(frames)}));
+    std::optional<Incoming> in;
+    while (!(in = listener->receive())) poller->wait(clock.now() + from_ms(100));
+    return std::move(*in);
+  }
+  Message at_connection(std::vector<Frame> frames) {
+    EXPECT_TRUE(listener->send(peer, {std::move(frames)}));
+    std::optional<Message> in;
+    while (!(in = connection->receive())) poller->wait(clock.now() + from_ms(100));
+    return std::move(*in);
+  }
+  Folder folder;
+  SystemClock clock;
+  ZmqTransport transport;
+  std::unique_ptr<Listener> listener;
+  std::unique_ptr<Connection> connection;
+  std::unique_ptr<Poller> poller;
+  PeerId peer;
+};
+
+TEST(Ipc, LargeFramesAreReadWhereTheyWereWritten) {
+  Greeted pair{ZmqOptions{}};
+  for (const bool answer : {false, true}) {
+    auto writable = pair.transport.allocate(100'000);
+    const auto bytes = writable.bytes();
+    bytes[5] = std::byte{1};
+    std::vector<Frame> frames = {Frame::from(std::string("header")), std::move(writable).finish()};
+    const Message got = answer ? pair.at_connection(std::move(frames)) : pair.at_listener(std::move(frames)).message;
+    ASSERT_EQ(got.frames.at(1).size(), 100'000U);
+    EXPECT_EQ(got.frames[1].data()[5], std::byte{1});
+    bytes[5] = std::byte{2};  // against the rules, to see that no copy was made
+    EXPECT_EQ(got.frames[1].data()[5], std::byte{2});
+    EXPECT_NE(got.frames[1].data(), bytes.data()) << "the receiver's own mapping, which it cannot write to";
+  }
+}
+
+TEST(Ipc, WhenThePoolIsFullOrOffBytesTravel) {
+  for (const std::size_t shared_bytes_max : {std::size_t{0}, std::size_t{1} << 20}) {
+    ZmqOptions options;
+    options.shared_bytes_max = shared_bytes_max;
+    Greeted pair{options};
+    std::vector<Message> kept;  // holds on to everything: the pool is soon lent out
+    for (int i = 0; i < 50; ++i) {
+      auto writable = pair.transport.allocate(256 * 1024);
+      std::fill(writable.bytes().begin(), writable.bytes().end(), static_cast<std::byte>(i));
+      kept.push_back(pair.at_listener({Frame::from(std::string("header")), std::move(writable).finish()}).message);
+    }
+    for (int i = 0; i < 50; ++i) {
+      const Frame& frame = kept[static_cast<std::size_t>(i)].frames.at(1);
+      ASSERT_EQ(frame.size(), 256U * 1024U);
+      EXPECT_EQ(frame.data()[0], static_cast<std::byte>(i));
+      EXPECT_EQ(frame.data()[frame.size() - 1], static_cast<std::byte>(i));
+    }
+  }
+}
 
 // --- ipc paths
 

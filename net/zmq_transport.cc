@@ -14,167 +14,24 @@
 #include <zmq.hpp>
 
 #include "base/assert.h"
+#include "net/detail/zmq_sockets.h"
 
 namespace sluice::net {
 namespace {
 
-constexpr std::size_t kCopyBytesMax = 512;  ///< smaller frames are cheaper copied than reference-counted
 constexpr std::string_view kIpc = "ipc://";
 constexpr std::size_t kIpcPathMax = sizeof(sockaddr_un::sun_path) - 1;
 
 void apply_options(zmq::socket_t& socket, const ZmqOptions& options) {
   socket.set(zmq::sockopt::linger, options.drain_ms);
   socket.set(zmq::sockopt::maxmsgsize, options.message_bytes_max);
-  socket.set(zmq::sockopt::sndhwm, options.queue_messages_max);
-  socket.set(zmq::sockopt::rcvhwm, options.queue_messages_max);
+  constexpr int kGreetings = 2;  // of our own (shared_frames.h) must not take a user's place
+  socket.set(zmq::sockopt::sndhwm, options.queue_messages_max + kGreetings);
+  socket.set(zmq::sockopt::rcvhwm, options.queue_messages_max + kGreetings);
   socket.set(zmq::sockopt::heartbeat_ivl, options.heartbeat_ms);
   socket.set(zmq::sockopt::heartbeat_timeout, options.heartbeat_timeout_ms);
   socket.set(zmq::sockopt::heartbeat_ttl, options.heartbeat_timeout_ms);
 }
-
-/// Large frames travel without a copy: libzmq releases our share on its I/O thread.
-zmq::message_t to_zmq(const Frame& frame) {
-  if (frame.size() <= kCopyBytesMax || !frame.owner()) return {frame.data(), frame.size()};
-  auto* share = new std::shared_ptr<const void>(frame.owner());
-  void* data = const_cast<std::byte*>(frame.data());  // libzmq's signature; it only reads
-  return {data, frame.size(), [](void*, void* hint) { delete static_cast<std::shared_ptr<const void>*>(hint); }, share};
-}
-
-Frame to_frame(zmq::message_t message) {
-  auto owner = std::make_shared<zmq::message_t>(std::move(message));
-  const Bytes bytes{static_cast<const std::byte*>(owner->data()), owner->size()};
-  return {std::move(owner), bytes};
-}
-
-/// Adds the remaining frames of a message that has begun. Of too many, one over the bound is kept: whoever reads it sees that it is wrong.
-void receive_rest(zmq::socket_t& socket, bool more, Message& message) {
-  while (more) {
-    zmq::message_t part;
-    if (!socket.recv(part, zmq::recv_flags::dontwait)) break;  // never: ZeroMQ hands over whole messages
-    more = part.more();
-    if (message.frames.size() <= kFramesMax) message.frames.push_back(to_frame(std::move(part)));
-  }
-}
-
-std::optional<Error> unsendable(const Message& message) {
-  if (!message.frames.empty() && message.frames.size() <= kFramesMax) return std::nullopt;
-  return Error{Errc::kRejected, fmt::format("a message of {} frames; it must have 1 to {}", message.frames.size(), kFramesMax)};
-}
-
-/// Sends frames after what was sent already. ZeroMQ takes a whole message or none: only the first part can be refused.
-bool send_frames(zmq::socket_t& socket, const Message& message, bool first_may_block) {
-  for (std::size_t i = 0; i < message.frames.size(); ++i) {
-    const auto more = i + 1 < message.frames.size() ? zmq::send_flags::sndmore : zmq::send_flags::none;
-    auto part = to_zmq(message.frames[i]);
-    const auto sent = socket.send(part, more | zmq::send_flags::dontwait);
-    if (!sent) {
-      SLUICE_ASSERT(i == 0 && first_may_block);
-      return false;
-    }
-  }
-  return true;
-}
-
-/// The socket file of an ipc listener: libzmq leaves it behind. Removed with its listener, if it is still the same file.
-class IpcFile {
- public:
-  explicit IpcFile(const std::string& address) {
-    if (!address.starts_with(kIpc)) return;
-    path_ = address.substr(kIpc.size());
-    if (::stat(path_.c_str(), &made_) != 0) path_.clear();
-  }
-  ~IpcFile() {
-    struct stat now {};
-    if (!path_.empty() && ::stat(path_.c_str(), &now) == 0 && now.st_ino == made_.st_ino && now.st_dev == made_.st_dev) ::unlink(path_.c_str());
-  }
-  IpcFile(const IpcFile&) = delete;
-  IpcFile& operator=(const IpcFile&) = delete;
-
- private:
-  std::string path_;
-  struct stat made_ {};
-};
-
-class ZmqListener final : public Listener {
- public:
-  ZmqListener(zmq::socket_t socket, std::string address) : socket_(std::move(socket)), address_(std::move(address)), file_(address_) {}
-  [[nodiscard]] std::string address() const override { return address_; }
-
-  [[nodiscard]] std::optional<Incoming> receive() override {
-    zmq::message_t id;
-    if (!socket_.recv(id, zmq::recv_flags::dontwait)) return std::nullopt;
-    Incoming in{PeerId{id.to_string()}, {}};
-    receive_rest(socket_, id.more(), in.message);
-    return in;
-  }
-
-  [[nodiscard]] Result<void> send(const PeerId& to, Message message) override {
-    if (const auto wrong = unsendable(message)) return fail(*wrong);
-    try {
-      zmq::message_t id(to.routing_id.data(), to.routing_id.size());
-      if (!socket_.send(id, zmq::send_flags::sndmore | zmq::send_flags::dontwait)) return fail(Errc::kFull, "the peer's queue is full");
-      (void)send_frames(socket_, message, false);
-      return {};
-    } catch (const zmq::error_t& error) { return fail(Errc::kCannotConnect, fmt::format("the peer is gone: {}", error.what())); }
-  }
-
-  [[nodiscard]] zmq::socket_t& socket() { return socket_; }
-
- private:
-  zmq::socket_t socket_;
-  std::string address_;
-  IpcFile file_;
-};
-
-class ZmqConnection final : public Connection {
- public:
-  ZmqConnection(zmq::socket_t socket, zmq::socket_t monitor, std::string address)
-      : socket_(std::move(socket)), monitor_(std::move(monitor)), address_(std::move(address)) {}
-
-  ~ZmqConnection() override { (void)zmq_socket_monitor(socket_.handle(), nullptr, 0); }  // ends the monitor before either socket closes
-  ZmqConnection(const ZmqConnection&) = delete;
-  ZmqConnection& operator=(const ZmqConnection&) = delete;
-
-  [[nodiscard]] std::optional<Message> receive() override {
-    zmq::message_t first;
-    if (!socket_.recv(first, zmq::recv_flags::dontwait)) return std::nullopt;
-    const bool more = first.more();
-    Message message;
-    message.frames.push_back(to_frame(std::move(first)));
-    receive_rest(socket_, more, message);
-    return message;
-  }
-
-  [[nodiscard]] Result<void> send(Message message) override {
-    if (const auto wrong = unsendable(message)) return fail(*wrong);
-    try {
-      if (!send_frames(socket_, message, true)) return fail(Errc::kFull, "the connection's queue is full");
-      return {};
-    } catch (const zmq::error_t& error) { return fail(Errc::kCannotConnect, error.what()); }
-  }
-
-  [[nodiscard]] bool connected() override {
-    for (;;) {
-      zmq::message_t event;
-      if (!monitor_.recv(event, zmq::recv_flags::dontwait)) return connected_;
-      zmq::message_t address;
-      if (event.more()) (void)monitor_.recv(address, zmq::recv_flags::dontwait);
-      if (event.size() < sizeof(std::uint16_t)) continue;
-      const auto kind = load<std::uint16_t>(static_cast<const std::byte*>(event.data()));
-      if (kind == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) connected_ = true;
-      if (kind == ZMQ_EVENT_DISCONNECTED) connected_ = false;
-    }
-  }
-
-  [[nodiscard]] std::string address() const override { return address_; }
-  [[nodiscard]] zmq::socket_t& socket() { return socket_; }
-
- private:
-  zmq::socket_t socket_;
-  zmq::socket_t monitor_;
-  std::string address_;
-  bool connected_ = false;
-};
 
 class ZmqPoller final : public Poller {
  public:
@@ -210,8 +67,8 @@ class ZmqPoller final : public Poller {
   }
 
  private:
-  static void* handle(Listener& listener) { return dynamic_cast<ZmqListener&>(listener).socket().handle(); }
-  static void* handle(Connection& connection) { return dynamic_cast<ZmqConnection&>(connection).socket().handle(); }
+  static void* handle(Listener& listener) { return dynamic_cast<detail::ZmqListener&>(listener).socket().handle(); }
+  static void* handle(Connection& connection) { return dynamic_cast<detail::ZmqConnection&>(connection).socket().handle(); }
   void erase(void* socket) {
     std::erase_if(items_, [socket](const auto& item) { return item.socket == socket; });
   }
@@ -270,9 +127,12 @@ bool known_scheme(const std::string& address) { return address.starts_with("tcp:
 }  // namespace
 
 struct ZmqTransport::Impl {
-  Impl(Clock& c, ZmqOptions o) : clock(c), options(o) {}
+  Impl(Clock& c, ZmqOptions o) : clock(c), options(o), shared{c, detail::SharedPool::make(o.shared_bytes_max), {}} {}
+  /// Peers of other addresses may be on other hosts.
+  detail::SharedMemory* shared_for(const std::string& address) { return address.starts_with(kIpc) && options.shared_bytes_max != 0 ? &shared : nullptr; }
   Clock& clock;
   ZmqOptions options;
+  detail::SharedMemory shared;
   zmq::context_t context{1};
   std::atomic<std::uint64_t> monitors{0};
 };
@@ -299,7 +159,8 @@ Result<std::unique_ptr<Listener>> ZmqTransport::listen(const std::string& addres
     socket.set(zmq::sockopt::backlog, 1024);  // a cluster's workers all come at once
     socket.bind(address);
     std::string bound = socket.get(zmq::sockopt::last_endpoint);
-    return std::make_unique<ZmqListener>(std::move(socket), std::move(bound));
+    const std::string path = bound.starts_with(kIpc) ? bound.substr(kIpc.size()) : std::string();
+    return std::make_unique<detail::ZmqListener>(std::move(socket), std::move(bound), path, impl_->shared_for(address));
   } catch (const zmq::error_t& error) { return refuse(why_not(error.num())); }
 }
 
@@ -320,8 +181,15 @@ Result<std::unique_ptr<Connection>> ZmqTransport::connect(const std::string& add
     monitor.set(zmq::sockopt::rcvhwm, 0);  // events nobody reads must not stop libzmq's I/O thread: it would wait for room
     monitor.connect(events);
     socket.connect(address);
-    return std::make_unique<ZmqConnection>(std::move(socket), std::move(monitor), address);
+    return std::make_unique<detail::ZmqConnection>(std::move(socket), std::move(monitor), address, impl_->shared_for(address));
   } catch (const zmq::error_t& error) { return refuse(why_not(error.num())); }
+}
+
+WritableFrame ZmqTransport::allocate(std::size_t bytes) {
+  if (bytes >= detail::kSharedBytesMin && impl_->shared.pool) {
+    if (auto frame = impl_->shared.pool->allocate(bytes, impl_->clock.now())) return std::move(*frame);
+  }
+  return Transport::allocate(bytes);
 }
 
 std::unique_ptr<Poller> ZmqTransport::poller() { return std::make_unique<ZmqPoller>(impl_->clock); }

@@ -14,6 +14,9 @@ struct ZmqOptions {
   int drain_ms = 1000;                        ///< how long a closing process goes on sending what is queued; then the rest is dropped
   int heartbeat_ms = 1000;                    ///< between a connection's own heartbeats
   int heartbeat_timeout_ms = 4000;            ///< a silent peer counts as lost after this long
+  /// Address space for frames that ipc peers read in place instead of receiving their bytes; memory is taken as it is used and kept for reuse. 0: everything
+  /// travels as bytes.
+  std::size_t shared_bytes_max = std::size_t{4} << 30;
 };
 
 /// One context with one I/O thread. Outlives its sockets and pollers. listen(), connect() and poller() from any thread.
@@ -25,6 +28,9 @@ class ZmqTransport final : public Transport {
   [[nodiscard]] Result<std::unique_ptr<Listener>> listen(const std::string& address) override;
   [[nodiscard]] Result<std::unique_ptr<Connection>> connect(const std::string& address) override;
   [[nodiscard]] std::unique_ptr<Poller> poller() override;
+  /// From 16 KiB on, memory that ipc peers of the same user can map: such a frame is sent without its bytes. For values only: a peer could see later changes,
+  /// so never for keys.
+  [[nodiscard]] WritableFrame allocate(std::size_t bytes) override;
 
  private:
   struct Impl;

@@ -1,0 +1,50 @@
+#pragma once
+/// The receiving side of shared frames: other processes' pools, mapped, and the frames taken from them.
+
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "net/detail/shared_pool.h"
+
+namespace sluice::net::detail {
+
+/// One process's pool as seen from here: its data for reading, its control page for giving loans back. Stays mapped while any frame of it lives.
+class PeerPool {
+ public:
+  /// Opens what the name says and checks that it is that: a sealed memory file of the same user with the same random id. nullptr if anything is not as it
+  /// should be.
+  [[nodiscard]] static std::shared_ptr<PeerPool> open(const PoolName& name);
+  ~PeerPool();
+  PeerPool(const PeerPool&) = delete;
+  PeerPool& operator=(const PeerPool&) = delete;
+
+  [[nodiscard]] const PoolName& name() const { return name_; }
+  [[nodiscard]] Bytes data() const { return {data_, data_bytes_}; }
+  /// Marks a loan as held. The owner returned gives it back when its last copy is released (any thread). nullptr: the sender took it back; the message is as
+  /// good as lost.
+  [[nodiscard]] static std::shared_ptr<const void> take(const std::shared_ptr<PeerPool>& pool, const Ticket& ticket);
+
+ private:
+  explicit PeerPool(const PoolName& name) : name_(name) {}
+  bool open();
+
+  PoolName name_;
+  const std::byte* data_ = nullptr;
+  std::size_t data_bytes_ = 0;
+  PoolControl* control_ = nullptr;
+};
+
+/// Those that were met so far; at most kPoolsMax. Any thread.
+class PeerPools {
+ public:
+  static constexpr std::size_t kPoolsMax = 1024;
+  /// nullptr where it cannot be opened.
+  [[nodiscard]] std::shared_ptr<PeerPool> find(const PoolName& name);
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::shared_ptr<PeerPool>> pools_;  ///< of living processes; the dead are dropped when a new one comes
+};
+
+}  // namespace sluice::net::detail
