@@ -7,7 +7,6 @@
 
 #include "base/host.h"
 #include "base/log.h"
-#include "base/version.h"
 #include "net/channel.h"
 #include "worker/detail/events.h"
 
@@ -279,7 +278,6 @@ bool Control::timers(Instant now) {
     body.role = proto::Role::kWorker;
     body.name = setup_.options.name;
     body.host = setup_.host;
-    body.build = kBuild;
     body.build = kBuild;
     body.slots = static_cast<std::uint32_t>(setup_.slots.size());
     return send(Ask::kRegister, std::move(body), now + kRegisterDeadline);
