@@ -12,12 +12,12 @@ namespace sluice::proto {
 
 /// Where a job's examples are. Paths are absolute after the run file was read (`root` applied); the files must be readable by every worker.
 struct DataSpec {
-  std::string name;                 ///< of the dataset in the run file
-  std::string format;               ///< "idx" or "libsvm"
-  std::vector<std::string> train;   ///< idx: images, labels; libsvm: one file
-  std::vector<std::string> test;    ///< as train; may be empty: no held-out scores
-  std::uint64_t features = 0;       ///< libsvm: 0 = found while reading
-  std::uint64_t max_bad_rows = 0;   ///< more bad rows than this end the job with kBadData
+  std::string name;                ///< of the dataset in the run file
+  std::string format;              ///< "idx" or "libsvm"
+  std::vector<std::string> train;  ///< idx: images, labels; libsvm: one file
+  std::vector<std::string> test;   ///< as train; may be empty: no held-out scores
+  std::uint64_t features = 0;      ///< libsvm: 0 = found while reading
+  std::uint64_t max_bad_rows = 0;  ///< more bad rows than this end the job with kBadData
   friend bool operator==(const DataSpec&, const DataSpec&) = default;
 };
 
@@ -47,10 +47,10 @@ struct JobSpec {
   DataSpec data;
   OptimizerSpec optimizer;
   ConsistencySpec consistency;
-  std::uint32_t batch = 128;   ///< examples, 1 … 1,000,000
-  std::uint32_t epochs = 1;    ///< passes over the training data
+  std::uint32_t batch = 128;  ///< examples, 1 … 1,000,000
+  std::uint32_t epochs = 1;   ///< passes over the training data
   std::uint64_t seed = 1;
-  double weight = 1;           ///< in the policies, > 0
+  double weight = 1;  ///< in the policies, > 0
   std::uint32_t slots_min = 0;
   std::uint32_t slots_max = 1024;
   friend bool operator==(const JobSpec&, const JobSpec&) = default;

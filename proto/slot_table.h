@@ -1,5 +1,6 @@
 #pragma once
-/// The slot table: which server holds each of the 16384 hash slots. Durable state made by the manager, published with a ring version; servers and clients only look up.
+/// The slot table: which server holds each of the 16384 hash slots. Durable state made by the manager, published with a ring version; servers and clients only
+/// look up.
 
 #include <cstdint>
 #include <string>

@@ -1,8 +1,6 @@
 #include "net/detail/shared_pool.h"
 
 #include <gtest/gtest.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <cstring>
 #include <map>
@@ -137,47 +135,21 @@ TEST(SharedPool, OneFrameMayBeLentToMany) {
 
 TEST(SharedPool, WhatADeadProcessHeldComesBack) {
   const auto pool = SharedPool::make(std::size_t{16} << 20);
-  auto lent = lend(*pool, message_with(filled(*pool, 'a')), {}, kStart);
-  pool->take_back(lent->ticket);
-  int to_child[2], to_parent[2];
-  ASSERT_EQ(pipe(to_child) | pipe(to_parent), 0);
-  const pid_t child = fork();
-  if (child == 0) {  // takes what it is told to, says whether it saw it, and waits to be killed
-    PeerPools peers;
-    Message message;
-    std::string leading(400, '\0');
-    const ssize_t size = read(to_child[0], leading.data(), leading.size());
-    leading.resize(static_cast<std::size_t>(size));
-    message.frames = {Frame::from(leading), Frame::from(std::string("header"))};
-    const char saw = borrow(peers, message) == Borrowed::kAll && message.frames.at(1).data()[7] == std::byte{'z'} ? 'y' : 'n';
-    (void)!write(to_parent[1], &saw, 1);
-    for (;;) pause();
-  }
-  char path[64];
-  snprintf(path, sizeof path, "/proc/%d/stat", child);
-  std::uint64_t start_time = 0;
-  {
-    char text[512] = {};
-    FILE* file = fopen(path, "r");
-    ASSERT_GT(fread(text, 1, sizeof text - 1, file), 0U);
-    fclose(file);
-    ASSERT_EQ(sscanf(strrchr(text, ')') + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %lu", &start_time), 1);
-  }
-  lent = lend(*pool, message_with(filled(*pool, 'z')), {child, start_time}, kStart);
-  const Bytes leading = lent->message.frames[0].bytes();
-  ASSERT_EQ(write(to_child[1], leading.data(), leading.size()), static_cast<ssize_t>(leading.size()));
-  char saw = '?';
-  ASSERT_EQ(read(to_parent[0], &saw, 1), 1);
-  EXPECT_EQ(saw, 'y') << "another process sees the values without a copy";
-  pool->sweep(after_ms(100'000));
-  EXPECT_EQ(pool->figures().blocks, 1U) << "the holder lives";
-  kill(child, SIGKILL);
-  siginfo_t info;
-  ASSERT_EQ(waitid(P_PID, static_cast<id_t>(child), &info, WEXITED | WNOWAIT), 0);  // dead, but its parent has not reaped it yet
-  pool->sweep(after_ms(102'000));
-  EXPECT_EQ(pool->figures().blocks, 0U);
-  waitpid(child, nullptr, 0);
-  for (const int fd : {to_child[0], to_child[1], to_parent[0], to_parent[1]}) close(fd);
+  PeerPools peers;
+  ProcessId dead = this_process();
+  ++dead.start_time;  // our number, given to a process before us
+  EXPECT_FALSE(alive(dead));
+  EXPECT_TRUE(alive(this_process()));
+  EXPECT_FALSE(alive({}));
+  auto of_living = lend(*pool, message_with(filled(*pool, 'l')), this_process(), kStart);
+  auto of_dead = lend(*pool, message_with(filled(*pool, 'd')), dead, kStart);
+  ASSERT_EQ(borrow(peers, of_living->message), Borrowed::kAll);
+  ASSERT_EQ(borrow(peers, of_dead->message), Borrowed::kAll);
+  pool->sweep(after_ms(1000));
+  EXPECT_EQ(pool->figures().blocks, 2U) << "nobody is asked for so soon";
+  for (int second = 10; second < 20; ++second) pool->sweep(after_ms(second * 1000));  // one is asked for each time
+  EXPECT_EQ(pool->figures().blocks, 1U);
+  EXPECT_EQ(of_living->message.frames.at(1).data()[0], std::byte{'l'});
 }
 
 TEST(PeerPool, OnlyTheRightPoolIsOpened) {
