@@ -450,6 +450,23 @@ TEST(Ipc, LargeFramesAreReadWhereTheyWereWritten) {
   }
 }
 
+TEST(Ipc, ASenderThatOnlyReceivesNoticesWhatWasReleased) {
+  Greeted pair{ZmqOptions{}};
+  std::weak_ptr<const void> owner;
+  Message got;
+  {
+    const Frame values = pair.transport.allocate(100'000).finish();
+    const auto mine = std::make_shared<const Frame>(values);  // what a server counts its readers by
+    owner = mine;
+    got = pair.at_connection({Frame::from(std::string("header")), Frame(mine, values.bytes())});
+  }
+  EXPECT_FALSE(pair.listener->receive());
+  EXPECT_FALSE(owner.expired());
+  got = {};
+  EXPECT_FALSE(pair.listener->receive());
+  EXPECT_TRUE(owner.expired());
+}
+
 TEST(Ipc, WhenThePoolIsFullOrOffBytesTravel) {
   for (const std::size_t shared_bytes_max : {std::size_t{0}, std::size_t{1} << 20}) {
     ZmqOptions options;

@@ -163,6 +163,7 @@ std::optional<Ticket> SharedPool::lend(std::vector<std::shared_ptr<const void>> 
   const Ticket ticket{slot, ++generations_[slot]};
   word(ticket).store(loan_word(ticket.generation, LoanState::kSent), std::memory_order_release);
   loans_.push_back({ticket, now, borrower, std::move(owners)});
+  lent_.store(loans_.size(), std::memory_order_relaxed);
   return ticket;
 }
 
@@ -194,6 +195,14 @@ void SharedPool::look(std::size_t most, Instant now, Owners& released) {
     if (cursor_ + 1 < loans_.size()) loan = std::move(loans_.back());
     loans_.pop_back();
   }
+  lent_.store(loans_.size(), std::memory_order_relaxed);
+}
+
+void SharedPool::notice(const Clock& clock) {
+  if (lent_.load(std::memory_order_relaxed) == 0) return;
+  Owners released;  // dropped after the lock
+  const std::lock_guard lock(mutex_);
+  look(kLooksPerCall, clock.now(), released);
 }
 
 void SharedPool::sweep(Instant now) {

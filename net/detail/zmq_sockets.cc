@@ -76,6 +76,7 @@ IpcFile::~IpcFile() {
 // --- the listening side
 
 std::optional<Incoming> ZmqListener::receive() {
+  if (shared_ != nullptr) shared_->notice();
   for (;;) {
     zmq::message_t id;
     if (!socket_.recv(id, zmq::recv_flags::dontwait)) return std::nullopt;
@@ -140,6 +141,7 @@ ZmqConnection::ZmqConnection(zmq::socket_t socket, zmq::socket_t monitor, std::s
 ZmqConnection::~ZmqConnection() { (void)zmq_socket_monitor(socket_.handle(), nullptr, 0); }  // ends the monitor before either socket closes
 
 std::optional<Message> ZmqConnection::receive() {
+  if (shared_ != nullptr) shared_->notice();
   for (;;) {
     zmq::message_t first;
     if (!socket_.recv(first, zmq::recv_flags::dontwait)) return std::nullopt;

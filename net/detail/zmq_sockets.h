@@ -18,6 +18,9 @@ struct SharedMemory {
   std::unique_ptr<SharedPool> pool;
   PeerPools peers;
 
+  void notice() {
+    if (pool) pool->notice(clock);
+  }
   [[nodiscard]] PoolName name() const { return pool ? pool->name() : PoolName{}; }
 };
 
