@@ -11,7 +11,7 @@ namespace sluice::server {
 DenseShard::DenseShard(const proto::TableSpec& spec, ShardId shard, const Optimizer& optimizer, BufferPool& pool) : optimizer_(optimizer), pool_(pool) {
   const std::size_t n = spec.shard_floats(shard);
   SLUICE_ASSERT(n > 0);
-  values_ = std::make_shared<ValueBuffer>(n);
+  values_ = pool_.take(n);
   init_dense(spec, shard, {values_->data(), n});
   state_.assign(optimizer.state_floats(n), 0.0F);
 }

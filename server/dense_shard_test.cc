@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "base/rng.h"
+#include "net/inproc_transport.h"
 
 namespace sluice::server {
 namespace {
@@ -34,7 +35,9 @@ class DenseShardTest : public testing::Test {
  protected:
   std::unique_ptr<const Optimizer> add = *make_optimizer({"add", {}});
   std::unique_ptr<const Optimizer> adam = *make_optimizer({"adam", {}});
-  BufferPool pool;
+  SimClock clock;
+  net::InprocTransport transport{clock};
+  BufferPool pool{transport};
 };
 
 TEST_F(DenseShardTest, FirstValuesDependOnSeedTableAndShardOnly) {
@@ -58,7 +61,8 @@ TEST_F(DenseShardTest, FirstValuesFollowTheirDistribution) {
   };
   EXPECT_NEAR(moments().first, 0, 0.005);
   EXPECT_NEAR(moments().second, 0.5 / std::sqrt(3.0), 0.005);
-  for (const float x : DenseShard(spec, ShardId(0), *add, pool).values()) ASSERT_TRUE(x >= -0.5F && x < 0.5F);
+  const DenseShard uniform(spec, ShardId(0), *add, pool);
+  for (const float x : uniform.values()) ASSERT_TRUE(x >= -0.5F && x < 0.5F);
   spec.init = {proto::InitKind::kNormal, 2.0F};
   EXPECT_NEAR(moments().first, 0, 0.03);
   EXPECT_NEAR(moments().second, 2.0, 0.03);
@@ -140,9 +144,8 @@ TEST_F(DenseShardTest, ADeltaIsAddedWhateverTheOptimizer) {
   EXPECT_EQ(shard.version(), 2);
 }
 
-TEST(BufferPool, TrimFreesOnlyWhatNobodyReads) {
-  BufferPool pool;
-  const auto make = [] { return std::make_shared<ValueBuffer>(100); };
+TEST_F(DenseShardTest, TrimmingThePoolFreesOnlyWhatNobodyReads) {
+  const auto make = [this] { return std::make_shared<ValueBuffer>(transport.allocate(400)); };
   auto read = make();
   const net::Frame frame = ValueBuffer::share(read);
   pool.give(std::move(read));

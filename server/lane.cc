@@ -18,14 +18,14 @@ bool is_for_home(const proto::Body& body) {
 }  // namespace
 
 Lane::Lane(LaneOptions options, std::unique_ptr<net::Listener> listener, std::shared_ptr<net::Poller> poller, std::shared_ptr<LaneInbox> inbox,
-           std::shared_ptr<ControlInbox> control, Clock& clock)
+           std::shared_ptr<ControlInbox> control, net::Transport& transport, Clock& clock)
     : options_(options),
       clock_(clock),
       poller_(std::move(poller)),
       inbox_(std::move(inbox)),
       control_(std::move(control)),
       endpoint_(std::move(listener), clock),
-      tables_({options.index, options.spare_bytes}, ended_jobs_),
+      tables_({options.index, options.spare_bytes}, ended_jobs_, transport),
       homes_(ended_jobs_, from_ms(options.report_ms)) {
   poller_->add(endpoint_.listener());
 }

@@ -27,9 +27,9 @@ struct LaneOptions {
 
 class Lane final : public Actor {
  public:
-  /// `poller` is also in `inbox`, which wakes it.
+  /// `poller` is also in `inbox`, which wakes it. `transport` and `clock` outlive the lane.
   Lane(LaneOptions options, std::unique_ptr<net::Listener> listener, std::shared_ptr<net::Poller> poller, std::shared_ptr<LaneInbox> inbox,
-       std::shared_ptr<ControlInbox> control, Clock& clock);
+       std::shared_ptr<ControlInbox> control, net::Transport& transport, Clock& clock);
   ~Lane() override;
 
   [[nodiscard]] Step step() override;

@@ -48,8 +48,8 @@ Result<void> start_server(const ServerOptions& options, net::Runtime runtime) {
     std::shared_ptr<net::Poller> poller = runtime.transport.poller();
     inboxes.push_back(std::make_shared<LaneInbox>(poller));
     const LaneOptions lane{i, options.lanes, options.report_ms, kSpareBytes / options.lanes};
-    runtime.executor.start(fmt::format("{}/lane{}", options.name, i),
-                           std::make_unique<Lane>(lane, std::move(listeners[i]), std::move(poller), inboxes.back(), control_inbox, runtime.clock));
+    runtime.executor.start(fmt::format("{}/lane{}", options.name, i), std::make_unique<Lane>(lane, std::move(listeners[i]), std::move(poller), inboxes.back(),
+                                                                                             control_inbox, runtime.transport, runtime.clock));
   }
   runtime.executor.start(fmt::format("{}/control", options.name), std::make_unique<Control>(options, std::move(addresses), std::move(inboxes), control_inbox,
                                                                                             std::move(*manager), std::move(control_poller), runtime.clock));

@@ -4,9 +4,9 @@
 
 #include <algorithm>
 
+#include "base/host.h"
 #include "base/log.h"
 #include "base/metrics.h"
-#include "base/host.h"
 
 namespace sluice::server {
 namespace {

@@ -29,7 +29,8 @@ struct TableHost::Table {
   std::unordered_map<ShardId, std::unique_ptr<Shard>> shards;
 };
 
-TableHost::TableHost(TableHostOptions options, const EndedJobs& ended) : options_(options), ended_(ended) {}
+TableHost::TableHost(TableHostOptions options, const EndedJobs& ended, net::Transport& transport)
+    : options_(options), ended_(ended), transport_(transport), pool_(transport) {}
 TableHost::~TableHost() = default;
 
 namespace {
@@ -270,10 +271,10 @@ Result<std::optional<net::Frame>> TableHost::pull_one(const Located& located, co
   const auto& sparse = std::get<SparseShard>(shard.values);
   const std::uint64_t floats = std::uint64_t{asked.count} * sparse.width();
   if (floats * sizeof(float) > kReplyBytesMax) return fail(Errc::kRejected, "too many rows for one answer");
-  std::vector<float> rows(floats);
-  if (auto ok = sparse.read(located.bytes, rows); !ok) return fail(ok.error());
+  auto rows = transport_.allocate(floats * sizeof(float));
+  if (auto ok = sparse.read(located.bytes, rows.floats()); !ok) return fail(ok.error());
   answer.count = asked.count;
-  return net::Frame::from(std::move(rows));
+  return std::move(rows).finish();
 }
 
 Reply TableHost::pull(const proto::Envelope& envelope, const proto::Pull& request, std::span<const net::Frame> payload, const View& view) {

@@ -30,8 +30,8 @@ class TableHost {
   static constexpr std::size_t kJobsMax = 1 << 16;
   static constexpr std::uint64_t kReplyBytesMax = std::uint64_t{256} << 20;  ///< values in one answer
 
-  /// `ended` outlives it.
-  TableHost(TableHostOptions options, const EndedJobs& ended);
+  /// `ended` and `transport` outlive it.
+  TableHost(TableHostOptions options, const EndedJobs& ended, net::Transport& transport);
   ~TableHost();
 
   /// Each method answers a request whose client is not expired. `view` is the newest.
@@ -77,6 +77,7 @@ class TableHost {
 
   TableHostOptions options_;
   const EndedJobs& ended_;
+  net::Transport& transport_;
   BufferPool pool_;
   std::size_t dense_bytes_ = 0;
   std::unordered_map<JobId, Job> jobs_;

@@ -1,20 +1,8 @@
 #include "server/detail/value_buffer.h"
 
 #include <algorithm>
-#include <cstdlib>
-
-#include "base/assert.h"
 
 namespace sluice::server {
-
-void ValueBuffer::Free::operator()(float* data) const { std::free(data); }
-
-ValueBuffer::ValueBuffer(std::size_t n) : size_(n) {
-  constexpr std::size_t kAlign = 64;
-  const std::size_t bytes = (std::max<std::size_t>(n * sizeof(float), 1) + kAlign - 1) / kAlign * kAlign;
-  data_.reset(static_cast<float*>(std::aligned_alloc(kAlign, bytes)));
-  SLUICE_ASSERT(data_ != nullptr);
-}
 
 /// Counts one frame (with all its copies) as a reader. The count is our own and not the shared_ptr's, because only an acquiring load orders a reader's last
 /// read before our next write, and use_count() is relaxed.
@@ -35,7 +23,7 @@ std::shared_ptr<ValueBuffer> BufferPool::take(std::size_t n) {
   constexpr std::size_t kLook = 64;  // recycled ones are near the old end; a long walk past stuck readers would cost more than it saves
   const auto end = held_.begin() + static_cast<std::ptrdiff_t>(std::min(held_.size(), kLook));
   const auto found = std::find_if(held_.begin(), end, [n](const auto& buffer) { return buffer->size() == n && !buffer->read_by_others(); });
-  if (found == end) return std::make_shared<ValueBuffer>(n);
+  if (found == end) return std::make_shared<ValueBuffer>(transport_.allocate(n * sizeof(float)));
   auto buffer = std::move(*found);
   held_.erase(found);
   bytes_ -= buffer->bytes();

@@ -15,11 +15,11 @@ namespace sluice::server {
 /// Floats on a 64-byte boundary, and how many frames read them. Contents undefined at first.
 class ValueBuffer {
  public:
-  explicit ValueBuffer(std::size_t n);
-  [[nodiscard]] float* data() { return data_.get(); }
-  [[nodiscard]] const float* data() const { return data_.get(); }
-  [[nodiscard]] std::size_t size() const { return size_; }
-  [[nodiscard]] std::size_t bytes() const { return size_ * sizeof(float); }
+  explicit ValueBuffer(net::WritableFrame memory) : memory_(std::move(memory)), floats_(memory_.floats()) {}
+  [[nodiscard]] float* data() { return floats_.data(); }
+  [[nodiscard]] const float* data() const { return floats_.data(); }
+  [[nodiscard]] std::size_t size() const { return floats_.size(); }
+  [[nodiscard]] std::size_t bytes() const { return floats_.size_bytes(); }
   /// False once every frame that shared it is gone, and all they read happened before. Owner's thread.
   [[nodiscard]] bool read_by_others() const { return readers_.load(std::memory_order_acquire) != 0; }
   /// The first n floats as a frame that keeps `buffer` alive and counts as a reader until its last copy is gone. The values must not change meanwhile.
@@ -27,17 +27,16 @@ class ValueBuffer {
 
  private:
   struct Reading;
-  struct Free {
-    void operator()(float* data) const;
-  };
-  std::unique_ptr<float[], Free> data_;
-  std::size_t size_;
+  net::WritableFrame memory_;
+  std::span<float> floats_;
   std::atomic<std::uint32_t> readers_{0};
 };
 
 /// Superseded buffers, waiting until their readers are done, then given out again. One thread.
 class BufferPool {
  public:
+  /// `transport` outlives it.
+  explicit BufferPool(net::Transport& transport) : transport_(transport) {}
   /// A buffer of n floats that nobody reads: a recycled one where there is one of that size.
   [[nodiscard]] std::shared_ptr<ValueBuffer> take(std::size_t n);
   /// Takes back a buffer that its shard no longer needs; frames may still read it.
@@ -49,6 +48,7 @@ class BufferPool {
   [[nodiscard]] std::size_t bytes() const { return bytes_; }
 
  private:
+  net::Transport& transport_;
   std::deque<std::shared_ptr<ValueBuffer>> held_;  ///< oldest first
   std::size_t bytes_ = 0;
 };
