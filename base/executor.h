@@ -1,6 +1,6 @@
 #pragma once
-/// The thread seam. Everything that runs is an `Actor`: a state machine that handles what is ready and never blocks. A thread executor gives each actor its own thread; a
-/// simulated executor steps all of them in one thread, in an order drawn from a seed.
+/// The thread seam. Everything that runs is an `Actor`: a state machine that handles what is ready and never blocks. A thread executor gives each actor its own
+/// thread; a simulated executor steps all of them in one thread, in an order drawn from a seed.
 
 #include <functional>
 #include <memory>
@@ -12,7 +12,7 @@ namespace sluice {
 
 /// What one step did.
 struct Step {
-  bool progressed = false;         ///< something was handled; call again soon
+  bool progressed = false;          ///< something was handled; call again soon
   Instant next = Instant::never();  ///< the next timer: when to call again if nothing wakes it before
 };
 
@@ -57,10 +57,12 @@ class ThreadExecutor final : public Executor {
   std::unique_ptr<Impl> impl_;
 };
 
-/// All actors in the caller's thread. Each pass steps the live actors in an order drawn from the seed; a pass in which nothing progressed moves the clock to the next timer.
+/// All actors in the caller's thread. Each pass steps the live actors in an order drawn from the seed; a pass in which nothing progressed moves the clock to
+/// the next timer.
 class SimExecutor final : public Executor {
  public:
-  /// `next_event` gives the time of the next delivery of a simulated transport, or never; may be empty. `step_cost`: simulated time each progressing step takes.
+  /// `next_event` gives the time of the next delivery of a simulated transport, or never; may be empty. `step_cost`: simulated time each progressing step
+  /// takes.
   SimExecutor(SimClock& clock, std::uint64_t seed, std::function<Instant()> next_event = {}, Duration step_cost = from_us(20));
   ~SimExecutor() override;
   void start(std::string name, std::unique_ptr<Actor> actor) override;

@@ -9,7 +9,8 @@ namespace sluice {
 /// This build, for people. The protocol's own number decides whether processes understand each other (proto::kProtocolVersion).
 inline constexpr const char* kBuild = "sluice 0.1.0";
 
-/// Equal for all processes of one running host, so that monotonic times can be compared; "unknown" where the system does not say (then no two hosts are taken for one).
+/// Equal for all processes of one running host, so that monotonic times can be compared; "unknown" where the system does not say (then no two hosts are taken
+/// for one).
 [[nodiscard]] std::string boot_id();
 /// Resident memory of this process; 0 if the system does not say.
 [[nodiscard]] std::uint64_t resident_bytes();

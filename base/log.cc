@@ -21,10 +21,14 @@ State& state() {
 
 spdlog::level::level_enum to_spdlog(Level level) {
   switch (level) {
-    case Level::kDebug: return spdlog::level::debug;
-    case Level::kInfo: return spdlog::level::info;
-    case Level::kWarn: return spdlog::level::warn;
-    case Level::kError: return spdlog::level::err;
+    case Level::kDebug:
+      return spdlog::level::debug;
+    case Level::kInfo:
+      return spdlog::level::info;
+    case Level::kWarn:
+      return spdlog::level::warn;
+    case Level::kError:
+      return spdlog::level::err;
   }
   return spdlog::level::info;
 }
@@ -47,7 +51,8 @@ void configure(const Options& options) {
   s.logger->flush_on(spdlog::level::info);
   s.logger->set_error_handler([](const std::string&) {});  // disk full: lines are lost, training goes on
   const std::string role = options.role;
-  s.logger->set_pattern(options.json ? R"({"time":"%Y-%m-%dT%H:%M:%S.%e%z","level":"%l","role":")" + role + R"(","message":%v})" : "%Y-%m-%d %H:%M:%S.%e " + role + " %l: %v");
+  s.logger->set_pattern(options.json ? R"({"time":"%Y-%m-%dT%H:%M:%S.%e%z","level":"%l","role":")" + role + R"(","message":%v})"
+                                     : "%Y-%m-%d %H:%M:%S.%e " + role + " %l: %v");
 }
 
 bool enabled(Level level) { return state().logger->should_log(to_spdlog(level)); }

@@ -1,5 +1,6 @@
 #pragma once
-/// A job's loss curve in bounded memory: recent points as they came, older ones thinned by powers of two. Kept by the job home and by the manager; whole life of the job.
+/// A job's loss curve in bounded memory: recent points as they came, older ones thinned by powers of two. Kept by the job home and by the manager; whole life
+/// of the job.
 
 #include <cstddef>
 #include <cstdint>

@@ -8,7 +8,8 @@
 
 namespace sluice::text {
 
-/// The known name nearest to `name` by edit distance (transpositions count once), or none if even the nearest is far off (more than a third of its letters + 1).
+/// The known name nearest to `name` by edit distance (transpositions count once), or none if even the nearest is far off (more than a third of its letters +
+/// 1).
 [[nodiscard]] std::optional<std::string> nearest(std::string_view name, const std::vector<std::string>& known);
 /// "unknown KIND 'x'; did you mean 'y'? known: a, b, c".
 [[nodiscard]] std::string unknown_name(std::string_view kind, std::string_view name, const std::vector<std::string>& known);

@@ -24,8 +24,8 @@ struct DataShape {
   bool sparse = false;
 };
 
-/// Examples [0, rows). Dense: `dense` is rows × features, row-major. Sparse: CSR: row i has entries [offsets[i], offsets[i+1]) of indices/values. All spans live until the next
-/// batch is read by the same slot.
+/// Examples [0, rows). Dense: `dense` is rows × features, row-major. Sparse: CSR: row i has entries [offsets[i], offsets[i+1]) of indices/values. All spans
+/// live until the next batch is read by the same slot.
 struct Batch {
   std::uint32_t rows = 0;
   std::uint64_t features = 0;
@@ -33,7 +33,7 @@ struct Batch {
   std::span<const std::uint64_t> offsets;  ///< rows + 1, from 0; empty when dense
   std::span<const std::uint32_t> indices;
   std::span<const float> values;
-  std::span<const float> labels;           ///< rows: class number
+  std::span<const float> labels;  ///< rows: class number
 };
 
 /// A table as a model declares it; ids are the positions in tables(). Seeds, optimizer and buckets are filled in by the worker.
@@ -69,9 +69,11 @@ class Model {
  public:
   virtual ~Model() = default;
   [[nodiscard]] virtual std::vector<TableDecl> tables() const = 0;
-  /// Sorted distinct keys that the batch needs of each sparse table, in out[table]; dense tables' entries stay empty. `out` has tables().size() entries, cleared.
+  /// Sorted distinct keys that the batch needs of each sparse table, in out[table]; dense tables' entries stay empty. `out` has tables().size() entries,
+  /// cleared.
   virtual void keys(const Batch& batch, std::vector<std::vector<Key>>& out) const = 0;
-  /// The gradient of the batch's mean loss (regularisation included in the gradient, not in the losses reported) at `params`. May throw: the job then fails with what() as its words.
+  /// The gradient of the batch's mean loss (regularisation included in the gradient, not in the losses reported) at `params`. May throw: the job then fails
+  /// with what() as its words.
   [[nodiscard]] virtual Losses update(std::span<const TableView> params, const Batch& batch, std::span<const TableUpdate> out) = 0;
   /// Held-out scores at `params`.
   [[nodiscard]] virtual Scores evaluate(std::span<const TableView> params, const Batch& batch) = 0;

@@ -109,7 +109,7 @@ def check_sizes(path, lines):
     if len(lines) > FILE_LINES_MAX + 1:
         yield f"{path}: {len(lines) - 1} lines, more than {FILE_LINES_MAX}: two rooms in one file"
     for number, line in enumerate(lines, 1):
-        if len(line) > COLUMNS_MAX and "://" not in line and path.endswith((".cc", ".h")):
+        if len(line) > COLUMNS_MAX and "://" not in line and 'R"(' not in line and path.endswith((".cc", ".h")):
             yield f"{path}:{number}: {len(line)} columns, more than {COLUMNS_MAX}"
         if WORDS.search(line) and not path.startswith("tests/structure/"):
             yield f"{path}:{number}: unfinished: {line.strip()[:90]}"
@@ -123,7 +123,8 @@ def check_pages(root):
     """Commands and links of the pages lead somewhere."""
     for path in tracked(root, "*.md"):
         text = "\n".join(lines_of(root, path))
-        for target in re.findall(r"\]\(([^)#]+)\)", text):
+        prose = re.sub(r"^```.*?^```|`[^`\n]*`", "", text, flags=re.M | re.S)
+        for target in re.findall(r"\]\(([^)#]+)\)", prose):
             if "://" not in target and not os.path.exists(os.path.join(root, os.path.dirname(path), target)):
                 yield f"{path}: a link to {target}, which isn't there"
         for script in set(re.findall(r"(?<![\w/])((?:scripts|examples|bench|tests)/[\w./-]+\w)", text)):
@@ -132,11 +133,11 @@ def check_pages(root):
 
 
 def check_pairs(paths):
-    """x_test.cc stands beside the x it tests, or names a contract of its folder."""
+    """x_test.cc stands beside the x it tests, or is its folder's contract suite, or defines a fake for others' tests."""
     known = set(paths)
     for path in paths:
         stem = path.removesuffix("_test.cc")
-        if path.endswith("_test.cc") and path.split("/")[0] in ROOMS and not stem.endswith("/contract") and not {stem + ".h", stem + ".cc"} & known:
+        if path.endswith("_test.cc") and path.split("/")[0] in ROOMS and not stem.endswith("/contract") and "/fake_" not in stem and not {stem + ".h", stem + ".cc"} & known:
             yield f"{path}: there is no {stem}.h beside it"
 
 
