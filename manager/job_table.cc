@@ -188,6 +188,7 @@ News JobTable::add_point(Job& job, const proto::JobReport& r, Instant now) {
   const LossPoint point = point_of(r, (now - job.submitted).seconds());
   if (!job.curve.add(point)) return News::kNone;
   job.predictor->observe(point);
+  if (!std::exchange(job.to_refit_, true)) to_refit_.push_back(job.id);
   if (job.reports++ == 0) {
     job.first_loss = job.loss = job.best_loss = point.loss;
   } else {
@@ -218,6 +219,16 @@ News JobTable::diverges(Job& job, std::string why) {
   if (job.reason != why) log::warn("job {}: {}; parked at its minimum share", job.spec.name, why);
   job.reason = std::move(why);
   return std::exchange(job.diverging, true) ? News::kNone : News::kPhase;
+}
+
+Job* JobTable::next_to_refit() {
+  while (!to_refit_.empty()) {
+    Job* job = find(to_refit_.front());
+    to_refit_.pop_front();
+    job->to_refit_ = false;
+    if (!job->ended()) return job;
+  }
+  return nullptr;
 }
 
 bool JobTable::finish(JobId id, std::string reason, Instant now) {

@@ -3,6 +3,7 @@
 /// checked, bounded and never believed blindly. One thread (the manager's); no I/O: `take_dirty` says what to store.
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
@@ -74,6 +75,7 @@ struct Job {
   friend class JobTable;
   double seconds_seen_ = 0;  ///< of the last report, by its home's clock
   double slot_seconds_seen_ = 0;
+  bool to_refit_ = false;
 };
 
 /// What a report changed.
@@ -111,6 +113,9 @@ class JobTable {
   /// Live jobs, by id.
   [[nodiscard]] const std::set<JobId>& live() const { return live_; }
 
+  /// The job whose reports have waited longest to be taken in by its predictor; takes it off the list. Null: none waits.
+  [[nodiscard]] Job* next_to_refit();
+
   /// Ids whose stored record is out of date; clears the list.
   [[nodiscard]] std::set<JobId> take_dirty() { return std::exchange(dirty_, {}); }
   [[nodiscard]] bool dirty() const { return !dirty_.empty(); }
@@ -130,6 +135,7 @@ class JobTable {
   MakePredictor make_;
   std::map<JobId, Job> jobs_;
   std::set<JobId> live_, dirty_;
+  std::deque<JobId> to_refit_;
   std::map<std::string, JobId, std::less<>> names_;  ///< the newest job of each name
   std::uint64_t next_id_ = 1;
 };

@@ -1,6 +1,10 @@
 /// The manager alone, among made-up servers and workers: all in one thread, in simulated time, from a seed.
 #include "manager/manager.h"
 
+#include <sys/resource.h>
+
+#include <csignal>
+
 #include "base/rng.h"
 #include "manager/fake_members_test.h"
 #include "manager/policy.h"
@@ -478,6 +482,35 @@ TEST(Manager, SlaqReachesNinetyPercentSoonerThanFair) {
   }
   // A greedy that knew these curves exactly would be at .80; it evens out slopes, and so lets many jobs come to 90 % at about the same time.
   EXPECT_LT(slaq, 0.93 * fair);
+}
+
+TEST(Manager, AFullDiskIsAProblemThatIsNamedAndTrainingGoesOn) {
+  Cluster c;
+  c.start();
+  c.server("s1");
+  c.worker("w1", 1);
+  c.submit({"a", "b", "c"});
+  c.run(3);
+  // A limit on the size of files makes write() fail as a full disk does.
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  const auto handler = ::signal(SIGXFSZ, SIG_IGN);
+  rlimit tight = before;
+  tight.rlim_cur = 600;
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &tight), 0);
+  const double steps = c.job("a")["step"].get<double>() + c.job("b")["step"].get<double>() + c.job("c")["step"].get<double>();
+  c.run(6);
+  const json full = c.call("ps");
+  const double later = c.job("a")["step"].get<double>() + c.job("b")["step"].get<double>() + c.job("c")["step"].get<double>();
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+  ::signal(SIGXFSZ, handler);
+  EXPECT_NE(full["problems"].dump().find("decisions.jsonl: File too large"), std::string::npos) << full["problems"];
+  EXPECT_GT(later, steps + 4000);
+  EXPECT_TRUE(c.run_to_end(100));
+  EXPECT_EQ(c.call("ps")["problems"].size(), 0U) << "over when there is room again";
+  for (const json& line : c.log()) EXPECT_TRUE(line.is_object());
+  std::ifstream summary(c.folder + "/summary.json");
+  EXPECT_EQ(json::parse(summary)["jobs"].size(), 3U);
 }
 
 TEST(Manager, ARepeatedSubmitIsAnsweredAsTheFirstWas) {

@@ -74,7 +74,7 @@ Rounds::Rounds(const RoundOptions& options, std::unique_ptr<Policy> policy, JobT
 RoundResult Rounds::run(Instant now, Term term, const std::string& trigger) {
   RoundResult result;
   ++rounds_;
-  result.refits = refit();
+  result.refits = refit(options_.refit_iterations_max);
   look(now);
   std::vector<JobId> changed;
   for (const JobView& v : view_.jobs) changed.push_back(v.id);
@@ -97,17 +97,14 @@ RoundResult Rounds::run(Instant now, Term term, const std::string& trigger) {
   return result;
 }
 
-int Rounds::refit() {
-  int left = options_.refit_iterations_max, refits = 0;
-  const auto& live = jobs_.live();
-  auto it = live.upper_bound(refit_from_);
-  for (std::size_t i = 0; i < live.size() && left > 0; ++i, ++it) {
-    if (it == live.end()) it = live.begin();
-    Job& job = *jobs_.find(*it);
-    const int iterations = job.predictor->refit();
-    left -= iterations;
+int Rounds::refit(int iterations_max) {
+  int refits = 0;
+  while (iterations_max > 0) {
+    Job* job = jobs_.next_to_refit();
+    if (job == nullptr) break;
+    const int iterations = job->predictor->refit();
+    iterations_max -= iterations;
     refits += iterations > 0 ? 1 : 0;
-    refit_from_ = job.id;
   }
   return refits;
 }

@@ -43,6 +43,8 @@ class Rounds {
 
   /// Refits, decides, and applies the decision to the fleet and to the jobs' carried values. `trigger`: why now, for the record ("timer", "job", "worker").
   [[nodiscard]] RoundResult run(Instant now, Term term, const std::string& trigger);
+  /// Lets predictors take in reports between rounds, up to about so many solver iterations, so that a round finds little left to do. Returns how many did.
+  int refit(int iterations_max);
   /// Slots of a worker that is gone (from Fleet::remove): the next round records them.
   void lost(const std::string& worker, const std::vector<SlotChange>& changes);
   /// While held (the servers are not all there) nobody is granted anything.
@@ -75,7 +77,6 @@ class Rounds {
   };
   static constexpr std::size_t kPendingMax = 8;
 
-  int refit();
   void look(Instant now);
   [[nodiscard]] std::vector<SlotChange> carry_out(const Decision& decision);
   [[nodiscard]] nlohmann::json describe(const Decision& decision, const std::vector<SlotChange>& changes, const Counts& before);
@@ -93,7 +94,6 @@ class Rounds {
   std::optional<Instant> last_;
   std::uint64_t rounds_ = 0, decisions_ = 0;
   bool held_ = false;
-  JobId refit_from_;  ///< where the last round's refits stopped
   std::vector<std::pair<std::string, SlotChange>> lost_;
   Counts granted_;  ///< after the last round
   std::deque<Pending> pending_;

@@ -22,11 +22,7 @@ constexpr std::size_t kSubmittedMax = 256;
 class ManagerActor final : public Actor {
  public:
   ManagerActor(std::unique_ptr<Core> core, std::unique_ptr<net::Listener> listener, net::Runtime runtime)
-      : clock_(runtime.clock),
-        core_(std::move(core)),
-        poller_(runtime.transport.poller()),
-        endpoint_(std::move(listener), runtime.clock),
-        host_(boot_id()) {
+      : clock_(runtime.clock), core_(std::move(core)), poller_(runtime.transport.poller()), endpoint_(std::move(listener), runtime.clock), host_(boot_id()) {
     poller_->add(endpoint_.listener());
   }
   ~ManagerActor() override { poller_->remove(endpoint_.listener()); }
@@ -97,6 +93,7 @@ Step ManagerActor::step() {
   any = core_->round_if_due() || any;
   any = send_due() || any;
   core_->flush();
+  any = core_->refit_some() || any;
   return {any, core_->next_timer()};
 }
 

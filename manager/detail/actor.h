@@ -11,5 +11,4 @@ namespace sluice::manager {
 
 [[nodiscard]] std::unique_ptr<Actor> make_manager_actor(std::unique_ptr<Core> core, std::unique_ptr<net::Listener> listener, net::Runtime runtime);
 
-
 }  // namespace sluice::manager

@@ -16,6 +16,8 @@ constexpr const char* kTableKey = "slot_table";
 constexpr const char* kMembersKey = "membership";
 constexpr const char* kJobPrefix = "job/";
 constexpr std::size_t kEndsToldMax = 1000;
+constexpr int kRefitAStep = 100;  ///< solver iterations: some tenths of a millisecond
+constexpr Duration kStoreAgain = from_ms(1000);
 constexpr Duration kSummaryEvery = from_ms(1000);
 constexpr Duration kLeaderFor = from_ms(10'000);
 
@@ -256,11 +258,13 @@ void Core::write(const nlohmann::json& line, const char* key) { problem(key, log
 void Core::flush() {
   const Instant now = clock_.now();
   if (summary_due_ && (jobs_.live().empty() || now - summary_at_ >= kSummaryEvery)) write_summary();
-  problem("losses.csv", losses_.flush());
-  if (jobs_.dirty()) (void)store_jobs();
+  if (losses_.pending()) problem("losses.csv", losses_.flush());
+  if (jobs_.dirty() && now >= store_again_ && !store_jobs()) store_again_ = now + kStoreAgain;
 }
 
 // --- rounds --------------------------------------------------------------------------------------------------------------------------------------------------
+
+bool Core::refit_some() { return rounds_.refit(kRefitAStep) > 0; }
 
 bool Core::round_if_due() {
   const Instant now = clock_.now();

@@ -53,6 +53,8 @@ class Core {
   [[nodiscard]] const JobTable& jobs() const { return jobs_; }
 
   // Rounds.
+  /// A little of the predictors' work, between rounds. True if there was any.
+  bool refit_some();
   /// Runs a round if one is due, writes its record, and queues the grants that follow from it. True if it ran.
   bool round_if_due();
   [[nodiscard]] Instant next_timer() const;
@@ -105,14 +107,14 @@ class Core {
   LossLog losses_;
   Outbox outbox_;
   std::map<SlotRef, std::pair<DecisionId, Instant>> decided_;  ///< of what each slot was granted last
-  std::map<SlotRef, proto::Moved> moved_;  ///< what each slot said last
+  std::map<SlotRef, proto::Moved> moved_;                      ///< what each slot said last
   DecisionId decision_;
   std::string trigger_;  ///< a round is wanted at once, for this
   Instant next_round_;
   std::set<JobId> ending_;  ///< ended since the last round
   std::map<std::string, std::string> problems_;
   bool summary_due_ = false;
-  Instant summary_at_;
+  Instant summary_at_, store_again_;
   Measured move_ms_, stall_ms_, round_ms_;
 };
 

@@ -16,7 +16,8 @@ constexpr std::size_t kWindow = 100;
 constexpr std::size_t kFill = 50;
 constexpr int kColdIterations = 25;
 constexpr int kWarmIterations = 6;
-constexpr int kColdEvery = 16;  ///< a fit may sit in a poor valley: now and then it begins anew
+constexpr int kColdEvery = 16;      ///< a fit may sit in a poor valley: now and then it begins anew
+constexpr double kGoodCost = 1e-4;  ///< residuals of about half a percent of the range: no other start can do much better
 constexpr double kLossMax = 1e100;
 
 /// Where local coordinates lie: x = (step − step0)/spacing, y = (loss − base)/scale, so that a solve is well conditioned whatever the units.
@@ -175,7 +176,10 @@ int SlaqPredictor::fit(Family family, Fit& fit, const Frame& before) {
   if (had) consider(was, kWarmIterations);
   // A retry when there is nothing to begin from, or when the curve has left the fit.
   if (!warm || !fit.good || fit.cost > 4 * cost_before + 1e-4)
-    for (const double share : {0.0, 0.5, 0.95}) consider(start(family, share), kColdIterations);
+    for (const double share : {0.5, 0.0, 0.95}) {
+      if (fit.good && fit.cost < kGoodCost) break;
+      consider(start(family, share), kColdIterations);
+    }
   return iterations;
 }
 
