@@ -25,7 +25,7 @@ int run(int argc, char** argv) {
   app.footer(
       "Example:\n  sluice run examples/sweep.yaml\n\nExit status: 0 ok, 1 a job failed, 2 bad configuration, 3 bad data, 4 cannot connect or listen, 5 "
       "denied,\n"
-      "7 timed out, 8 partly done, 70 our bug, 130 interrupted.");
+      "6 can never be placed, 7 timed out, 8 partly done, 70 our bug, 130 interrupted.");
   int status = 0;
   for (const auto add : {sluice::cli::add_run, sluice::cli::add_manager, sluice::cli::add_server, sluice::cli::add_worker, sluice::cli::add_submit,
                          sluice::cli::add_ps, sluice::cli::add_explain, sluice::cli::add_compare}) {

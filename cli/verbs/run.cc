@@ -100,6 +100,13 @@ int run_verb(const detail::RunFlags& flags, const std::string& out_flag, bool dr
   const auto file = detail::read_with_flags(flags);
   if (!file) return detail::report(file.error(), flags.json);
   const std::uint32_t slots = file->cluster.slots.value_or(detail::cores());
+  for (const auto& job : file->jobs) {
+    if (job.slots_min <= slots) continue;
+    return detail::report(
+        {Errc::kUnplaceable, fmt::format("job '{}' needs {} worker slots (slots: {{min: {}}}), and the cluster has {}; lower its minimum or give --slots",
+                                         job.name, job.slots_min, job.slots_min, slots)},
+        flags.json);
+  }
   if (dry_run) {
     const auto printed = detail::print(detail::plan_text(*file, slots, flags.json));
     return printed ? 0 : detail::report(printed.error(), flags.json);

@@ -9,6 +9,7 @@ import time
 import unittest
 
 import harness
+import zmtp
 
 LONG = harness.job("long", epochs=100_000, seed=[1, 2, 3])
 
@@ -139,6 +140,17 @@ class Machine(harness.ProcessTest):
             status, _, err, took = self.call("ps", "--manager", address, *insecure)
         self.assertEqual(status, 4, err)
         self.assertLess(took, 5)
+
+    def test_a_manager_of_another_version(self):
+        """Its answers have another protocol version: said by every verb and role, with both versions, in time."""
+        manager = zmtp.Listener(lambda frames: [zmtp.with_protocol(frames[0], 2)])
+        for arguments in (["ps"], ["worker", "--name", "w"], ["server", "--name", "s", "--listen", "tcp://127.0.0.1:*"]):
+            status, _, err, took = self.call(*arguments, "--manager", manager.address, "--insecure-tcp")
+            self.assertEqual(status, 4, f"{arguments}: {err}")
+            self.assertRegex(err, r"version", arguments)
+            self.assertLess(took, 5, arguments)
+        self.assertGreaterEqual(manager.heard, 3)
+        manager.close()
 
     def test_bytes_of_no_protocol_do_not_hurt_a_manager(self):
         port = self.free_port()

@@ -2,6 +2,7 @@
 """A run from beginning to end, and a newcomer's first mistakes."""
 import json
 import os
+import subprocess
 
 import harness
 
@@ -75,6 +76,54 @@ class Quick(harness.ProcessTest):
         status, _, err, _ = self.call("run", file)
         self.assertEqual(status, 2)
         self.assertIn("this run file is of version 2; this sluice reads version 1", err)
+
+    def test_a_job_that_fails_fails_alone_and_says_why(self):
+        file = self.run_file([harness.job("hot", optimizer={"name": "sgd", "lr": 900000, "weight_decay": 0.5}, epochs=EPOCHS), harness.job("fine", epochs=EPOCHS)])
+        status, out, err, _ = self.call("run", file, "--out", "o")
+        self.assertEqual(status, 1, err)
+        states = {job["job"]: job["state"] for job in self.summary("o")["jobs"]}
+        self.assertEqual(states, {"hot": "failed", "fine": "done"})
+        self.assertRegex(out, r"hot failed: .*(nan|inf|finite)")
+
+    def terminal_run(self, **environment):
+        """What `run` writes to a terminal."""
+        file = self.run_file([harness.job("one", epochs=EPOCHS)])
+        ours, theirs = os.openpty()
+        self.environment.update(environment)
+        process = subprocess.Popen([harness.SLUICE, "run", file, "--out", "o-" + str(len(environment))], cwd=self.folder, env=self.environment, stdout=subprocess.DEVNULL, stderr=theirs)
+        self.started.append(process)
+        os.close(theirs)
+        written = b""
+        try:
+            while more := os.read(ours, 65536):
+                written += more
+        except OSError:
+            pass  # the other side is closed
+        os.close(ours)
+        self.assertEqual(process.wait(30), 0, written)
+        return written
+
+    def test_a_terminal_sees_a_table_that_redraws(self):
+        written = self.terminal_run()
+        self.assertIn(b"REMAINING", written)
+        self.assertRegex(written, rb"\x1b\[\d+A", "it never went up to draw again")
+        self.assertIn(b"\x1b[1m", written)
+
+    def test_no_color_is_respected(self):
+        written = self.terminal_run(NO_COLOR="1")
+        self.assertIn(b"REMAINING", written)
+        self.assertNotRegex(written, rb"\x1b\[[\d;]*m")
+
+    def test_progress_lines_hold_no_escapes(self):
+        status, _, err, _ = self.call("run", self.run_file([harness.job("one", epochs=EPOCHS)]), "--out", "o")
+        self.assertEqual(status, 0, err)
+        self.assertIn("1 jobs:", err)
+        self.assertNotIn("\x1b", err)
+
+    def test_a_job_that_can_never_be_placed(self):
+        status, _, err, _ = self.call("run", self.run_file([harness.job("wide", slots={"min": 3})]))
+        self.assertEqual(status, 6)
+        self.assertIn("job 'wide' needs 3 worker slots", err)
 
     def test_a_dry_run_starts_nothing(self):
         file = self.run_file([harness.job("one", seed=[1, 2, 3])])
