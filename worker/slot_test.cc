@@ -367,6 +367,34 @@ TEST(Slot, ASlotThatItsHomeForgotJoinsAgain) {
   EXPECT_EQ(cluster.home(kJob).joins, 2U);
 }
 
+/// A shard's primary changes under a batch: part of it may be applied, but it is computed again before it is committed.
+TEST(Slot, ABatchFromASupersededShardIsRedone) {
+  for (const bool sparse : {true, false}) {
+    Cluster cluster({.lanes = 3, .slots = 2});
+    auto script = small(sparse);
+    cluster.add_model("count", script);
+    int stale = 0;
+    std::uint64_t pushes = 0;
+    cluster.world.intercept = [&](std::uint32_t, const proto::Header& header) -> std::optional<std::optional<proto::Body>> {
+      const auto* push = std::get_if<proto::Push>(&header.body);
+      if (push == nullptr || ++pushes % 13 != 0 || stale >= 5) return std::nullopt;
+      ++stale;
+      proto::PushReply reply;
+      for (auto section : push->sections) {
+        section.outcome = proto::Outcome::kStaleTerm;
+        reply.sections.push_back(section);
+      }
+      return std::optional<proto::Body>(reply);
+    };
+    for (std::uint32_t s = 0; s < 2; ++s) cluster.order(s, kJob, Cluster::job("count", 640, 8));
+    ASSERT_TRUE(cluster.run([&] { return cluster.finished(kJob); }));
+    EXPECT_EQ(stale, 5);
+    EXPECT_TRUE(cluster.news<FaultNews>().empty());
+    for (std::uint64_t r = 0; r < 640; ++r) ASSERT_EQ((cluster.home(kJob).trained[{0, r}]), 1);
+    EXPECT_GE(script->batches, 640 / 8 + 5);
+  }
+}
+
 TEST(Slot, PullsOnlyWhatChanged) {
   Cluster cluster({});
   auto script = small(false);

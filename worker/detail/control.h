@@ -23,5 +23,4 @@ struct ControlSetup {
 };
 [[nodiscard]] std::unique_ptr<Actor> make_control(ControlSetup setup, net::Runtime runtime);
 
-
 }  // namespace sluice::worker
