@@ -56,8 +56,8 @@ struct DataOptions {
 
 /// Opens (converting on first read; a changed source file is converted anew; two processes converting at once is harmless). Blocks: call it off the slot
 /// threads. Errors: kNotFound/kBadData with file, line and what; bad rows beyond spec.max_bad_rows are kBadData quoting the first; kIo when the cache can't be
-/// written. The test part follows the training part: its labels and columns; a test row with a label that the training part lacks is a bad row, entries of columns
-/// that it lacks are dropped (worker/data/libsvm.h, idx.h).
+/// written. The test part follows the training part: its labels and columns. A test row with a label that the training part lacks is a bad row; entries of
+/// columns that it lacks are dropped (worker/data/libsvm.h, idx.h).
 [[nodiscard]] Result<OpenedData> open_data(const proto::DataSpec& spec, const DataOptions& options);
 
 }  // namespace sluice::worker
