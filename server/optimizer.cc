@@ -8,8 +8,8 @@ namespace sluice::server {
 
 bool all_finite(const UnalignedFloat* values, std::size_t n) {
   using UnalignedBits [[gnu::aligned(1), gnu::may_alias]] = std::uint32_t;
-  const auto* bits = reinterpret_cast<const UnalignedBits*>(values);
-  constexpr std::uint32_t kInfinity = 0x7f800000;  // without its sign, every NaN's and infinity's pattern is at least this
+  const UnalignedBits* bits = reinterpret_cast<const UnalignedBits*>(values);  // not auto: deduction drops the type's alignment
+  constexpr std::uint32_t kInfinity = 0x7f800000;                              // without its sign, every NaN's and infinity's pattern is at least this
   std::uint32_t bad = 0;
   for (std::size_t i = 0; i < n; ++i) bad |= static_cast<std::uint32_t>((bits[i] & 0x7fffffffU) >= kInfinity);
   return bad == 0;
