@@ -111,22 +111,24 @@ class Lane final : public Actor {
     proto::PushReply reply;
     net::PayloadReader payload(request.payload);
     const auto& envelope = request.header.envelope;
+    const bool known = world_.created.contains({lane_, envelope.job});
     for (const auto& section : push.sections) {
-      const std::uint32_t width = widths_[{envelope.job, section.table}];
       proto::Section out = section;
       out.count = 0;
       out.outcome = reachable(envelope, section);
-      const bool sparse = section.count > 0 && (width > 0 || (out.outcome != proto::Outcome::kOk && section.table.value == 2));
-      const auto bytes = payload.take(sparse ? section.count * (8 + 2 * sizeof(float)) : section.count * sizeof(float));
+      reply.sections.push_back(out);
+      if (!known) continue;  // where a section ends depends on its table
+      const std::uint32_t width = widths_[{envelope.job, section.table}];
+      const auto bytes = payload.take(width > 0 ? section.count * (sizeof(Key) + width * sizeof(float)) : section.count * sizeof(float));
       if (!bytes) {
         world_.violations.push_back("a push with too little payload");
         return proto::Refused{proto::RefusalKind::kError, "malformed", "payload", ""};
       }
+      auto& answer = reply.sections.back();
       if (out.outcome == proto::Outcome::kOk)
-        apply(envelope.client, section, *bytes, world_.shards.at({envelope.job, section.table, section.shard}), width, out, reply.text);
-      reply.sections.push_back(out);
+        apply(envelope.client, section, *bytes, world_.shards.at({envelope.job, section.table, section.shard}), width, answer, reply.text);
     }
-    if (!payload.at_end()) world_.violations.push_back("a push with too much payload");
+    if (known && !payload.at_end()) world_.violations.push_back("a push with too much payload");
     return reply;
   }
 

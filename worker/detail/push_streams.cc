@@ -130,10 +130,14 @@ Result<void> PushStreams::gap(Stream& stream, Item& item, std::uint64_t expected
   if (expected >= sequence || (expected < first && (stream.abandoned == 0 || expected < stream.abandoned))) {
     return fail(Errc::kInternal, fmt::format("a shard expects push {} where {} were acknowledged and {} was sent", expected, first - 1, sequence));
   }
-  // A number that was abandoned and never arrived: it was never acknowledged, so it is free to be used again.
-  if (expected < first) renumber(stream, expected);
   const bool again = item.gaps++ > 0;
-  const std::uint64_t upto = item.section.sequence;
+  std::uint64_t upto = sequence;
+  if (expected < first) {
+    // A number that was abandoned and never arrived: it was never acknowledged, so it is free to be used again. All that is under way carries numbers that no
+    // longer count.
+    renumber(stream, expected);
+    upto = stream.next;
+  }
   for (const auto& i : stream.items) {
     if (i.section.sequence >= expected && i.section.sequence <= upto && !i.answered) resend(i, again);
   }
