@@ -7,7 +7,7 @@ import subprocess
 import harness
 
 
-EPOCHS = 60  # a few loss reports a job
+EPOCHS = 150  # several loss reports a job, and several drawings of the table, also on a quick machine
 
 
 class Quick(harness.ProcessTest):
@@ -55,7 +55,7 @@ class Quick(harness.ProcessTest):
         self.assertRegex(err, r"^error: .*tiny\.yaml:\d+:\d+: ")
         self.assertFalse(os.path.exists(os.path.join(self.folder, "o")))
         self.assertEqual(out, "")
-        self.assertLess(took, 2)
+        self.assertLess(took, 5)
 
     def test_a_wrong_data_path(self):
         file = self.run_file([harness.job("one")], data={"tiny": {"format": "idx", "root": "/nowhere/datasets/fashion-mnist", "train": ["a", "b"]}})

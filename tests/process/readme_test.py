@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import socket
 import subprocess
 import tempfile
 import unittest
@@ -26,6 +27,12 @@ def commands():
             yield from (line for line in block.splitlines() if line and not line.startswith("#"))
 
 
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 class Readme(unittest.TestCase):
     def setUp(self):
         # The repository as it is, but with an out/ of its own.
@@ -40,7 +47,7 @@ class Readme(unittest.TestCase):
         shutil.rmtree(self.folder)
 
     def run_command(self, command, cwd, seconds=240):
-        environment = {**os.environ, "SLUICE_PORT": "7170"}
+        environment = {**os.environ, "SLUICE_PORT": str(free_port())}
         done = subprocess.run(["bash", "-c", command], cwd=cwd, env=environment, capture_output=True, text=True, timeout=seconds, check=False)
         self.assertEqual(done.returncode, 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}")
         return done.stdout
