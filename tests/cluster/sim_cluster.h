@@ -1,6 +1,8 @@
 #pragma once
 /// A whole cluster in the test's own thread: manager, servers and workers as actors over the in-process transport, time and order of events from one seed.
 
+#include <oneapi/tbb/global_control.h>
+
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -49,6 +51,7 @@ class SimCluster {
  private:
   struct Caller;
   SimOptions options_;
+  tbb::global_control one_thread_{tbb::global_control::max_allowed_parallelism, 1};  ///< the whole cluster in one thread: data conversion too
   std::filesystem::path folder_;
   SimClock clock_;
   std::unique_ptr<net::InprocTransport> transport_;
