@@ -16,7 +16,7 @@
 namespace sluice::worker {
 
 /// A message is closed once its payload has this much. On one host large frames are lent, not sent, so that what costs is a message's wake-ups, not its
-/// bytes: four shards a message trained 1.08 × as fast as one (two slots on two cores, two servers).
+/// bytes.
 inline constexpr std::size_t kMessageBytes = std::size_t{1} << 20;
 
 struct SectionOp {
