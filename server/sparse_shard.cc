@@ -31,7 +31,13 @@ std::size_t share_of_rows(const proto::TableSpec& spec) {
 
 void prefetch(const void* at) { __builtin_prefetch(at, 1); }
 
-Key key_at(Bytes keys, std::size_t i) { return load<Key>(keys.data() + i * sizeof(Key)); }
+/// Keys are read from the message once: large frames lie in memory that their sender can still write to, and what is used must be what was checked.
+std::vector<Key> copy_of(Bytes keys) {
+  SLUICE_ASSERT(keys.size() % sizeof(Key) == 0);
+  std::vector<Key> out(keys.size() / sizeof(Key));
+  if (!out.empty()) std::memcpy(out.data(), keys.data(), keys.size());
+  return out;
+}
 
 /// Counts one more update of a row, if it is one through the optimizer; the count stops at its largest value.
 std::uint32_t count_up(float* row, bool gradient) {
@@ -94,10 +100,8 @@ std::size_t SparseShard::make(Key key, std::uint64_t hash) {
   return row;
 }
 
-Result<void> SparseShard::check_keys(Bytes keys) const {
-  SLUICE_ASSERT(keys.size() % sizeof(Key) == 0);
-  for (std::size_t i = 0; i < keys.size() / sizeof(Key); ++i) {
-    const Key key = key_at(keys, i);
+Result<void> SparseShard::check_keys(std::span<const Key> keys) const {
+  for (const Key key : keys) {
     if (spec_.shard_of(key) != shard_) {
       return fail(Errc::kRejected, fmt::format("key {} belongs to shard {}, not {}", key, spec_.shard_of(key).value, shard_.value));
     }
@@ -105,23 +109,24 @@ Result<void> SparseShard::check_keys(Bytes keys) const {
   return {};
 }
 
-Result<void> SparseShard::read(Bytes keys, std::span<float> out) const {
+Result<void> SparseShard::read(Bytes asked, std::span<float> out) const {
+  const std::vector<Key> keys = copy_of(asked);
   if (auto ok = check_keys(keys); !ok) return ok;
-  const std::size_t n = keys.size() / sizeof(Key);
+  const std::size_t n = keys.size();
   SLUICE_ASSERT(out.size() == n * width_);
   std::array<std::size_t, kBlock> rows;
   for (std::size_t begin = 0; begin < n; begin += kBlock) {
     const std::size_t end = std::min(n, begin + kBlock);
-    for (std::size_t i = begin; i < end && !index_.empty(); ++i) prefetch(&index_[home_of(place_hash(key_at(keys, i)))]);
+    for (std::size_t i = begin; i < end && !index_.empty(); ++i) prefetch(&index_[home_of(place_hash(keys[i]))]);
     for (std::size_t i = begin; i < end; ++i) {
-      const Key key = key_at(keys, i);
+      const Key key = keys[i];
       rows[i - begin] = find(key, place_hash(key));
       if (rows[i - begin] != kNone) prefetch(row_at(rows[i - begin]));
     }
     for (std::size_t i = begin; i < end; ++i) {
       const auto to = out.subspan(i * width_, width_);
       if (rows[i - begin] == kNone) {
-        init_row(spec_, key_at(keys, i), to);
+        init_row(spec_, keys[i], to);
       } else {
         std::memcpy(to.data(), row_at(rows[i - begin]) + kHeaderFloats, width_ * sizeof(float));
       }
@@ -130,18 +135,18 @@ Result<void> SparseShard::read(Bytes keys, std::span<float> out) const {
   return {};
 }
 
-std::size_t SparseShard::count_missing(Bytes keys) const {
+std::size_t SparseShard::count_missing(std::span<const Key> keys) const {
   std::vector<Key> missing;
-  for (std::size_t i = 0; i < keys.size() / sizeof(Key); ++i) {
-    const Key key = key_at(keys, i);
+  for (const Key key : keys) {
     if (find(key, place_hash(key)) == kNone) missing.push_back(key);
   }
   std::sort(missing.begin(), missing.end());
   return static_cast<std::size_t>(std::unique(missing.begin(), missing.end()) - missing.begin());
 }
 
-Result<void> SparseShard::apply(proto::PushKind kind, Bytes keys, Bytes update, std::uint32_t step) {
-  const std::size_t n = keys.size() / sizeof(Key);
+Result<void> SparseShard::apply(proto::PushKind kind, Bytes asked, Bytes update, std::uint32_t step) {
+  const std::vector<Key> keys = copy_of(asked);
+  const std::size_t n = keys.size();
   const auto optimizer = optimizer_for(kind, optimizer_);
   if (!optimizer) return fail(optimizer.error());
   if (update.size() != n * width_ * sizeof(float)) {
@@ -150,8 +155,7 @@ Result<void> SparseShard::apply(proto::PushKind kind, Bytes keys, Bytes update, 
   const UnalignedFloat* floats = floats_of(update);
   if (!all_finite(floats, n * width_)) {
     const std::size_t at = first_not_finite(floats, n * width_);
-    return fail(Errc::kRejected,
-                fmt::format("float {} of the update for key {} is {}", at % width_, key_at(keys, at / width_), static_cast<float>(floats[at])));
+    return fail(Errc::kRejected, fmt::format("float {} of the update for key {} is {}", at % width_, keys[at / width_], static_cast<float>(floats[at])));
   }
   if (auto ok = check_keys(keys); !ok) return ok;
   if (rows_ + n > rows_max_ && rows_ + count_missing(keys) > rows_max_) {  // counting costs a sort: only near the end
@@ -161,9 +165,9 @@ Result<void> SparseShard::apply(proto::PushKind kind, Bytes keys, Bytes update, 
   std::array<std::size_t, kBlock> rows;
   for (std::size_t begin = 0; begin < n; begin += kBlock) {
     const std::size_t end = std::min(n, begin + kBlock);
-    for (std::size_t i = begin; i < end && !index_.empty(); ++i) prefetch(&index_[home_of(place_hash(key_at(keys, i)))]);
+    for (std::size_t i = begin; i < end && !index_.empty(); ++i) prefetch(&index_[home_of(place_hash(keys[i]))]);
     for (std::size_t i = begin; i < end; ++i) {
-      const Key key = key_at(keys, i);
+      const Key key = keys[i];
       const std::uint64_t hash = place_hash(key);
       std::size_t row = find(key, hash);
       if (row == kNone) row = make(key, hash);

@@ -28,7 +28,7 @@ class SparseShard {
   [[nodiscard]] std::size_t rows_max() const { return rows_max_; }
 
   /// Writes keys.size() / 8 rows of the table's width to `out`, in the order asked. Rows that were never pushed to are their first values, and are not made.
-  /// Errors: kRejected: a key of another shard.
+  /// The keys are copied before they are checked, here and in apply(): their sender may be able to write to them. Errors: kRejected: a key of another shard.
   [[nodiscard]] Result<void> read(Bytes keys, std::span<float> out) const;
   /// Applies one update: row i goes to keys[i], in order; a key may come twice. Missing rows are made. Any alignment. Errors (nothing was changed): kRejected:
   /// wrong sizes, a key of another shard, a NaN or infinity (its key named), a kind that is not served; kFull: it would exceed rows_max().
@@ -53,8 +53,8 @@ class SparseShard {
   [[nodiscard]] std::size_t make(Key key, std::uint64_t hash);
   void insert(std::uint64_t hash, std::size_t row);
   void grow_index();
-  [[nodiscard]] Result<void> check_keys(Bytes keys) const;
-  [[nodiscard]] std::size_t count_missing(Bytes keys) const;
+  [[nodiscard]] Result<void> check_keys(std::span<const Key> keys) const;
+  [[nodiscard]] std::size_t count_missing(std::span<const Key> keys) const;
 
   const proto::TableSpec& spec_;
   ShardId shard_;

@@ -153,6 +153,39 @@ TEST_F(SparseShardTest, ARefusedUpdateChangesNothingAndNamesTheKey) {
   EXPECT_EQ(shard.version(), 1);
 }
 
+/// Adds, and at its first row changes what it was told to: as a sender would that writes to the keys it has lent while they are used.
+class Meddler final : public Optimizer {
+ public:
+  explicit Meddler(std::vector<Key>& keys, Key other) : keys_(keys), other_(other) {}
+  [[nodiscard]] std::size_t state_floats(std::size_t) const override { return 0; }
+  void apply(const UpdateSpan& span, UpdateInfo) const override {
+    std::fill(keys_.begin(), keys_.end(), other_);
+    for (std::size_t i = 0; i < span.n; ++i) span.out[i] = span.in[i] + span.update[i];
+  }
+
+ private:
+  std::vector<Key>& keys_;
+  Key other_;
+};
+
+TEST_F(SparseShardTest, KeysThatChangeAfterTheyWereCheckedAreNotUsed) {
+  const auto spec = sparse_table(10'000, 1, 2);
+  std::vector<Key> asked;
+  Key theirs = 0;
+  while (spec.shard_of(theirs) != ShardId(1)) ++theirs;
+  for (Key key = 0; asked.size() < 500; ++key) {
+    if (spec.shard_of(key) == ShardId(0)) asked.push_back(key);
+  }
+  std::vector<Key> lent = asked;
+  const Meddler meddler(lent, theirs);
+  SparseShard shard(spec, ShardId(0), meddler);
+  const std::vector<float> before = read(shard, asked);
+  ASSERT_TRUE(shard.apply(PushKind::kGradient, bytes_of(lent), bytes_of(std::vector<float>(asked.size(), 1.0F)), 0));
+  EXPECT_EQ(shard.rows(), asked.size()) << "a row of another shard's key was made";
+  const std::vector<float> after = read(shard, asked);
+  for (std::size_t i = 0; i < asked.size(); ++i) ASSERT_EQ(after[i], before[i] + 1) << "key " << asked[i];
+}
+
 TEST_F(SparseShardTest, EachRowHasItsOwnStateAndCountOfUpdates) {
   const auto spec = sparse_table(1000, 2);
   SparseShard together(spec, ShardId(0), *adam), late(spec, ShardId(0), *adam);
