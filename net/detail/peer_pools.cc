@@ -10,25 +10,14 @@
 #include <cstdio>
 #include <cstring>
 
+#include "net/detail/fd.h"
+
 namespace sluice::net::detail {
 namespace {
 
+constexpr std::size_t kPage = 4096;
 constexpr std::size_t kDataBytesMax = std::size_t{1} << 40;
-
-/// A descriptor that closes itself.
-class File {
- public:
-  explicit File(int fd) : fd_(fd) {}
-  ~File() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  File(const File&) = delete;
-  File& operator=(const File&) = delete;
-  [[nodiscard]] int fd() const { return fd_; }
-
- private:
-  int fd_;
-};
+constexpr std::uint64_t kMappedBytesMax = std::uint64_t{16} << 20;  ///< of a pool that is used no further, pages stay mapped between messages
 
 /// Opens a peer's descriptor if it is a memory file of ours called `called`. The peer chose the numbers: nothing else may be opened through them.
 int open_memory_file(const PoolName& name, int peer_fd, const char* called, int flags) {
@@ -60,17 +49,17 @@ std::shared_ptr<PeerPool> PeerPool::open(const PoolName& name) {
 
 bool PeerPool::open() {
   constexpr int kFixedSize = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
-  const File control(open_memory_file(name_, name_.control_fd, "sluice-control", O_RDWR));
-  const File data(open_memory_file(name_, name_.data_fd, "sluice-data", O_RDONLY));
-  if (control.fd() < 0 || data.fd() < 0) return false;
-  if (!sealed(control.fd(), kFixedSize) || !sealed(data.fd(), kFixedSize | F_SEAL_FUTURE_WRITE)) return false;
-  const std::size_t bytes = size_of(data.fd());
-  if (size_of(control.fd()) != sizeof(PoolControl) || bytes == 0 || bytes > kDataBytesMax) return false;
-  void* mapped = ::mmap(nullptr, sizeof(PoolControl), PROT_READ | PROT_WRITE, MAP_SHARED, control.fd(), 0);
+  const Fd control(open_memory_file(name_, name_.control_fd, "sluice-control", O_RDWR));
+  const Fd data(open_memory_file(name_, name_.data_fd, "sluice-data", O_RDONLY));
+  if (control.get() < 0 || data.get() < 0) return false;
+  if (!sealed(control.get(), kFixedSize) || !sealed(data.get(), kFixedSize | F_SEAL_FUTURE_WRITE)) return false;
+  const std::size_t bytes = size_of(data.get());
+  if (size_of(control.get()) != sizeof(PoolControl) || bytes == 0 || bytes > kDataBytesMax) return false;
+  void* mapped = ::mmap(nullptr, sizeof(PoolControl), PROT_READ | PROT_WRITE, MAP_SHARED, control.get(), 0);
   if (mapped == MAP_FAILED) return false;
   control_ = static_cast<PoolControl*>(mapped);
   if (!(control_->name == name_)) return false;
-  mapped = ::mmap(nullptr, bytes, PROT_READ, MAP_SHARED | MAP_NORESERVE, data.fd(), 0);
+  mapped = ::mmap(nullptr, bytes, PROT_READ, MAP_SHARED | MAP_NORESERVE, data.get(), 0);
   if (mapped == MAP_FAILED) return false;
   (void)::madvise(mapped, bytes, MADV_DONTDUMP);
   data_ = static_cast<const std::byte*>(mapped);
@@ -83,17 +72,30 @@ PeerPool::~PeerPool() {
   if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), data_bytes_);
 }
 
-std::shared_ptr<const void> PeerPool::take(const std::shared_ptr<PeerPool>& pool, const Ticket& ticket) {
+void PeerPool::unmap(std::span<const Place> places) {
+  std::uint64_t end = 0;
+  for (const auto& place : places) end = std::max(end, place.offset + place.size);
+  std::uint64_t reached = reached_.load(std::memory_order_relaxed);
+  while (reached < end && !reached_.compare_exchange_weak(reached, end, std::memory_order_relaxed)) {}
+  if (std::max(reached, end) <= kMappedBytesMax) return;
+  for (const auto& place : places) {  // a neighbour's page that goes with it comes back when it is read
+    const std::uint64_t first = place.offset / kPage * kPage;
+    (void)::madvise(const_cast<std::byte*>(data_) + first, place.offset + place.size - first, MADV_DONTNEED);
+  }
+}
+
+std::shared_ptr<const void> PeerPool::take(const std::shared_ptr<PeerPool>& pool, const Ticket& ticket, std::vector<Place> places) {
   if (ticket.slot >= kLoanSlots) return nullptr;
   std::uint64_t expected = loan_word(ticket.generation, LoanState::kSent);
   const std::uint64_t held = loan_word(ticket.generation, LoanState::kHeld);
   if (!std::atomic_ref(pool->control_->words[ticket.slot]).compare_exchange_strong(expected, held, std::memory_order_acq_rel)) return nullptr;
-  const auto release = [pool, ticket](const void*) {
+  auto release = [pool, ticket, used = std::move(places)](const void*) {
+    pool->unmap(used);
     std::uint64_t was = loan_word(ticket.generation, LoanState::kHeld);
     const std::uint64_t free = loan_word(ticket.generation, LoanState::kFree);
     (void)std::atomic_ref(pool->control_->words[ticket.slot]).compare_exchange_strong(was, free, std::memory_order_acq_rel);
   };
-  return {static_cast<const void*>(pool->data_), release};
+  return {static_cast<const void*>(pool->data_), std::move(release)};
 }
 
 std::shared_ptr<PeerPool> PeerPools::find(const PoolName& name) {

@@ -1,8 +1,10 @@
 #pragma once
 /// The receiving side of shared frames: other processes' pools, mapped, and the frames taken from them.
 
+#include <atomic>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <vector>
 
 #include "net/detail/shared_pool.h"
@@ -21,18 +23,26 @@ class PeerPool {
 
   [[nodiscard]] const PoolName& name() const { return name_; }
   [[nodiscard]] Bytes data() const { return {data_, data_bytes_}; }
-  /// Marks a loan as held. The owner returned gives it back when its last copy is released (any thread). nullptr: the sender took it back; the message is as
-  /// good as lost.
-  [[nodiscard]] static std::shared_ptr<const void> take(const std::shared_ptr<PeerPool>& pool, const Ticket& ticket);
+  /// Bytes of the data; inside it.
+  struct Place {
+    std::uint64_t offset = 0;
+    std::uint64_t size = 0;
+  };
+  /// Marks a loan as held. The owner returned gives it back when its last copy is released (any thread), and in a large pool unmaps `places`, which are what
+  /// the loan's message is of: pages of a peer count as this process's memory while they are mapped, and mapping them again costs little beside that many
+  /// bytes. nullptr: the sender took it back; the message is as good as lost.
+  [[nodiscard]] static std::shared_ptr<const void> take(const std::shared_ptr<PeerPool>& pool, const Ticket& ticket, std::vector<Place> places);
 
  private:
   explicit PeerPool(const PoolName& name) : name_(name) {}
   bool open();
+  void unmap(std::span<const Place> places);
 
   PoolName name_;
   const std::byte* data_ = nullptr;
   std::size_t data_bytes_ = 0;
   PoolControl* control_ = nullptr;
+  std::atomic<std::uint64_t> reached_{0};  ///< the highest byte lent so far
 };
 
 /// Those that were met so far; at most kPoolsMax. Any thread.

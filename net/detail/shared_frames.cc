@@ -98,7 +98,9 @@ Borrowed borrow(PeerPools& pools, Message& message) {
     if (place.index < least || place.index >= whole || place.size > bytes || place.offset > bytes - place.size) return Borrowed::kUnreadable;
     least = place.index + 1;
   }
-  const auto owner = PeerPool::take(pool, {record->slot, record->generation});
+  std::vector<PeerPool::Place> used;
+  for (const auto& place : places) used.push_back({place.offset, place.size});
+  const auto owner = PeerPool::take(pool, {record->slot, record->generation}, std::move(used));
   if (!owner) return Borrowed::kLost;
   std::vector<Frame> frames;
   frames.reserve(whole);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <fstream>
 #include <map>
 #include <set>
 
@@ -150,6 +151,33 @@ TEST(SharedPool, WhatADeadProcessHeldComesBack) {
   for (int second = 10; second < 20; ++second) pool->sweep(after_ms(second * 1000));  // one is asked for each time
   EXPECT_EQ(pool->figures().blocks, 1U);
   EXPECT_EQ(of_living->message.frames.at(1).data()[0], std::byte{'l'});
+}
+
+/// Shared memory that is mapped and counts as this process's.
+std::size_t shared_resident_bytes() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("RssShmem:")) return std::stoul(line.substr(9)) * 1024;
+  }
+  return 0;
+}
+
+TEST(PeerPool, OfALargePoolOnlyWhatIsHeldStaysMapped) {
+  constexpr std::size_t kLarge = std::size_t{32} << 20;
+  const auto pool = SharedPool::make(2 * kLarge);
+  PeerPools peers;
+  auto lent = lend(*pool, message_with(filled(*pool, 'a', kLarge)), this_process(), kStart);
+  const std::size_t before = shared_resident_bytes();
+  ASSERT_EQ(borrow(peers, lent->message), Borrowed::kAll);
+  unsigned sum = 0;
+  for (const std::byte b : lent->message.frames[1].bytes()) sum += std::to_integer<unsigned>(b);
+  EXPECT_EQ(sum, static_cast<unsigned>(kLarge * 'a'));
+  EXPECT_GE(shared_resident_bytes(), before + kLarge / 2);
+  lent->message = {};
+  EXPECT_LE(shared_resident_bytes(), before + kLarge / 8);
+  auto next = lend(*pool, message_with(filled(*pool, 'b')), this_process(), kStart);
+  ASSERT_EQ(borrow(peers, next->message), Borrowed::kAll);
+  EXPECT_EQ(next->message.frames[1].data()[kBlock - 1], std::byte{'b'}) << "what comes next is mapped anew";
 }
 
 TEST(PeerPool, OnlyTheRightPoolIsOpened) {
