@@ -13,7 +13,7 @@ namespace sluice::manager {
 namespace {
 
 constexpr std::uint32_t kCounts[] = {1, 2, 3, 5, 8, 16, 33, 100};
-constexpr std::uint64_t kSeeds = 6;
+constexpr std::uint64_t kRingSeeds = 6;
 
 /// Servers of a cluster named from a seed; with `weighted`, of capacities 0.5 … 4.
 std::vector<RingServer> cluster(std::uint32_t count, std::uint64_t seed, bool weighted) {
@@ -32,7 +32,7 @@ std::map<ServerId, std::uint32_t> loads(const Placement& placement) {
 template <class Check>
 void over_clusters(const Check& check) {
   for (const std::uint32_t count : kCounts)
-    for (std::uint64_t seed = 0; seed < kSeeds; ++seed)
+    for (std::uint64_t seed = 0; seed < kRingSeeds; ++seed)
       for (const bool weighted : {false, true}) {
         SCOPED_TRACE(testing::Message() << count << " servers, seed " << seed << (weighted ? ", weighted" : ""));
         check(cluster(count, seed, weighted));

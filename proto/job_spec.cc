@@ -10,7 +10,7 @@ namespace sluice::proto {
 namespace {
 using Json = nlohmann::json;
 
-constexpr std::size_t kPathMax = 4096, kPathsMax = 64, kNumbersMax = 64, kParamsMax = 1 << 20, kSpecMax = 4 << 20;
+constexpr std::size_t kPathMax = 4096, kPathsMax = 64, kParamsMax = 1 << 20, kSpecMax = 4 << 20;
 constexpr std::uint64_t kNone = 0;
 
 /// Reads an object's fields by name; the first thing wrong is kept and names the field; finish() refuses fields that nobody asked for.
@@ -107,7 +107,7 @@ std::string read_optimizer(const Json& from, OptimizerSpec& to) {
   Fields in(from, "optimizer");
   to.name = in.name("name");
   if (const Json* numbers = in.get("numbers")) {
-    if (!numbers->is_object() || numbers->size() > kNumbersMax) in.wrong("numbers", "must be an object of at most 64 numbers");
+    if (!numbers->is_object() || numbers->size() > kOptimizerNumbersMax) in.wrong("numbers", "must be an object of at most 64 numbers");
     Fields values(*numbers, "optimizer.numbers");
     if (numbers->is_object()) {
       for (const auto& [key, value] : numbers->items()) {

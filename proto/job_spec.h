@@ -1,6 +1,7 @@
 #pragma once
 /// What a user asks for: one job. Made by the run file's reader, carried as JSON in `submit` and in grants, stored in the job table.
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -20,6 +21,8 @@ struct DataSpec {
   std::uint64_t max_bad_rows = 0;  ///< more bad rows than this end the job with kBadData
   friend bool operator==(const DataSpec&, const DataSpec&) = default;
 };
+
+inline constexpr std::size_t kOptimizerNumbersMax = 64;
 
 /// A server-side optimizer by name, with its numbers (lr, beta1, …). Known keys and defaults are the optimizer's own.
 struct OptimizerSpec {

@@ -28,7 +28,6 @@ ShardId TableSpec::shard_of(std::uint64_t key) const {
 
 namespace {
 constexpr std::uint32_t kBucketsMax = 1 << 16;
-constexpr std::size_t kNumbersMax = 64;
 
 Result<void> wrong(const TableSpec& spec, const std::string& what) { return fail(Errc::kMalformed, "table '" + spec.name.substr(0, 64) + "': " + what); }
 }  // namespace
@@ -46,7 +45,7 @@ Result<void> validate(const TableSpec& spec) {
   if (static_cast<unsigned>(spec.init.kind) > static_cast<unsigned>(InitKind::kNormal)) return wrong(spec, "unknown initialiser");
   if (!std::isfinite(spec.init.scale) || spec.init.scale < 0) return wrong(spec, "the initialiser's scale must be finite and not negative");
   if (!text::valid_name(spec.optimizer.name)) return wrong(spec, "the optimizer's name must be 1 to 64 of a-z 0-9 . _ -");
-  if (spec.optimizer.numbers.size() > kNumbersMax) return wrong(spec, "more than 64 optimizer numbers");
+  if (spec.optimizer.numbers.size() > kOptimizerNumbersMax) return wrong(spec, "more than 64 optimizer numbers");
   for (const auto& [name, value] : spec.optimizer.numbers) {
     if (!text::valid_name(name)) return wrong(spec, "an optimizer number's name must be 1 to 64 of a-z 0-9 . _ -");
     if (!std::isfinite(value)) return wrong(spec, "optimizer number '" + name + "' is not finite");

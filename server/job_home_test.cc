@@ -17,7 +17,7 @@ using proto::HomeState;
 using proto::LeaseKind;
 using testing::HasSubstr;
 
-constexpr JobId kJob{3};
+constexpr JobId kHomeJob{3};
 
 struct Shape {
   std::uint64_t rows = 1000;
@@ -40,7 +40,7 @@ proto::Join join_of(const Shape& shape) {
 }
 
 std::unique_ptr<JobHome> open(const Shape& shape) {
-  auto home = JobHome::open(kJob, 0, join_of(shape));
+  auto home = JobHome::open(kHomeJob, 0, join_of(shape));
   SLUICE_ASSERT(home.has_value());
   return std::move(*home);
 }
@@ -294,7 +294,7 @@ TEST(JobHome, WhatCanNotBeOpenedSaysWhy) {
   for (const auto& [wrong, words] : wrongs) {
     auto join = join_of({});
     wrong(join);
-    const auto refused = JobHome::open(kJob, 0, join);
+    const auto refused = JobHome::open(kHomeJob, 0, join);
     ASSERT_FALSE(refused) << words;
     EXPECT_THAT(refused.error().what, HasSubstr(words));
   }

@@ -17,8 +17,6 @@ using proto::RefusalKind;
 using testing::Each;
 using testing::HasSubstr;
 
-constexpr JobId kJob{7};
-
 class LaneTest : public testing::Test {
  protected:
   void start(std::uint32_t lanes = 1) {

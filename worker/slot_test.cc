@@ -14,7 +14,7 @@ namespace {
 using fake::Cluster;
 using fake::ModelScript;
 
-constexpr JobId kJob{7}, kOther{8};
+constexpr JobId kFirst{7}, kOther{8};
 
 std::shared_ptr<ModelScript> small(bool sparse = true) {
   auto script = std::make_shared<ModelScript>();
@@ -29,10 +29,10 @@ TEST(Slot, TrainsEveryRowOfEveryEpochOnceAndEvaluates) {
     auto script = std::make_shared<ModelScript>();
     script->sparse = sparse;
     cluster.add_model("count", script);
-    cluster.order(0, kJob, Cluster::job("count", 650, 16, 2));
-    ASSERT_TRUE(cluster.run([&] { return cluster.finished(kJob); }));
-    cluster.expect_exactly_once(kJob, 650, 2);
-    const auto& home = cluster.home(kJob);
+    cluster.order(0, kFirst, Cluster::job("count", 650, 16, 2));
+    ASSERT_TRUE(cluster.run([&] { return cluster.finished(kFirst); }));
+    cluster.expect_exactly_once(kFirst, 650, 2);
+    const auto& home = cluster.home(kFirst);
     EXPECT_EQ(home.scored, 50U);
     EXPECT_DOUBLE_EQ(home.metric_sum, 50.0 * static_cast<double>(home.commits.size())) << "held-out rows are scored at the final values";
     EXPECT_EQ(cluster.world.repeats, 0U);
@@ -45,10 +45,10 @@ TEST(Slot, ManySlotsShareAJobWithoutLosingOrRepeatingARow) {
   for (const std::uint64_t seed : {1, 2, 3}) {
     Cluster cluster({.seed = seed, .lanes = 3, .slots = 4});
     cluster.add_model("count", small());
-    for (std::uint32_t s = 0; s < 4; ++s) cluster.order(s, kJob, Cluster::job("count", 2000, 8, 2));
-    ASSERT_TRUE(cluster.run([&] { return cluster.finished(kJob); })) << seed;
-    cluster.expect_exactly_once(kJob, 2000, 2);
-    EXPECT_EQ(cluster.home(kJob).joins, 4U);
+    for (std::uint32_t s = 0; s < 4; ++s) cluster.order(s, kFirst, Cluster::job("count", 2000, 8, 2));
+    ASSERT_TRUE(cluster.run([&] { return cluster.finished(kFirst); })) << seed;
+    cluster.expect_exactly_once(kFirst, 2000, 2);
+    EXPECT_EQ(cluster.home(kFirst).joins, 4U);
   }
 }
 
@@ -64,9 +64,9 @@ TEST_P(SlotFaults, EveryRowCountsOnce) {
   options.call_deadline = from_ms(60'000);
   Cluster cluster(options);
   cluster.add_model("count", small());
-  for (std::uint32_t s = 0; s < 2; ++s) cluster.order(s, kJob, Cluster::job("count", 400, 8));
-  ASSERT_TRUE(cluster.run([&] { return cluster.finished(kJob); }, 3000)) << GetParam();
-  cluster.expect_exactly_once(kJob, 400, 1);
+  for (std::uint32_t s = 0; s < 2; ++s) cluster.order(s, kFirst, Cluster::job("count", 400, 8));
+  ASSERT_TRUE(cluster.run([&] { return cluster.finished(kFirst); }, 3000)) << GetParam();
+  cluster.expect_exactly_once(kFirst, 400, 1);
   EXPECT_GT(cluster.world.repeats, 0U) << "the faults did nothing: then this shows nothing";
   EXPECT_TRUE(cluster.news<FaultNews>().empty());
 }
@@ -76,33 +76,33 @@ TEST(Slot, MovesAtABatchBoundaryAndGivesItsLeaseBack) {
   Cluster cluster({.slots = 2});
   cluster.add_model("count", small());
   const auto spec = Cluster::job("count", 4000, 8);
-  cluster.order(0, kJob, spec);
-  ASSERT_TRUE(cluster.run([&] { return cluster.world.homes.contains(kJob) && cluster.home(kJob).commits.size() == 5; }));
+  cluster.order(0, kFirst, spec);
+  ASSERT_TRUE(cluster.run([&] { return cluster.world.homes.contains(kFirst) && cluster.home(kFirst).commits.size() == 5; }));
   cluster.order(0, kOther, Cluster::job("count", 800, 8));
   ASSERT_TRUE(cluster.run([&] { return cluster.world.homes.contains(kOther) && cluster.home(kOther).commits.size() > 3; }));
-  EXPECT_TRUE(cluster.home(kJob).members.empty());
-  EXPECT_TRUE(cluster.home(kJob).out.empty());
-  EXPECT_LE(cluster.home(kJob).commits.size(), 7U) << "at most what was under way";
+  EXPECT_TRUE(cluster.home(kFirst).members.empty());
+  EXPECT_TRUE(cluster.home(kFirst).out.empty());
+  EXPECT_LE(cluster.home(kFirst).commits.size(), 7U) << "at most what was under way";
   const auto moves = cluster.news<proto::Moved>();
   ASSERT_EQ(moves.size(), 2U);
   EXPECT_EQ(moves[0].from, JobId{});
-  EXPECT_EQ(moves[0].to, kJob);
+  EXPECT_EQ(moves[0].to, kFirst);
   EXPECT_TRUE(moves[0].cold);
-  EXPECT_EQ(moves[1].from, kJob);
+  EXPECT_EQ(moves[1].from, kFirst);
   EXPECT_EQ(moves[1].to, kOther);
   EXPECT_GT(moves[1].stall_ms, 0);
   EXPECT_GE(moves[1].total_ms, moves[1].stall_ms);
   EXPECT_NEAR(moves[1].total_ms, moves[1].batch_wait_ms + moves[1].stall_ms, 0.01);
   // Another slot takes the first job up; then the first slot comes back to it, its numbers going on where they were.
-  cluster.order(1, kJob, spec);
+  cluster.order(1, kFirst, spec);
   cluster.run_for(0.01);
-  cluster.order(0, kJob, spec);
-  ASSERT_TRUE(cluster.run([&] { return cluster.finished(kJob); }));
-  cluster.expect_exactly_once(kJob, 4000, 1);
+  cluster.order(0, kFirst, spec);
+  ASSERT_TRUE(cluster.run([&] { return cluster.finished(kFirst); }));
+  cluster.expect_exactly_once(kFirst, 4000, 1);
   cluster.order(0, kOther, Cluster::job("count", 800, 8));
   ASSERT_TRUE(cluster.run([&] { return cluster.finished(kOther); }));
   cluster.expect_exactly_once(kOther, 800, 1);
-  EXPECT_FALSE(cluster.news<proto::Moved>().back().cold && cluster.news<proto::Moved>().back().to == kJob) << "the data was open";
+  EXPECT_FALSE(cluster.news<proto::Moved>().back().cold && cluster.news<proto::Moved>().back().to == kFirst) << "the data was open";
 }
 
 TEST(Slot, SwitchingBackAndForthUnderFaultsLosesNothing) {
@@ -116,15 +116,15 @@ TEST(Slot, SwitchingBackAndForthUnderFaultsLosesNothing) {
     cluster.add_model("count", small());
     const auto a = Cluster::job("count", 600, 8), b = Cluster::job("count", 500, 8);
     for (int i = 0; i < 12; ++i) {
-      cluster.order(0, i % 2 == 0 ? kJob : kOther, i % 2 == 0 ? a : b);
-      cluster.order(1, i % 3 == 0 ? kOther : kJob, i % 3 == 0 ? b : a);
+      cluster.order(0, i % 2 == 0 ? kFirst : kOther, i % 2 == 0 ? a : b);
+      cluster.order(1, i % 3 == 0 ? kOther : kFirst, i % 3 == 0 ? b : a);
       cluster.run_for(0.06);
     }
-    cluster.order(0, kJob, a);
+    cluster.order(0, kFirst, a);
     cluster.order(1, kOther, b);
-    ASSERT_TRUE(cluster.run([&] { return cluster.finished(kJob) && cluster.finished(kOther); }, 2000))
-        << seed << cluster.describe(kJob) << cluster.describe(kOther);
-    cluster.expect_exactly_once(kJob, 600, 1);
+    ASSERT_TRUE(cluster.run([&] { return cluster.finished(kFirst) && cluster.finished(kOther); }, 2000))
+        << seed << cluster.describe(kFirst) << cluster.describe(kOther);
+    cluster.expect_exactly_once(kFirst, 600, 1);
     cluster.expect_exactly_once(kOther, 500, 1);
   }
 }
@@ -137,9 +137,9 @@ TEST(Slot, SspNeverReadsValuesStalerThanTheBound) {
     cluster.add_model("count", script);
     auto spec = Cluster::job("count", 1600, 8);
     spec.consistency = {proto::ConsistencyMode::kSsp, bound};
-    cluster.order(0, kJob, spec);
-    ASSERT_TRUE(cluster.run([&] { return cluster.finished(kJob); })) << bound;
-    cluster.expect_exactly_once(kJob, 1600, 1);
+    cluster.order(0, kFirst, spec);
+    ASSERT_TRUE(cluster.run([&] { return cluster.finished(kFirst); })) << bound;
+    cluster.expect_exactly_once(kFirst, 1600, 1);
     for (const auto& [clock, value] : script->seen) { EXPECT_GE(value + static_cast<float>(bound), static_cast<float>(clock)) << "bound " << bound; }
   }
 }
@@ -154,9 +154,9 @@ TEST(Slot, SspHoldsBetweenSlotsAndNobodyWaitsForEver) {
       spec.consistency = {proto::ConsistencyMode::kSsp, bound};
       auto script = small();
       cluster.add_model("count", script);
-      for (std::uint32_t s = 0; s < 3; ++s) cluster.order(s, kJob, spec);
-      ASSERT_TRUE(cluster.run([&] { return cluster.finished(kJob); }, 600)) << bound << gates;  // the home says when a commit is beyond the bound
-      cluster.expect_exactly_once(kJob, 480, 1);
+      for (std::uint32_t s = 0; s < 3; ++s) cluster.order(s, kFirst, spec);
+      ASSERT_TRUE(cluster.run([&] { return cluster.finished(kFirst); }, 600)) << bound << gates;  // the home says when a commit is beyond the bound
+      cluster.expect_exactly_once(kFirst, 480, 1);
       if (!gates && bound == 0) { EXPECT_GT(cluster.world.gate_questions, 0U); }
     }
   }
@@ -170,17 +170,17 @@ TEST(Slot, AModelThatThrowsFailsOnlyItsJob) {
   };
   cluster.add_model("bad", bad);
   cluster.add_model("count", small());
-  cluster.order(0, kJob, Cluster::job("bad", 640, 8));
+  cluster.order(0, kFirst, Cluster::job("bad", 640, 8));
   cluster.order(1, kOther, Cluster::job("count", 640, 8));
   ASSERT_TRUE(cluster.run([&] { return cluster.finished(kOther); }));
   cluster.expect_exactly_once(kOther, 640, 1);
   const auto faults = cluster.news<FaultNews>();
   ASSERT_EQ(faults.size(), 1U);
-  EXPECT_EQ(faults[0].job, kJob);
+  EXPECT_EQ(faults[0].job, kFirst);
   EXPECT_EQ(faults[0].code, "job_failed");
   EXPECT_NE(faults[0].what.find("matrix is singular"), std::string::npos);
-  EXPECT_TRUE(cluster.home(kJob).members.empty()) << "it left";
-  EXPECT_EQ(cluster.home(kJob).commits.size(), 4U) << "what was computed before is committed";
+  EXPECT_TRUE(cluster.home(kFirst).members.empty()) << "it left";
+  EXPECT_EQ(cluster.home(kFirst).commits.size(), 4U) << "what was computed before is committed";
   cluster.order(0, kOther, Cluster::job("count", 640, 8));
   cluster.run_for(1);
   EXPECT_EQ(cluster.news<FaultNews>().size(), 1U);
@@ -192,7 +192,7 @@ TEST(Slot, ALossOrGradientThatIsNoNumberFailsTheJobInWords) {
     auto script = small();
     script->loss_is_nan = true;
     cluster.add_model("count", script);
-    cluster.order(0, kJob, Cluster::job("count"));
+    cluster.order(0, kFirst, Cluster::job("count"));
     cluster.run_for(1);
     ASSERT_EQ(cluster.news<FaultNews>().size(), 1U);
     EXPECT_NE(cluster.news<FaultNews>()[0].what.find("loss is not finite"), std::string::npos);
@@ -203,11 +203,11 @@ TEST(Slot, ALossOrGradientThatIsNoNumberFailsTheJobInWords) {
     auto script = small();
     script->gradient_is_nan = true;
     cluster.add_model("count", script);
-    cluster.order(0, kJob, Cluster::job("count"));
+    cluster.order(0, kFirst, Cluster::job("count"));
     cluster.run_for(1);
     ASSERT_EQ(cluster.news<FaultNews>().size(), 1U);
     EXPECT_EQ(cluster.news<FaultNews>()[0].what, "the update holds a NaN");
-    EXPECT_EQ(cluster.home(kJob).commits.size(), 0U);
+    EXPECT_EQ(cluster.home(kFirst).commits.size(), 0U);
   }
 }
 
@@ -216,16 +216,16 @@ TEST(Slot, BadDataAndUnknownModelsAreFaultsAndANewDecisionTriesAgain) {
   cluster.add_model("count", small());
   auto spec = Cluster::job("count");
   spec.data.name = "missing";
-  cluster.order(0, kJob, spec);
+  cluster.order(0, kFirst, spec);
   cluster.run_for(0.1);
   ASSERT_EQ(cluster.news<FaultNews>().size(), 1U);
   EXPECT_EQ(cluster.news<FaultNews>()[0].code, "bad_data");
-  cluster.order(0, kJob, Cluster::job("cuont"));
+  cluster.order(0, kFirst, Cluster::job("cuont"));
   cluster.run_for(0.1);
   ASSERT_EQ(cluster.news<FaultNews>().size(), 2U);
   EXPECT_NE(cluster.news<FaultNews>()[1].what.find("did you mean 'count'"), std::string::npos);
-  cluster.order(0, kJob, Cluster::job("count"));
-  EXPECT_TRUE(cluster.run([&] { return cluster.finished(kJob); }));
+  cluster.order(0, kFirst, Cluster::job("count"));
+  EXPECT_TRUE(cluster.run([&] { return cluster.finished(kFirst); }));
 }
 
 TEST(Slot, AServerThatDoesNotAnswerIsNamed) {
@@ -235,7 +235,7 @@ TEST(Slot, AServerThatDoesNotAnswerIsNamed) {
     if (std::holds_alternative<proto::Push>(header.body) && cluster.world.pushes > 20) return std::optional<proto::Body>();
     return std::nullopt;
   };
-  cluster.order(0, kJob, Cluster::job("count"));
+  cluster.order(0, kFirst, Cluster::job("count"));
   const Instant begin = cluster.clock.now();
   ASSERT_TRUE(cluster.run([&] { return !cluster.news<FaultNews>().empty(); }, 20));
   EXPECT_LT((cluster.clock.now() - begin).seconds(), 4);
@@ -250,8 +250,8 @@ TEST(Slot, FollowsANewSlotTableInTheMiddleOfTraining) {
     Cluster cluster({.lanes = 3, .slots = 2});
     cluster.world.tell_table = tell;
     cluster.add_model("count", small());
-    for (std::uint32_t s = 0; s < 2; ++s) cluster.order(s, kJob, Cluster::job("count", 1000, 8));
-    ASSERT_TRUE(cluster.run([&] { return cluster.world.homes.contains(kJob) && cluster.home(kJob).commits.size() > 10; }));
+    for (std::uint32_t s = 0; s < 2; ++s) cluster.order(s, kFirst, Cluster::job("count", 1000, 8));
+    ASSERT_TRUE(cluster.run([&] { return cluster.world.homes.contains(kFirst) && cluster.home(kFirst).commits.size() > 10; }));
     cluster.world.publish(1);  // every shard and the home move on
     cluster.run_for(0.05);
     (void)cluster.news<FaultNews>();
@@ -260,8 +260,8 @@ TEST(Slot, FollowsANewSlotTableInTheMiddleOfTraining) {
       EXPECT_LT(cluster.world.wrong_owner, 300U) << "nobody spins";
       for (const auto& inbox : cluster.inboxes) inbox->put(std::make_shared<const proto::SlotTable>(cluster.world.table));
     }
-    ASSERT_TRUE(cluster.run([&] { return cluster.finished(kJob); })) << tell;
-    cluster.expect_exactly_once(kJob, 1000, 1);
+    ASSERT_TRUE(cluster.run([&] { return cluster.finished(kFirst); })) << tell;
+    cluster.expect_exactly_once(kFirst, 1000, 1);
     EXPECT_GT(cluster.world.wrong_owner, 0U);
   }
 }
@@ -269,19 +269,19 @@ TEST(Slot, FollowsANewSlotTableInTheMiddleOfTraining) {
 TEST(Slot, LanesThatLostTheTablesGetThemAgain) {
   Cluster cluster({});
   cluster.add_model("count", small());
-  cluster.order(0, kJob, Cluster::job("count"));
-  ASSERT_TRUE(cluster.run([&] { return cluster.world.homes.contains(kJob) && cluster.home(kJob).commits.size() == 5; }));
+  cluster.order(0, kFirst, Cluster::job("count"));
+  ASSERT_TRUE(cluster.run([&] { return cluster.world.homes.contains(kFirst) && cluster.home(kFirst).commits.size() == 5; }));
   cluster.world.created.clear();
-  ASSERT_TRUE(cluster.run([&] { return cluster.finished(kJob); }));
-  cluster.expect_exactly_once(kJob, 640, 1);
+  ASSERT_TRUE(cluster.run([&] { return cluster.finished(kFirst); }));
+  cluster.expect_exactly_once(kFirst, 640, 1);
 }
 
 TEST(Slot, AnExpiredMembershipIsLeftAtOnceAndANewOneBeginsAnew) {
   Cluster cluster({});
   cluster.add_model("count", small());
   const auto spec = Cluster::job("count");
-  cluster.order(0, kJob, spec);
-  ASSERT_TRUE(cluster.run([&] { return cluster.world.homes.contains(kJob) && cluster.home(kJob).commits.size() == 5; }));
+  cluster.order(0, kFirst, spec);
+  ASSERT_TRUE(cluster.run([&] { return cluster.world.homes.contains(kFirst) && cluster.home(kFirst).commits.size() == 5; }));
   cluster.world.expired.insert(Incarnation(100));
   cluster.run_for(0.1);
   (void)cluster.news<FaultNews>();
@@ -289,32 +289,32 @@ TEST(Slot, AnExpiredMembershipIsLeftAtOnceAndANewOneBeginsAnew) {
   EXPECT_EQ(cluster.lost[0], Incarnation(100));
   EXPECT_TRUE(cluster.news<FaultNews>().empty()) << "the job did nothing wrong";
   // What the home does when an incarnation is expired.
-  auto& home = cluster.home(kJob);
+  auto& home = cluster.home(kFirst);
   for (auto& [id, lease] : home.out) home.free.push_front(lease);
   home.out.clear();
   home.members.clear();
   cluster.inboxes[0]->put(Incarnation(200));
-  cluster.order(0, kJob, spec);
-  ASSERT_TRUE(cluster.run([&] { return cluster.finished(kJob); }));
+  cluster.order(0, kFirst, spec);
+  ASSERT_TRUE(cluster.run([&] { return cluster.finished(kFirst); }));
   for (std::uint64_t r = 0; r < 640; ++r) ASSERT_EQ((home.trained[{0, r}]), 1);
 }
 
 TEST(Slot, StopFinishesTheBatchLeavesAndEnds) {
   Cluster cluster({.slots = 2});
   cluster.add_model("count", small());
-  cluster.order(0, kJob, Cluster::job("count", 4000, 8));
-  ASSERT_TRUE(cluster.run([&] { return cluster.world.homes.contains(kJob) && cluster.home(kJob).commits.size() == 5; }));
+  cluster.order(0, kFirst, Cluster::job("count", 4000, 8));
+  ASSERT_TRUE(cluster.run([&] { return cluster.world.homes.contains(kFirst) && cluster.home(kFirst).commits.size() == 5; }));
   for (const auto& inbox : cluster.inboxes) inbox->stop();
   ASSERT_TRUE(cluster.run([&] { return ((void)cluster.news<FaultNews>(), cluster.slots_ended == 2); }, 2));
-  EXPECT_TRUE(cluster.home(kJob).members.empty());
-  EXPECT_TRUE(cluster.home(kJob).out.empty());
+  EXPECT_TRUE(cluster.home(kFirst).members.empty());
+  EXPECT_TRUE(cluster.home(kFirst).out.empty());
 }
 
 TEST(Slot, StopEndsWithinItsPatienceThoughNobodyAnswers) {
   Cluster cluster({});
   cluster.add_model("count", small());
-  cluster.order(0, kJob, Cluster::job("count", 4000, 8));
-  ASSERT_TRUE(cluster.run([&] { return cluster.world.homes.contains(kJob) && cluster.home(kJob).commits.size() == 5; }));
+  cluster.order(0, kFirst, Cluster::job("count", 4000, 8));
+  ASSERT_TRUE(cluster.run([&] { return cluster.world.homes.contains(kFirst) && cluster.home(kFirst).commits.size() == 5; }));
   cluster.executor.kill("lane");
   cluster.inboxes[0]->stop();
   EXPECT_TRUE(cluster.run([&] { return ((void)cluster.news<FaultNews>(), cluster.slots_ended == 1); }, 2.5));
@@ -323,24 +323,24 @@ TEST(Slot, StopEndsWithinItsPatienceThoughNobodyAnswers) {
 TEST(Slot, AFinishedJobIsNotBegunAgainByTheSameDecision) {
   Cluster cluster({});
   cluster.add_model("count", small());
-  cluster.order(0, kJob, Cluster::job("count"));
-  ASSERT_TRUE(cluster.run([&] { return cluster.finished(kJob); }));
+  cluster.order(0, kFirst, Cluster::job("count"));
+  ASSERT_TRUE(cluster.run([&] { return cluster.finished(kFirst); }));
   cluster.run_for(1);
-  EXPECT_EQ(cluster.home(kJob).joins, 1U);
-  cluster.order(0, kJob, Cluster::job("count"));  // a manager that has not heard yet
+  EXPECT_EQ(cluster.home(kFirst).joins, 1U);
+  cluster.order(0, kFirst, Cluster::job("count"));  // a manager that has not heard yet
   cluster.run_for(1);
-  EXPECT_EQ(cluster.home(kJob).joins, 2U);
-  EXPECT_EQ(cluster.home(kJob).leaves, 2U);
+  EXPECT_EQ(cluster.home(kFirst).joins, 2U);
+  EXPECT_EQ(cluster.home(kFirst).leaves, 2U);
 }
 
 TEST(Slot, AJobThatEndedElsewhereIsLeftWithoutAFault) {
   Cluster cluster({});
   cluster.add_model("count", small());
-  cluster.order(0, kJob, Cluster::job("count", 4000, 8));
-  ASSERT_TRUE(cluster.run([&] { return cluster.world.homes.contains(kJob) && cluster.home(kJob).commits.size() == 5; }));
+  cluster.order(0, kFirst, Cluster::job("count", 4000, 8));
+  ASSERT_TRUE(cluster.run([&] { return cluster.world.homes.contains(kFirst) && cluster.home(kFirst).commits.size() == 5; }));
   std::uint64_t refused = 0;
   cluster.world.intercept = [&](std::uint32_t, const proto::Header& header) -> std::optional<std::optional<proto::Body>> {
-    if (header.envelope.job != kJob) return std::nullopt;
+    if (header.envelope.job != kFirst) return std::nullopt;
     ++refused;
     return proto::Refused{proto::RefusalKind::kError, "not_found", "job 7 has ended", ""};
   };
@@ -354,17 +354,17 @@ TEST(Slot, AJobThatEndedElsewhereIsLeftWithoutAFault) {
 TEST(Slot, ASlotThatItsHomeForgotJoinsAgain) {
   Cluster cluster({});
   cluster.add_model("count", small());
-  cluster.order(0, kJob, Cluster::job("count"));
-  ASSERT_TRUE(cluster.run([&] { return cluster.world.homes.contains(kJob) && cluster.home(kJob).commits.size() == 5; }));
+  cluster.order(0, kFirst, Cluster::job("count"));
+  ASSERT_TRUE(cluster.run([&] { return cluster.world.homes.contains(kFirst) && cluster.home(kFirst).commits.size() == 5; }));
   bool once = false;
   cluster.world.intercept = [&](std::uint32_t, const proto::Header& header) -> std::optional<std::optional<proto::Body>> {
     if (once || !std::holds_alternative<proto::Commit>(header.body)) return std::nullopt;
     once = true;
     return proto::Refused{proto::RefusalKind::kError, "not_found", "client 100 is not in job 7: join first", ""};
   };
-  ASSERT_TRUE(cluster.run([&] { return cluster.finished(kJob); }));
+  ASSERT_TRUE(cluster.run([&] { return cluster.finished(kFirst); }));
   EXPECT_TRUE(cluster.news<FaultNews>().empty());
-  EXPECT_EQ(cluster.home(kJob).joins, 2U);
+  EXPECT_EQ(cluster.home(kFirst).joins, 2U);
 }
 
 /// A shard's primary changes under a batch: part of it may be applied, but it is computed again before it is committed.
@@ -386,11 +386,11 @@ TEST(Slot, ABatchFromASupersededShardIsRedone) {
       }
       return std::optional<proto::Body>(reply);
     };
-    for (std::uint32_t s = 0; s < 2; ++s) cluster.order(s, kJob, Cluster::job("count", 640, 8));
-    ASSERT_TRUE(cluster.run([&] { return cluster.finished(kJob); }));
+    for (std::uint32_t s = 0; s < 2; ++s) cluster.order(s, kFirst, Cluster::job("count", 640, 8));
+    ASSERT_TRUE(cluster.run([&] { return cluster.finished(kFirst); }));
     EXPECT_EQ(stale, 5);
     EXPECT_TRUE(cluster.news<FaultNews>().empty());
-    for (std::uint64_t r = 0; r < 640; ++r) ASSERT_EQ((cluster.home(kJob).trained[{0, r}]), 1);
+    for (std::uint64_t r = 0; r < 640; ++r) ASSERT_EQ((cluster.home(kFirst).trained[{0, r}]), 1);
     EXPECT_GE(script->batches, 640 / 8 + 5);
   }
 }
@@ -399,9 +399,9 @@ TEST(Slot, PullsOnlyWhatChanged) {
   Cluster cluster({});
   auto script = small(false);
   cluster.add_model("count", script);
-  cluster.order(0, kJob, Cluster::job("count", 160, 16));
-  ASSERT_TRUE(cluster.run([&] { return cluster.finished(kJob); }));
-  const auto& home = cluster.home(kJob);
+  cluster.order(0, kFirst, Cluster::job("count", 160, 16));
+  ASSERT_TRUE(cluster.run([&] { return cluster.finished(kFirst); }));
+  const auto& home = cluster.home(kFirst);
   EXPECT_EQ(home.scored, 50U);
   EXPECT_LE(cluster.world.pulls_modified, 2 * (home.commits.size() + 2)) << "two dense shards; the three evaluation batches find them unchanged";
 }

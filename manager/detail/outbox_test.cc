@@ -7,7 +7,7 @@
 namespace sluice::manager {
 namespace {
 
-constexpr Instant at(std::int64_t ms) { return Instant{ms * 1'000'000}; }
+constexpr Instant at_ms(std::int64_t ms) { return Instant{ms * 1'000'000}; }
 const WorkerId kWorker{1};
 const ServerId kOne{1}, kTwo{2};
 const JobId kJob{5};
@@ -15,36 +15,36 @@ const JobId kJob{5};
 TEST(Outbox, AGrantIsDueUntilItsOwnOrALaterDecisionIsAcknowledged) {
   Outbox box(from_ms(200));
   box.grant(kWorker, DecisionId{3});
-  EXPECT_EQ(box.due_grants(at(0)).size(), 1U);
-  EXPECT_TRUE(box.due_grants(at(199)).empty());
-  EXPECT_EQ(box.next_timer(), at(200));
+  EXPECT_EQ(box.due_grants(at_ms(0)).size(), 1U);
+  EXPECT_TRUE(box.due_grants(at_ms(199)).empty());
+  EXPECT_EQ(box.next_timer(), at_ms(200));
   box.granted(kWorker, DecisionId{2});
-  EXPECT_EQ(box.due_grants(at(200)).size(), 1U);
+  EXPECT_EQ(box.due_grants(at_ms(200)).size(), 1U);
   box.granted(kWorker, DecisionId{3});
-  EXPECT_TRUE(box.due_grants(at(999)).empty());
+  EXPECT_TRUE(box.due_grants(at_ms(999)).empty());
   EXPECT_EQ(box.next_timer(), Instant::never());
   box.grant(kWorker, DecisionId{4});
-  EXPECT_EQ(box.due_grants(at(999)).size(), 1U) << "at once";
+  EXPECT_EQ(box.due_grants(at_ms(999)).size(), 1U) << "at once";
 }
 
 TEST(Outbox, TheEndOfAJobIsToldOnlyWhenTheWorkersHaveHeardOrMuchLater) {
   Outbox box(from_ms(200));
   box.grant(kWorker, DecisionId{1});
-  box.end(kJob, {kOne, kTwo}, at(3000));
-  EXPECT_TRUE(box.due_ends(at(100)).empty());
+  box.end(kJob, {kOne, kTwo}, at_ms(3000));
+  EXPECT_TRUE(box.due_ends(at_ms(100)).empty());
   box.granted(kWorker, DecisionId{1});
-  EXPECT_EQ(box.due_ends(at(100)).size(), 2U);
+  EXPECT_EQ(box.due_ends(at_ms(100)).size(), 2U);
   box.ended(kJob, kOne);
-  EXPECT_EQ(box.due_ends(at(300)), (std::vector<std::pair<ServerId, JobId>>{{kTwo, kJob}}));
+  EXPECT_EQ(box.due_ends(at_ms(300)), (std::vector<std::pair<ServerId, JobId>>{{kTwo, kJob}}));
   box.ended(kJob, kTwo);
-  EXPECT_TRUE(box.due_ends(at(9000)).empty());
+  EXPECT_TRUE(box.due_ends(at_ms(9000)).empty());
 
   box.grant(kWorker, DecisionId{2});
-  box.end(kJob, {kOne}, at(3000));
-  EXPECT_TRUE(box.due_ends(at(2999)).empty());
-  EXPECT_EQ(box.due_ends(at(3000)).size(), 1U);
+  box.end(kJob, {kOne}, at_ms(3000));
+  EXPECT_TRUE(box.due_ends(at_ms(2999)).empty());
+  EXPECT_EQ(box.due_ends(at_ms(3000)).size(), 1U);
   box.forget(kOne);
-  EXPECT_TRUE(box.due_ends(at(9000)).empty());
+  EXPECT_TRUE(box.due_ends(at_ms(9000)).empty());
 }
 
 TEST(Measured, PercentilesAreNearestRanksOfTheNewest) {

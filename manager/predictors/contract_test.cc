@@ -16,7 +16,7 @@ namespace {
 
 using Curve = std::vector<double>;
 
-std::unique_ptr<Predictor> make(const std::string& name) {
+std::unique_ptr<Predictor> predictor_named(const std::string& name) {
   static const PredictorRegistry registry = builtin_predictors();
   return (**registry.find(name))();
 }
@@ -38,7 +38,7 @@ LossPoint point(std::uint64_t step, double loss) {
 
 /// Mean absolute error `ahead` reports ahead against `truth`, as a share of the curve's range; forecasts begin after 10 reports.
 double error_of(const std::string& name, const Curve& seen, const Curve& truth, std::size_t ahead) {
-  auto predictor = make(name);
+  auto predictor = predictor_named(name);
   double sum = 0;
   std::size_t count = 0;
   for (std::size_t i = 0; i + ahead < seen.size(); ++i) {
@@ -69,7 +69,7 @@ TEST_P(PredictorContract, ForecastsAreFiniteWhateverIsReported) {
   for (const auto& [kind, loss] : kinds) {
     SCOPED_TRACE(kind);
     SeededRng rng(5);
-    auto predictor = make(GetParam());
+    auto predictor = predictor_named(GetParam());
     std::uint64_t step = 0;
     for (std::uint64_t i = 0; i < 250; ++i) {
       step += 1 + rng.below(i % 7 == 0 ? 100000 : 10);
@@ -87,7 +87,7 @@ TEST_P(PredictorContract, ForecastsAreFiniteWhateverIsReported) {
 }
 
 TEST_P(PredictorContract, ItIsReadyFromTheSecondReportAndRefitsOnlyWhenThereIsNews) {
-  auto predictor = make(GetParam());
+  auto predictor = predictor_named(GetParam());
   EXPECT_FALSE(predictor->ready());
   EXPECT_EQ(predictor->refit(), 0);
   predictor->observe(point(10, 2.0));
@@ -102,7 +102,7 @@ TEST_P(PredictorContract, ItIsReadyFromTheSecondReportAndRefitsOnlyWhenThereIsNe
 
 TEST_P(PredictorContract, TheWorkOfARefitIsBounded) {
   SeededRng rng(9);
-  auto predictor = make(GetParam());
+  auto predictor = predictor_named(GetParam());
   for (std::uint64_t i = 1; i <= 2000; ++i) {
     predictor->observe(point(i * 3, 1 + rng.uniform()));
     ASSERT_LE(predictor->refit(), 200);
@@ -111,7 +111,7 @@ TEST_P(PredictorContract, TheWorkOfARefitIsBounded) {
 
 TEST_P(PredictorContract, TheSameReportsGiveTheSameForecast) {
   const Curve curve = sampled([](double x) { return 2 / (0.1 * x + 1) + 0.3; }, 120, 0.02, 3);
-  auto one = make(GetParam()), other = make(GetParam());
+  auto one = predictor_named(GetParam()), other = predictor_named(GetParam());
   for (std::size_t i = 0; i < curve.size(); ++i) {
     for (auto* p : {one.get(), other.get()}) p->observe(point(i + 1, curve[i])), (void)p->refit();
     if (one->ready()) { ASSERT_EQ(one->after(20).mean, other->after(20).mean); }
@@ -145,7 +145,7 @@ TEST(SlaqPredictor, BeatsTheLastDeltaOnItsTwoFamiliesWithNoise) {
 
 TEST(SlaqPredictor, FindsTheFloorOfACleanCurve) {
   for (const Shape& shape : kShapes) {
-    auto predictor = make("slaq");
+    auto predictor = predictor_named("slaq");
     const Curve curve = sampled(shape.loss, 100, 0, 1);
     for (std::size_t i = 0; i < curve.size(); ++i) predictor->observe(point(i + 1, curve[i])), (void)predictor->refit();
     EXPECT_NEAR(predictor->floor(), shape.loss(1e9), 0.1 * (shape.loss(0) - shape.loss(1e9))) << shape.name;

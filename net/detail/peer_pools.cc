@@ -15,7 +15,6 @@
 namespace sluice::net::detail {
 namespace {
 
-constexpr std::size_t kPage = 4096;
 constexpr std::size_t kDataBytesMax = std::size_t{1} << 40;
 constexpr std::uint64_t kMappedBytesMax = std::uint64_t{16} << 20;  ///< of a pool that is used no further, pages stay mapped between messages
 

@@ -17,7 +17,6 @@
 namespace sluice::net::detail {
 namespace {
 
-constexpr std::size_t kPage = 4096;
 constexpr std::size_t kLooksPerCall = 32;
 constexpr Duration kArrivalMax = from_ms(60'000);  ///< a message that was not taken by then is treated as lost
 constexpr Duration kHeldLong = from_ms(5'000);     ///< after this a holder is asked for whether it lives

@@ -22,6 +22,7 @@
 
 namespace sluice::net::detail {
 
+inline constexpr std::size_t kPage = 4096;  ///< bytes
 /// Frames smaller than this always travel as bytes: headers and keys do, a peer cannot change them after they were checked.
 inline constexpr std::size_t kSharedBytesMin = 16 * 1024;
 

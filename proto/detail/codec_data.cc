@@ -3,8 +3,6 @@
 namespace sluice::proto::detail {
 namespace {
 
-constexpr std::uint32_t kNumbersMax = 64;  ///< of an optimizer
-
 void write(wire::TableSpec::Builder to, const TableSpec& from) {
   to.setId(from.id.value);
   to.setName(text(from.name));
@@ -37,7 +35,7 @@ TableSpec read(wire::TableSpec::Reader from) {
   to.seed = from.getSeed();
   to.optimizer.name = text(from.getOptimizer(), "an optimizer's name");
   const auto numbers = from.getNumbers();
-  if (numbers.size() > kNumbersMax) malformed("more than 64 optimizer numbers");
+  if (numbers.size() > kOptimizerNumbersMax) malformed("more than 64 optimizer numbers");
   for (const auto number : numbers)
     to.optimizer.numbers.insert_or_assign(text(number.getName(), "an optimizer number's name"), finite(number.getValue(), "an optimizer number"));
   if (const auto ok = validate(to); !ok) malformed(ok.error().what);

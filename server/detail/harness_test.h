@@ -25,6 +25,7 @@
 
 namespace sluice::server {
 
+inline constexpr JobId kJob{7};  ///< the job of a test that needs only one
 inline constexpr const char* kManagerAddress = "inproc://manager";
 
 /// All hash slots on server 1 (or as `owner` says).

@@ -10,7 +10,6 @@
 namespace sluice::server {
 namespace {
 
-constexpr JobId kJob{7};
 constexpr std::uint32_t kDenseFloats = proto::kShardFloats + 100;  // two shards
 constexpr std::uint32_t kBuckets = 4;
 constexpr std::uint32_t kClients = 4;

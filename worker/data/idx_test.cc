@@ -10,7 +10,7 @@ namespace {
 using testing::Folder;
 using testing::idx_bytes;
 
-Result<Rows> parse(const std::string& images, const std::string& labels, const Mapping* mapping = nullptr, bool gzip = false) {
+Result<Rows> parse_idx(const std::string& images, const std::string& labels, const Mapping* mapping = nullptr, bool gzip = false) {
   const Folder folder;
   const std::string image_path = gzip ? folder.write_gzip("images", images) : folder.write("images", images);
   const std::string label_path = gzip ? folder.write_gzip("labels", labels) : folder.write("labels", labels);
@@ -19,7 +19,7 @@ Result<Rows> parse(const std::string& images, const std::string& labels, const M
   return read_idx(*image_file, image_path, *label_file, label_path, mapping, {});
 }
 std::string trouble(const std::string& images, const std::string& labels, const Mapping* mapping = nullptr) {
-  const auto rows = parse(images, labels, mapping);
+  const auto rows = parse_idx(images, labels, mapping);
   if (rows) return "none";
   EXPECT_EQ(rows.error().code, Errc::kBadData);
   return rows.error().what;
@@ -30,7 +30,7 @@ const std::string kLabels = idx_bytes({3}, std::string("\2\0\1", 3));
 
 TEST(Idx, ReadsImagesAndLabelsPlainAndGzip) {
   for (const bool gzip : {false, true}) {
-    const auto rows = parse(kImages, kLabels, nullptr, gzip);
+    const auto rows = parse_idx(kImages, kLabels, nullptr, gzip);
     ASSERT_TRUE(rows) << rows.error().what;
     EXPECT_FALSE(rows->sparse);
     EXPECT_EQ(rows->mapping.features, 4U);
@@ -61,8 +61,8 @@ TEST(Idx, EachKindOfDamageIsNamed) {
 }
 
 TEST(Idx, TestImagesFollowTheTrainingData) {
-  const Mapping mapping = parse(kImages, kLabels)->mapping;
-  const auto rows = parse(kImages, idx_bytes({3}, std::string("\0\7\2", 3)), &mapping);
+  const Mapping mapping = parse_idx(kImages, kLabels)->mapping;
+  const auto rows = parse_idx(kImages, idx_bytes({3}, std::string("\0\7\2", 3)), &mapping);
   ASSERT_TRUE(rows);
   EXPECT_EQ(rows->classes, (std::vector<std::uint32_t>{0, 2}));
   EXPECT_EQ(std::string(rows->pixels.begin(), rows->pixels.end()), "abcdijkl");

@@ -11,7 +11,7 @@ namespace {
 
 using testing::Folder;
 
-Result<Rows> parse(const std::string& text, const LibsvmOptions& options = {}) {
+Result<Rows> parse_libsvm(const std::string& text, const LibsvmOptions& options = {}) {
   const Folder folder;
   const std::string path = folder.write("rows", text);
   auto file = SourceFile::open(path, SourceFile::Mode::kInflated);
@@ -19,7 +19,7 @@ Result<Rows> parse(const std::string& text, const LibsvmOptions& options = {}) {
   return read_libsvm(*file, path, options, {});
 }
 Rows good(const std::string& text, const LibsvmOptions& options = {}) {
-  auto rows = parse(text, options);
+  auto rows = parse_libsvm(text, options);
   EXPECT_TRUE(rows) << rows.error().what;
   return rows ? std::move(*rows) : Rows{};
 }
@@ -83,7 +83,7 @@ TEST(Libsvm, DeclaredFeaturesBoundTheIndices) {
   const Rows rows = good("1 1:1 3:1\n0 4:1\n", {.features = 3});
   EXPECT_EQ(rows.mapping.features, 3U);
   EXPECT_EQ(rows.bad_rows, 1U);
-  const auto zero_based = parse("1 0:1 3:1\n0 2:1\n", {.features = 3});
+  const auto zero_based = parse_libsvm("1 0:1 3:1\n0 2:1\n", {.features = 3});
   ASSERT_FALSE(zero_based);
   EXPECT_NE(zero_based.error().what.find("index 3"), std::string::npos);
 }
@@ -121,7 +121,7 @@ TEST(Libsvm, BlocksDoNotChangeWhatIsRead) {
 }
 
 TEST(Libsvm, AFileWithoutLinesIsRefusedBeforeItFillsTheMemory) {
-  const auto rows = parse(std::string(5000, 'x'), {.block_bytes = 512, .line_bytes_max = 1000});
+  const auto rows = parse_libsvm(std::string(5000, 'x'), {.block_bytes = 512, .line_bytes_max = 1000});
   ASSERT_FALSE(rows);
   EXPECT_EQ(rows.error().code, Errc::kBadData);
   EXPECT_NE(rows.error().what.find("is this a libsvm file?"), std::string::npos);
@@ -134,7 +134,7 @@ TEST(Libsvm, ArbitraryBytesNeverCrashIt) {
   for (int round = 0; round < 300; ++round) {
     std::string text;
     for (std::uint64_t n = rng.below(200); n > 0; --n) text += kLikely[rng.below(kLikely.size())];
-    const auto rows = parse(text, {.block_bytes = 1 + rng.below(64)});
+    const auto rows = parse_libsvm(text, {.block_bytes = 1 + rng.below(64)});
     if (!rows) continue;
     EXPECT_EQ(rows->offsets.size(), rows->classes.size() + 1);
     for (const std::uint32_t index : rows->indices) EXPECT_LT(index, rows->mapping.features);
