@@ -56,7 +56,7 @@ class JobHome {
   [[nodiscard]] proto::HomeState state() const;
   /// Something changed since the last report_taken().
   [[nodiscard]] bool changed() const { return window_.changed(); }
-  /// The state changed since: report at once.
+  /// The state changed since, or a window of the first steps is full: report at once.
   [[nodiscard]] bool urgent() const { return window_.urgent(); }
   /// The news since the last report_taken(); its totals make repeats harmless.
   [[nodiscard]] proto::JobReport report() const;

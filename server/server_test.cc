@@ -14,8 +14,6 @@ namespace {
 
 using testing::HasSubstr;
 
-constexpr JobId kJob{7};
-
 proto::Join small_join(std::uint64_t rows, std::uint32_t epochs) {
   proto::JobSpec spec;
   spec.name = "j", spec.model = "m", spec.data.name = "d", spec.data.format = "idx", spec.data.train = {"/a", "/b"}, spec.epochs = epochs;
@@ -157,6 +155,23 @@ TEST(Server, AChangeOfStateIsReportedAtOnce) {
   EXPECT_TRUE(harness.run(0.05, [&] { return reports.size() == 1; })) << "that it was opened";
   train(harness, client, 4);
   EXPECT_TRUE(harness.run(0.05, [&] { return reports.back().state == proto::HomeState::kFinished; }));
+}
+
+TEST(Server, TheLossOfTheFirstBatchAndOfAFewEarlyWindowsIsReportedAtOnce) {
+  Harness harness;
+  harness.options.report_ms = 60'000;
+  harness.start();
+  ASSERT_TRUE(harness.run(5, [&] { return harness.manager->heard.heartbeats > 1; }));
+  TestClient client(harness, Incarnation(1), kJob);
+  client.expect<proto::JoinReply>(harness.home_lane(kJob), small_join(1000, 1));
+  train(harness, client, 70);
+  std::vector<std::uint64_t> steps, windows;
+  for (const auto& report : harness.manager->heard.reports[kJob]) {
+    if (report.step == 0) continue;
+    steps.push_back(report.step), windows.push_back(report.window_steps);
+  }
+  EXPECT_EQ(steps, (std::vector<std::uint64_t>{1, 4, 16, 64}));
+  EXPECT_EQ(windows, (std::vector<std::uint64_t>{1, 3, 12, 48}));
 }
 
 TEST(Server, WhileTheManagerIsGoneItServesOnAndAfterwardsReportsEverything) {

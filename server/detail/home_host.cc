@@ -101,16 +101,21 @@ void HomeHost::expire(const std::function<bool(Incarnation)>& expired) {
 
 Instant HomeHost::report(Instant now, const std::function<bool(const proto::JobReport&)>& sink) {
   if (changed_.empty()) return Instant::never();
-  if (!urgent_ && now < due_) return due_;
+  const bool all = now >= due_;
+  if (!urgent_ && !all) return due_;
   for (auto it = changed_.begin(); it != changed_.end();) {
     JobHome& home = *homes_.at(*it);
+    if (!all && !home.urgent()) {
+      ++it;
+      continue;
+    }
     if (!sink(home.report())) return due_ = now + from_ms(10);  // the control actor is behind: its queue is full
     home.report_taken();
     it = changed_.erase(it);
   }
   urgent_ = false;
-  due_ = now + interval_;
-  return Instant::never();
+  if (all) due_ = now + interval_;
+  return changed_.empty() ? Instant::never() : due_;
 }
 
 const JobHome* HomeHost::home(JobId job) const {
