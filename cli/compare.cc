@@ -85,9 +85,8 @@ JobComparison compare_job(const std::string& name, const std::vector<RunRecord>&
     const auto& points = run.jobs.at(name).points;
     longest = std::max(longest, run.wall_seconds);
     if (points.empty()) continue;
-    const auto levels = manager::smoothed(points);
-    first = std::max(first, levels.front());
-    best = std::min(best, *std::min_element(levels.begin(), levels.end()));
+    first = std::max(first, points.front().loss);
+    best = std::min(best, manager::best_level(points));
   }
   out.first_loss = first;
   out.best_loss = best;

@@ -11,6 +11,21 @@ std::vector<double> smoothed(std::span<const LossPoint> points) {
   return out;
 }
 
+double best_level(std::span<const LossPoint> points) {
+  const auto weight = [&](std::size_t i) {
+    const std::uint64_t before = i == 0 ? 0 : points[i - 1].examples;
+    return std::max(1.0, static_cast<double>(points[i].examples) - static_cast<double>(before));
+  };
+  const std::size_t window = std::min(kBestReports, points.size());
+  double best = 0, sum = 0, weights = 0;
+  for (std::size_t i = 0; i < points.size(); ++i) {
+    sum += weight(i) * points[i].loss, weights += weight(i);
+    if (i >= window) sum -= weight(i - window) * points[i - window].loss, weights -= weight(i - window);
+    if (i + 1 == window || (i >= window && sum / weights < best)) best = sum / weights;
+  }
+  return best;
+}
+
 std::optional<double> seconds_to_fraction(std::span<const LossPoint> points, double first, double best, double fraction) {
   if (!(best < first)) return std::nullopt;
   const std::vector<double> levels = smoothed(points);

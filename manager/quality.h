@@ -16,6 +16,11 @@ inline constexpr double kSmoothing = 0.5;
 /// The smoothed loss at each point; begins at the first loss.
 [[nodiscard]] std::vector<double> smoothed(std::span<const LossPoint> points);
 
+/// The best smoothed loss: the lowest mean of kBestReports reports in a row (of all, where there are fewer), each weighing what it has examples. A single lucky
+/// report near a noisy floor is not a level that anything could be asked to reach again. 0 for no points.
+inline constexpr std::size_t kBestReports = 10;
+[[nodiscard]] double best_level(std::span<const LossPoint> points);
+
 /// Seconds (as the points count them) until the smoothed loss is first ≤ first − fraction × (first − best). Nothing if it never is, or if best ≥ first.
 [[nodiscard]] std::optional<double> seconds_to_fraction(std::span<const LossPoint> points, double first, double best, double fraction);
 

@@ -17,6 +17,22 @@ TEST(Quality, SmoothingBeginsAtTheFirstLossAndHalvesTheDistance) {
   EXPECT_TRUE(smoothed({}).empty());
 }
 
+TEST(Quality, TheBestLevelIsAMeanAndNoLuckyReport) {
+  EXPECT_EQ(best_level({}), 0);
+  EXPECT_DOUBLE_EQ(best_level(curve({4, 2})), 3);
+  std::vector<double> losses = {4, 2};
+  for (int i = 0; i < 40; ++i) losses.push_back(i == 20 ? 0.5 : 1);
+  EXPECT_DOUBLE_EQ(best_level(curve(losses)), 0.95);
+  losses.insert(losses.end(), 20, 3.0);  // worse again: the level that it had counts
+  EXPECT_DOUBLE_EQ(best_level(curve(losses)), 0.95);
+}
+
+TEST(Quality, ReportsWeighWhatTheyHaveExamples) {
+  auto points = curve({4, 1});
+  points[1].examples = 100;  // one example at 4, 99 at 1
+  EXPECT_DOUBLE_EQ(best_level(points), 1.03);
+}
+
 TEST(Quality, TimeToAFractionIsWhenTheSmoothedLossFirstReachesIt) {
   const auto points = curve({4, 0, 0, 0, 0, 0});  // smoothed 4, 2, 1, .5, .25, .125
   EXPECT_EQ(seconds_to_fraction(points, 4, 0, 0.5), 2.0);

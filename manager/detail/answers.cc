@@ -159,7 +159,8 @@ double Core::wall_seconds() const {
 
 json Core::summary_of(const Job& job) const {
   const auto points = job.curve.points();
-  const auto to_90 = seconds_to_fraction(points, job.first_loss, job.best_loss, 0.9);
+  const double best = best_level(points);
+  const auto to_90 = seconds_to_fraction(points, job.first_loss, best, 0.9);
   json metrics = json::object();
   if (job.evaluated > 0 && std::isfinite(job.metric)) metrics[job.metric_name] = job.metric;
   return {{"job", job.spec.name},
@@ -171,12 +172,12 @@ json Core::summary_of(const Job& job) const {
           {"examples", job.examples},
           {"first_loss", number_or_null(job.reports > 0, job.first_loss)},
           {"final_loss", number_or_null(job.reports > 0, job.loss)},
-          {"best_loss", number_or_null(job.reports > 0, job.best_loss)},
+          {"best_loss", number_or_null(job.reports > 0, best)},
           {"validation_loss", number_or_null(job.evaluated > 0, job.validation_loss)},
           {"metrics", std::move(metrics)},
           {"seconds", job.seconds_since_submission(clock_.now())},
           {"seconds_to_90", number_or_null(to_90.has_value(), to_90.value_or(0))},
-          {"loss_seconds", loss_seconds(points, job.first_loss, job.best_loss, job.seconds_since_submission(clock_.now()))},
+          {"loss_seconds", loss_seconds(points, job.first_loss, best, job.seconds_since_submission(clock_.now()))},
           {"slot_seconds", job.slot_seconds},
           {"moves_in", job.moves_in},
           {"redone_batches", job.redone_batches}};
