@@ -67,6 +67,7 @@ struct JobView {
   double largest_drop = 0;     ///< between two reports, so far: what SLAQ normalises with
   double steps_per_slot_second = 0;
   std::vector<ForecastKnot> forecast;  ///< by steps, from a first knot above 0; empty: no opinion
+  Duration waited;                     ///< since it last held a slot (at first: since its submission); 0 while it holds one
   Duration move_cost;                  ///< measured stall of moving a slot to this job
   std::int64_t deficit_ns = 0;         ///< carried: slot-nanoseconds it is owed (> 0) or has had too many of
   Instant quantum_since;               ///< carried: when its running quantum began

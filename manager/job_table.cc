@@ -14,6 +14,7 @@ namespace {
 
 /// A loss this many times what it began with is not training.
 constexpr double kDivergingFactor = 100;
+constexpr double kRateMemorySeconds = 1;  ///< of slot time
 constexpr std::size_t kPlateauReports = 12;
 constexpr double kPlateauShare = 0.002;  ///< of the range so far
 
@@ -200,8 +201,11 @@ News JobTable::add_point(Job& job, const proto::JobReport& r, Instant now) {
   job.staleness = r.staleness_mean;
   const double steps = static_cast<double>(r.step - job.step), examples = static_cast<double>(r.examples - std::min(r.examples, job.examples));
   if (const double busy = r.slot_seconds - job.slot_seconds_seen_; busy > 0) {
-    const double rate = steps / busy;
-    job.steps_per_slot_second = job.steps_per_slot_second > 0 ? job.steps_per_slot_second + 0.3 * (rate - job.steps_per_slot_second) : rate;
+    // Forgets by slot time and not by report: the first reports are of one and a few batches.
+    const double kept = std::exp(-busy / kRateMemorySeconds);
+    job.rate_steps_ = kept * job.rate_steps_ + steps;
+    job.rate_slot_seconds_ = kept * job.rate_slot_seconds_ + busy;
+    job.steps_per_slot_second = job.rate_steps_ / job.rate_slot_seconds_;
   }
   if (const double passed = r.seconds - job.seconds_seen_; passed > 0) {
     job.steps_per_s = steps / passed;

@@ -59,9 +59,11 @@ struct Job {
   std::uint32_t slots = 0;
   std::int64_t deficit_ns = 0;
   Instant quantum_since;
+  std::optional<Instant> last_held;  ///< the last round in which it had a slot
   Duration move_cost;
-  std::uint64_t moves_in = 0;  ///< worker slots that were moved to it
-  JobDecision last_decision;   ///< of the last round
+  std::uint32_t moves_measured = 0;  ///< what move_cost is the mean of
+  std::uint64_t moves_in = 0;        ///< worker slots that were moved to it
+  JobDecision last_decision;         ///< of the last round
 
   [[nodiscard]] bool ended() const { return state == JobState::kDone || state == JobState::kFailed; }
   [[nodiscard]] JobPhase phase() const;
@@ -73,7 +75,8 @@ struct Job {
 
  private:
   friend class JobTable;
-  double seconds_seen_ = 0;  ///< of the last report, by its home's clock
+  double seconds_seen_ = 0;                        ///< of the last report, by its home's clock
+  double rate_steps_ = 0, rate_slot_seconds_ = 0;  ///< sums that forget: steps_per_slot_second is their ratio
   double slot_seconds_seen_ = 0;
   bool to_refit_ = false;
 };

@@ -38,7 +38,7 @@ std::vector<ForecastKnot> forecast_of(const Predictor& predictor, double steps_p
 
 }  // namespace
 
-JobView view_of(const Job& job, const RoundOptions& options, std::uint32_t slots) {
+JobView view_of(const Job& job, const RoundOptions& options, std::uint32_t slots, Duration move_cost) {
   JobView v;
   v.id = job.id;
   v.name = job.spec.name;
@@ -54,7 +54,7 @@ JobView view_of(const Job& job, const RoundOptions& options, std::uint32_t slots
   v.normalized_loss = job.normalized_loss();
   v.largest_drop = job.largest_drop;
   v.steps_per_slot_second = job.steps_per_slot_second;
-  v.move_cost = job.move_cost;
+  v.move_cost = move_cost;
   v.deficit_ns = job.deficit_ns;
   v.quantum_since = job.quantum_since;
   if (job.examples_total > job.examples) {
@@ -64,7 +64,7 @@ JobView view_of(const Job& job, const RoundOptions& options, std::uint32_t slots
   }
   const bool learns = v.phase == JobPhase::kTraining || v.phase == JobPhase::kPlateau;
   if (learns && job.predictor != nullptr && job.predictor->ready())
-    v.forecast = forecast_of(*job.predictor, job.steps_per_slot_second * std::max(options.round, options.quantum_min).seconds(), slots);
+    v.forecast = forecast_of(*job.predictor, job.steps_per_slot_second * quantum_of(options.round, options.quantum_min, move_cost).seconds(), slots);
   return v;
 }
 
@@ -132,7 +132,9 @@ void Rounds::look(Instant now) {
       continue;
     }
     job.slots = count_of(held, id);
-    view_.jobs.push_back(view_of(job, options_, slots));
+    if (job.slots > 0) job.last_held = now;
+    JobView& v = view_.jobs.emplace_back(view_of(job, options_, slots, move_cost(job)));
+    v.waited = now - job.last_held.value_or(job.submitted);
   }
 }
 
@@ -250,11 +252,21 @@ void Rounds::lost(const std::string& worker, const std::vector<SlotChange>& chan
 void Rounds::moved(JobId id, Duration stall) {
   Job* job = jobs_.find(id);
   if (job == nullptr || stall.ns < 0) return;
-  const double before = static_cast<double>(job->move_cost.ns);
   // One stall that the operating system made long must not make the quantum, which is 20 × this, long as well.
-  const double now = job->move_cost.ns == 0 ? static_cast<double>(stall.ns) : std::min(static_cast<double>(stall.ns), kMoveOutlier * before);
-  const double mean = job->move_cost.ns == 0 ? now : before + kMoveCostWeight * (now - before);
-  job->move_cost = Duration{std::llround(mean)};
+  const auto mean = [&](double before) {
+    const double now = static_cast<double>(stall.ns);
+    return before > 0 ? before + kMoveCostWeight * (std::min(now, kMoveOutlier * before) - before) : now;
+  };
+  usual_move_ns_ = mean(usual_move_ns_);
+  job->move_cost = Duration{std::llround(mean(static_cast<double>(job->move_cost.ns)))};
+  ++job->moves_measured;
+}
+
+/// A job's only measurement may be an outlier, and a job that seems dear to move is not moved, and so not measured again: until the second it is bounded by
+/// what moves to other jobs cost.
+Duration Rounds::move_cost(const Job& job) const {
+  if (job.moves_measured > 1 || !(usual_move_ns_ > 0)) return job.move_cost;
+  return std::min(job.move_cost, Duration{std::llround(kMoveOutlier * usual_move_ns_)});
 }
 
 void Rounds::await_outcome(Instant now) {

@@ -78,6 +78,7 @@ class Rounds {
   static constexpr std::size_t kPendingMax = 8;
 
   void look(Instant now);
+  [[nodiscard]] Duration move_cost(const Job& job) const;
   [[nodiscard]] std::vector<SlotChange> carry_out(const Decision& decision);
   [[nodiscard]] nlohmann::json describe(const Decision& decision, const std::vector<SlotChange>& changes, const Counts& before);
   [[nodiscard]] nlohmann::json entry(const Job& job, const Decision& decision, const JobDecision* decided, std::uint32_t before, std::uint32_t after) const;
@@ -97,10 +98,11 @@ class Rounds {
   std::vector<std::pair<std::string, SlotChange>> lost_;
   Counts granted_;  ///< after the last round
   std::deque<Pending> pending_;
+  double usual_move_ns_ = 0;  ///< running mean over all jobs
 };
 
 /// A job as the policy sees it.
-/// `slots`: of the whole cluster; the forecast reaches as far as all of them would bring the job in a quantum.
-[[nodiscard]] JobView view_of(const Job& job, const RoundOptions& options, std::uint32_t slots);
+/// `slots`: of the whole cluster; the forecast reaches as far as all of them would bring the job in a quantum. `move_cost`: of this job, as is to be believed.
+[[nodiscard]] JobView view_of(const Job& job, const RoundOptions& options, std::uint32_t slots, Duration move_cost);
 
 }  // namespace sluice::manager

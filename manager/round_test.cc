@@ -152,6 +152,27 @@ TEST_F(RoundTest, TheCostOfAMoveMakesTheQuantumLonger) {
   EXPECT_LE(table->find(ids[0])->move_cost, from_ms(200)) << "one outlier";
 }
 
+TEST_F(RoundTest, TheFirstMeasuredMoveOfAJobIsBoundedByWhatMovesUsuallyCost) {
+  make("slaq", 4, 2);
+  for (std::size_t i = 1; i < 4; ++i)
+    for (int n = 0; n < 3; ++n) rounds->moved(ids[i], from_ms(2));
+  rounds->moved(ids[0], from_ms(450));
+  (void)round();
+  EXPECT_LE(rounds->view().jobs[0].move_cost, from_ms(20));
+  EXPECT_EQ(rounds->view().jobs[1].move_cost, from_ms(2));
+  for (int n = 0; n < 9; ++n) rounds->moved(ids[0], from_ms(450));
+  (void)round();
+  EXPECT_GE(rounds->view().jobs[0].move_cost, from_ms(200)) << "measured again and again, it is believed";
+}
+
+TEST_F(RoundTest, AViewSaysHowLongAJobHasWaited) {
+  make("fair", 2, 1);
+  (void)round();
+  (void)round();
+  const auto& jobs = rounds->view().jobs;
+  EXPECT_EQ(jobs[0].waited + jobs[1].waited, from_ms(1000)) << "one held the slot; the other waits since its submission";
+}
+
 TEST_F(RoundTest, RefitsAreSpreadOverRoundsWhenManyJobsReportAtOnce) {
   RoundOptions options;
   options.refit_iterations_max = 200;

@@ -39,6 +39,7 @@ json to_json(const JobView& j) {
           {"largest_drop", j.largest_drop},
           {"steps_per_slot_second", j.steps_per_slot_second},
           {"forecast", std::move(knots)},
+          {"waited_ns", j.waited.ns},
           {"move_cost_ns", j.move_cost.ns},
           {"deficit_ns", j.deficit_ns},
           {"quantum_since_ns", j.quantum_since.ns}};
@@ -74,6 +75,7 @@ JobView job_from(const std::string& id, const json& j) {
   out.largest_drop = j.at("largest_drop");
   out.steps_per_slot_second = j.at("steps_per_slot_second");
   for (const json& k : j.at("forecast")) out.forecast.push_back({k.at(0), k.at(1), k.at(2)});
+  out.waited = Duration{j.at("waited_ns").get<std::int64_t>()};
   out.move_cost = Duration{j.at("move_cost_ns").get<std::int64_t>()};
   out.deficit_ns = j.at("deficit_ns");
   out.quantum_since = Instant{j.at("quantum_since_ns").get<std::int64_t>()};

@@ -45,7 +45,9 @@ void fill_shares(std::vector<Claim>& claims, double slots) {
 
 }  // namespace
 
-Duration quantum_of(const ClusterView& view, const JobView& job) { return std::max({view.round, view.quantum_min, job.move_cost * kMovesPaid}); }
+Duration quantum_of(Duration round, Duration quantum_min, Duration move_cost) { return std::max({round, quantum_min, move_cost * kMovesPaid}); }
+
+Duration quantum_of(const ClusterView& view, const JobView& job) { return quantum_of(view.round, view.quantum_min, job.move_cost); }
 
 std::vector<Claim> claims_of(const ClusterView& view) {
   const std::uint32_t slots = slots_of(view);

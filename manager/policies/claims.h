@@ -21,6 +21,7 @@ struct Claim {
   std::int64_t deficit_ns = 0;  ///< the view's, brought up to now
   bool quantum_over = true;
   std::uint32_t base = 0;   ///< for a policy: what is not up for auction
+  bool overdue = false;     ///< for a policy: it waited so long that its turn comes whatever is predicted
   std::uint32_t slots = 0;  ///< the answer
 };
 
@@ -30,6 +31,7 @@ struct Claim {
 
 /// max(round, quantum_min, 20 × the job's cost of a move): a job keeps a slot at least this long, so that moving costs at most a twentieth.
 [[nodiscard]] Duration quantum_of(const ClusterView& view, const JobView& job);
+[[nodiscard]] Duration quantum_of(Duration round, Duration quantum_min, Duration move_cost);
 
 /// Predicted drop and deviation after `steps`, straight lines between the knots; beyond the last knot its value.
 [[nodiscard]] ForecastKnot drop_after(const JobView& job, double steps);

@@ -71,7 +71,7 @@ ClusterView drawn(std::uint64_t seed) {
 
 constexpr std::uint64_t kSeeds = 400;
 
-std::unique_ptr<Policy> make(const std::string& name) {
+std::unique_ptr<Policy> policy_named(const std::string& name) {
   static const PolicyRegistry registry = builtin_policies();
   return (**registry.find(name))();
 }
@@ -95,6 +95,7 @@ void carry(ClusterView& view, const Decision& decision, Duration elapsed) {
     j.slots = d.slots;
     j.deficit_ns = d.deficit_ns;
     j.quantum_since = d.quantum_since;
+    j.waited = d.slots > 0 ? Duration{} : j.waited + elapsed;
   }
   view.now = view.now + elapsed;
   view.elapsed = elapsed;
@@ -102,7 +103,7 @@ void carry(ClusterView& view, const Decision& decision, Duration elapsed) {
 
 class PolicyContract : public testing::TestWithParam<std::string> {
  protected:
-  const std::unique_ptr<Policy> policy = make(GetParam());
+  const std::unique_ptr<Policy> policy = policy_named(GetParam());
 };
 
 TEST_P(PolicyContract, GrantsNeverExceedSlotsNorAJobsMaximum) {
@@ -250,7 +251,7 @@ TEST(FairPolicy, EveryJobGetsItsWeightedShareInTheLongRun) {
         view.jobs.back().weight = 1 + static_cast<double>(id % 2);
         weights += view.jobs.back().weight;
       }
-      const auto got = served(*make("fair"), view, 400);
+      const auto got = served(*policy_named("fair"), view, 400);
       for (const JobView& j : view.jobs)
         EXPECT_NEAR(got.at(j.id), 200.0 * slots * j.weight / weights, 1.5) << slots << " slots, " << jobs << " jobs, job " << j.id.value;
     }
@@ -262,7 +263,7 @@ TEST(FairPolicy, NobodyWithWorkStarves) {
   std::map<JobId, int> last;
   for (int round = 0; round < 400; ++round) {
     if (round % 50 == 49) view.jobs.push_back(job(1000 + static_cast<std::uint64_t>(round)));  // newcomers don't starve the old
-    const Decision decision = decide(*make("fair"), view);
+    const Decision decision = decide(*policy_named("fair"), view);
     for (const JobDecision& d : decision.jobs) {
       if (d.slots > 0) last[d.job] = round;
       EXPECT_LE(round - last.try_emplace(d.job, round).first->second, 60) << "job " << d.job.value;
@@ -276,7 +277,7 @@ TEST(SlaqPolicy, WithMoreSlotsThanJobsEveryoneHasOneAndTheSteepestTheRest) {
   for (std::uint64_t id = 1; id <= 3; ++id) view.jobs.push_back(job(id));
   view.jobs[1].forecast = falling(1, 1e-5);
   view.jobs[2].forecast = falling(1, 2e-4);
-  const Decision decision = decide(*make("slaq"), view);
+  const Decision decision = decide(*policy_named("slaq"), view);
   EXPECT_EQ(decision.jobs[0].slots, 1U);  // nothing predicted
   EXPECT_GE(decision.jobs[1].slots, 1U);
   EXPECT_GE(decision.jobs[2].slots, 5U);
@@ -291,7 +292,7 @@ TEST(SlaqPolicy, ANewJobStartsAtItsFairShare) {
   view.jobs[2].reports = 0;
   view.jobs[2].phase = JobPhase::kWarmingUp;
   view.jobs[2].forecast.clear();
-  EXPECT_EQ(decide(*make("slaq"), view).jobs[2].slots, 3U);
+  EXPECT_EQ(decide(*policy_named("slaq"), view).jobs[2].slots, 3U);
 }
 
 TEST(SlaqPolicy, WithFewerSlotsThanJobsTheUntriedComeFirstBySubmissionThenTheSteepest) {
@@ -299,12 +300,12 @@ TEST(SlaqPolicy, WithFewerSlotsThanJobsTheUntriedComeFirstBySubmissionThenTheSte
   for (std::uint64_t id = 1; id <= 5; ++id) view.jobs.push_back(job(id));
   for (JobView& j : view.jobs) j.forecast = falling(1, 1e-4 * static_cast<double>(j.id.value));
   for (const std::size_t i : {1U, 3U}) view.jobs[i].reports = 1, view.jobs[i].forecast.clear();
-  Decision decision = decide(*make("slaq"), view);
+  Decision decision = decide(*policy_named("slaq"), view);
   EXPECT_EQ(decision.jobs[1].slots, 1U);
   EXPECT_EQ(decision.jobs[3].slots, 1U);
   carry(view, decision, from_ms(600));
   for (const std::size_t i : {1U, 3U}) view.jobs[i].reports = 2;
-  decision = decide(*make("slaq"), view);
+  decision = decide(*policy_named("slaq"), view);
   EXPECT_EQ(decision.jobs[4].slots, 2U);
   ASSERT_FALSE(decision.refused.empty());
   EXPECT_GT(decision.jobs[4].marginal_gain, 0);
@@ -315,14 +316,34 @@ TEST(SlaqPolicy, AJobThatNeverReportsDoesNotKeepTheSlotForEver) {
   for (std::uint64_t id = 1; id <= 3; ++id) view.jobs.push_back(job(id));
   view.jobs[0].reports = 0;
   for (const std::size_t i : {1U, 2U}) view.jobs[i].forecast = falling(1, 1e-3);
-  const auto got = served(*make("slaq"), view, 100);
+  const auto got = served(*policy_named("slaq"), view, 100);
   EXPECT_GT(got.at(JobId{2}) + got.at(JobId{3}), 25);  // of 50
+}
+
+TEST(SlaqPolicy, AJobThatLooksFlatIsHeardAgain) {
+  ClusterView view = cluster(1);
+  for (std::uint64_t id = 1; id <= 4; ++id) view.jobs.push_back(job(id));
+  view.jobs[0].forecast = falling(1, 1e-3);
+  const auto got = served(*policy_named("slaq"), view, 400);
+  for (std::uint64_t id = 2; id <= 4; ++id) EXPECT_NEAR(got.at(JobId{id}), 200.0 / 4 / 4, 3) << "a quarter of all slot time goes round: job " << id;
+  EXPECT_GT(got.at(JobId{1}), 150);
+}
+
+TEST(SlaqPolicy, WhatAMoveCostsIsWeighedAgainstAWholeQuantum) {
+  ClusterView view = cluster(1);
+  for (std::uint64_t id = 1; id <= 2; ++id) view.jobs.push_back(job(id));
+  view.jobs[0].forecast = falling(1, 1e-5);
+  view.jobs[1].forecast = falling(1, 1e-3);
+  view.jobs[1].move_cost = from_ms(600);  // longer than a round; its quantum would be 12 s
+  const Decision decision = decide(*policy_named("slaq"), view);
+  EXPECT_EQ(decision.jobs[1].slots, 1U);
+  EXPECT_GT(decision.jobs[1].marginal_gain, 0);
 }
 
 TEST(SlaqPolicy, JobsWithNothingLeftToGainShareByWhatTheyAreOwed) {
   ClusterView view = cluster(1);
   for (std::uint64_t id = 1; id <= 4; ++id) view.jobs.push_back(job(id));
-  for (const auto& [id, seconds] : served(*make("slaq"), view, 80)) EXPECT_NEAR(seconds, 10, 1) << id.value;
+  for (const auto& [id, seconds] : served(*policy_named("slaq"), view, 80)) EXPECT_NEAR(seconds, 10, 1) << id.value;
 }
 
 TEST(Claims, AForecastIsReadBetweenItsKnots) {
