@@ -24,7 +24,7 @@ proto::TableSpec dense_table(std::uint64_t rows, std::uint32_t cols, proto::Opti
 }
 
 Bytes bytes_of(const std::vector<float>& values) { return std::as_bytes(std::span(values)); }
-std::vector<float> floats_in(const net::Frame& frame) {
+std::vector<float> floats_of_frame(const net::Frame& frame) {
   std::vector<float> out(frame.size() / sizeof(float));
   std::memcpy(out.data(), frame.data(), frame.size());
   return out;
@@ -90,7 +90,7 @@ TEST_F(DenseShardTest, ASharedPullNeverChangesWhateverUpdatesCome) {
     ASSERT_EQ(copy(shard), copy(unshared));  // in place and out of place agree
     if (rng.below(3) == 0) pulls.emplace_back(shard.share(), copy(shard));
     if (!pulls.empty() && rng.below(4) == 0) pulls.erase(pulls.begin() + static_cast<std::ptrdiff_t>(rng.below(pulls.size())));
-    for (const auto& [frame, values] : pulls) ASSERT_EQ(floats_in(frame), values);
+    for (const auto& [frame, values] : pulls) ASSERT_EQ(floats_of_frame(frame), values);
   }
 }
 
