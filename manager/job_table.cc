@@ -55,20 +55,20 @@ bool flat(const LossCurve& curve, double range) {
   return mean(points.size() - 2 * kPlateauReports) - mean(points.size() - kPlateauReports) < kPlateauShare * range;
 }
 
-void restore_scores(Job& job, const nlohmann::json& json) {
-  job.step = json.value("step", std::uint64_t{0});
-  job.examples = json.value("examples", std::uint64_t{0});
-  job.examples_total = json.value("examples_total", std::uint64_t{0});
-  job.slot_seconds = json.value("slot_seconds", 0.0);
-  job.reports = json.value("reports", std::uint64_t{0});
-  job.first_loss = json.value("first_loss", 0.0);
-  job.loss = json.value("loss", 0.0);
-  job.best_loss = json.value("best_loss", 0.0);
-  job.moves_in = json.value("moves_in", std::uint64_t{0});
-  job.evaluated = json.value("evaluated", std::uint64_t{0});
-  job.validation_loss = json.value("validation_loss", 0.0);
-  job.metric = json.value("metric", 0.0);
-  job.metric_name = json.value("metric_name", "");
+void restore_scores(Job& job, const nlohmann::json& record) {
+  job.step = record.value("step", std::uint64_t{0});
+  job.examples = record.value("examples", std::uint64_t{0});
+  job.examples_total = record.value("examples_total", std::uint64_t{0});
+  job.slot_seconds = record.value("slot_seconds", 0.0);
+  job.reports = record.value("reports", std::uint64_t{0});
+  job.first_loss = record.value("first_loss", 0.0);
+  job.loss = record.value("loss", 0.0);
+  job.best_loss = record.value("best_loss", 0.0);
+  job.moves_in = record.value("moves_in", std::uint64_t{0});
+  job.evaluated = record.value("evaluated", std::uint64_t{0});
+  job.validation_loss = record.value("validation_loss", 0.0);
+  job.metric = record.value("metric", 0.0);
+  job.metric_name = record.value("metric_name", "");
 }
 
 }  // namespace

@@ -13,10 +13,10 @@ void bytes_to_unit(const std::uint8_t* from, std::size_t n, float* into) {
 }
 
 /// Which permutation of which chunk.
-struct Order {
+struct RowOrder {
   std::uint64_t first_row = 0, seed = 0;
   std::uint32_t chunk_rows = 0, epoch = 0;
-  friend bool operator==(const Order&, const Order&) = default;
+  friend bool operator==(const RowOrder&, const RowOrder&) = default;
 };
 
 }  // namespace
@@ -24,7 +24,7 @@ struct Order {
 struct BatchReader::Impl {
   std::shared_ptr<const Dataset> keep;
   const data::StoredDataset* dataset;
-  Order order{};
+  RowOrder order{};
   std::vector<std::uint32_t> permutation;  ///< of the chunk named by `order`
   std::vector<float> dense, labels, values;
   std::vector<std::uint64_t> offsets;
@@ -36,7 +36,7 @@ struct BatchReader::Impl {
     return std::span(buffer).first(n);
   }
 
-  void permute(const Order& wanted) {
+  void permute(const RowOrder& wanted) {
     if (wanted == order && !permutation.empty()) return;
     order = wanted;
     permutation.resize(wanted.chunk_rows);
