@@ -1,8 +1,7 @@
-# Compiles a target's sources a few at a time (SLUICE_UNITY): most of a file's time goes into the headers of libraries, which are then read once. The names in unnamed namespaces of one
-# room must differ; the preset `dev` compiles file by file, so that a change costs one file and a missing include shows.
-function(sluice_unity target)
-  get_target_property(type ${target} TYPE)
-  if(SLUICE_UNITY AND NOT type STREQUAL INTERFACE_LIBRARY)
+# Compiles the sources of the rooms in SLUICE_UNITY a few at a time: most of a file's time goes into the headers of libraries, which are then read once. The names in unnamed namespaces of such
+# a room must differ; the preset `dev` compiles file by file, so that a change costs one file and a missing include shows.
+function(sluice_unity target room)
+  if(room IN_LIST SLUICE_UNITY)
     set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 10)
     target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)  # g++ takes what is included for a header
   endif()
@@ -26,17 +25,16 @@ function(sluice_room name)
   list(TRANSFORM ARG_ROOMS PREPEND sluice_ OUTPUT_VARIABLE rooms)
   if(sources)
     add_library(sluice_${name} STATIC ${sources})
+    sluice_unity(sluice_${name} ${name})
     set(scope PUBLIC)
   else()
     add_library(sluice_${name} INTERFACE)
     set(scope INTERFACE)
   endif()
   target_include_directories(sluice_${name} ${scope} ${CMAKE_SOURCE_DIR})
-  sluice_unity(sluice_${name})
   target_link_libraries(sluice_${name} ${scope} ${rooms} ${ARG_LIBS} Threads::Threads)
   if(test_sources)
     add_executable(${name}_test ${test_sources})
-    sluice_unity(${name}_test)
     sluice_not_hot(${name}_test)
     target_link_libraries(${name}_test PRIVATE sluice_${name} GTest::gmock GTest::gtest_main)
     add_test(NAME ${name} COMMAND ${name}_test)

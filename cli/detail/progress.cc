@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cmath>
 #include <fstream>
-#include <limits>
 #include <map>
 
 #include "cli/detail/print.h"
@@ -13,7 +12,6 @@
 
 namespace sluice::cli::detail {
 namespace {
-constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 constexpr std::size_t kRecent = 4;          // decisions under the table
 constexpr std::size_t kPrintedBetween = 6;  // decisions between two progress lines
 }  // namespace

@@ -4,16 +4,11 @@
 
 #include <filesystem>
 #include <fstream>
-#include <limits>
 #include <sstream>
 
 #include "cli/detail/table.h"
 
 namespace sluice::cli::detail {
-namespace {
-constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
-}
-
 Result<Json> read_json(const std::string& path) {
   constexpr std::uintmax_t kBytesMax = 64u << 20;
   std::error_code error;

@@ -1,6 +1,7 @@
 #pragma once
 /// Text tables and numbers for people.
 
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,8 @@ class Table {
 /// At most `width` characters, the last one '…' if something was cut.
 [[nodiscard]] std::string cut(const std::string& text, std::size_t width);
 
+/// What has no value: texts show it as "-".
+inline constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 /// "0.3421", "2.31e+05", "-" where it isn't a finite number.
 [[nodiscard]] std::string loss_text(double loss);
 /// "8.1 s", "-" for negative.
