@@ -1,4 +1,4 @@
-# Compiles the sources of the rooms in SLUICE_UNITY a few at a time: most of a file's time goes into the headers of libraries, which are then read once. The names in unnamed namespaces of such
+# Compiles the sources of the rooms in SLUICE_UNITY a few at a time: a large part of a file's time goes into the headers of libraries, which are then read once. The names in unnamed namespaces of such
 # a room must differ; the preset `dev` compiles file by file, so that a change costs one file and a missing include shows.
 function(sluice_unity target room)
   if(room IN_LIST SLUICE_UNITY)
@@ -7,7 +7,7 @@ function(sluice_unity target room)
   endif()
 endfunction()
 
-# A target in which nothing is hot: half of the time that -O3 takes to compile it is saved. What it links keeps its own flags.
+# A target in which nothing is hot need not be optimised at length. What it links keeps its own flags.
 function(sluice_not_hot target)
   target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O1>)
 endfunction()

@@ -17,11 +17,11 @@ double best_level(std::span<const LossPoint> points) {
     return std::max(1.0, static_cast<double>(points[i].examples) - static_cast<double>(before));
   };
   const std::size_t window = std::min(kBestReports, points.size());
-  double best = 0, sum = 0, weights = 0;
-  for (std::size_t i = 0; i < points.size(); ++i) {
-    sum += weight(i) * points[i].loss, weights += weight(i);
-    if (i >= window) sum -= weight(i - window) * points[i - window].loss, weights -= weight(i - window);
-    if (i + 1 == window || (i >= window && sum / weights < best)) best = sum / weights;
+  double best = 0;
+  for (std::size_t end = window; end <= points.size() && window > 0; ++end) {
+    double sum = 0, weights = 0;  // anew for each: what a running sum takes back of a huge loss would not be what it added
+    for (std::size_t i = end - window; i < end; ++i) sum += weight(i) * points[i].loss, weights += weight(i);
+    if (end == window || sum / weights < best) best = sum / weights;
   }
   return best;
 }

@@ -27,6 +27,12 @@ TEST(Quality, TheBestLevelIsAMeanAndNoLuckyReport) {
   EXPECT_DOUBLE_EQ(best_level(curve(losses)), 0.95);
 }
 
+TEST(Quality, AHugeLossLeavesNoTraceInTheBestLevel) {
+  std::vector<double> losses(30, 1.0);
+  losses[0] = 1e30;
+  EXPECT_DOUBLE_EQ(best_level(curve(losses)), 1);
+}
+
 TEST(Quality, ReportsWeighWhatTheyHaveExamples) {
   auto points = curve({4, 1});
   points[1].examples = 100;  // one example at 4, 99 at 1
