@@ -325,6 +325,28 @@ TEST(Manager, ALostServerFailsItsJobsInWordsAndNewJobsRunOnTheOthers) {
   EXPECT_EQ(c.job("d")["state"], "done");
 }
 
+TEST(Manager, AManagerThatWasHeldUpBlamesNobodyForIt) {
+  Cluster c;
+  c.start();
+  c.server("s1");
+  c.worker("w1", 1);
+  c.worker("w2", 1);
+  c.submit({"a", "b"});
+  for (int stall = 0; stall < 10; ++stall) {
+    c.run(0.5);
+    c.clock.advance_to(c.clock.now() + from_ms(3000));  // nobody runs
+  }
+  c.run(0.5);
+  const json ps = c.call("ps");
+  EXPECT_EQ(ps["slots"], 2);
+  EXPECT_EQ(ps["problems"].size(), 0U) << ps["problems"].dump();
+  EXPECT_NE(c.job("a")["state"], "failed");
+  // Who is silent without such a reason is lost as ever.
+  c.executor.kill("w2");
+  c.run(1.2);
+  EXPECT_EQ(c.call("ps")["slots"], 1);
+}
+
 TEST(Manager, AFaultFailsItsOwnJobWithItsOwnWords) {
   Cluster c;
   c.start();

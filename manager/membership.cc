@@ -110,6 +110,11 @@ std::vector<Member> Membership::expire(Instant now) {
   return gone;
 }
 
+void Membership::excuse(Duration stall) {
+  for (auto& members : members_)
+    for (auto& [id, member] : members) member.heard = member.heard + stall;
+}
+
 Instant Membership::next_expiry() const {
   Instant next = Instant::never();
   for (const auto& members : members_)

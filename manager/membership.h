@@ -50,6 +50,8 @@ class Membership {
   const Member* heartbeat(const proto::Heartbeat& beat, const net::PeerId& peer, Instant now);
   /// Takes out and returns those not heard for longer than the suspicion; their incarnations are expired for ever.
   [[nodiscard]] std::vector<Member> expire(Instant now);
+  /// Nobody could be heard for `stall` (the manager itself did not run): it does not count as anyone's silence.
+  void excuse(Duration stall);
   [[nodiscard]] Instant next_expiry() const;
 
   /// Live members by id.

@@ -34,6 +34,13 @@ void add_manager(CLI::App& app, int& status) {
       ->capture_default_str();
   verb->add_option("--policy", options.policy, "Who gets how many worker slots: slaq or fair")->capture_default_str();
   verb->add_option("--round-ms", options.round_ms, "Time between decisions, in milliseconds")->check(CLI::Range(10, 60'000))->capture_default_str();
+  verb->add_option("--heartbeat-ms", options.heartbeat_ms, "Time between two heartbeats of a server or worker, in milliseconds")
+      ->check(CLI::Range(10, 60'000))
+      ->capture_default_str();
+  verb->add_option("--suspicion-ms", options.suspicion_ms,
+                   "A server or worker that was not heard for so long is lost, in milliseconds; at least two heartbeats")
+      ->check(CLI::Range(20, 600'000))
+      ->capture_default_str();
   flags->role.add_to(*verb);
   verb->footer("Example:\n  sluice manager --listen tcp://127.0.0.1:7070 --state state --servers 2 --insecure-tcp");
   verb->callback([flags, &status] { status = serve(flags->options, flags->role); });

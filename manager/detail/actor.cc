@@ -72,6 +72,7 @@ class ManagerActor final : public Actor {
   std::string host_;
   std::deque<std::pair<std::pair<net::PeerId, std::uint64_t>, proto::Body>> submitted_;  ///< the newest submits' answers
   std::atomic<bool> stop_wanted_{false};
+  Instant look_due_ = Instant::never();  ///< when the next step was meant to be at the latest
   bool ended_ = false;
 };
 
@@ -89,12 +90,14 @@ Step ManagerActor::step() {
     handle(*request);
     any = true;
   }
-  core_->expire();
+  core_->expire(look_due_);
   any = core_->round_if_due() || any;
   any = send_due() || any;
   core_->flush();
   any = core_->refit_some() || any;
-  return {any, core_->next_timer()};
+  const Step next{any, core_->next_timer()};
+  look_due_ = any ? clock_.now() : next.next;
+  return next;
 }
 
 proto::Header ManagerActor::header(proto::Body body) const {

@@ -157,8 +157,13 @@ void Core::lose(const Member& member) {
   ask_round("membership");
 }
 
-void Core::expire() {
-  const auto gone = members_.expire(clock_.now());
+void Core::expire(Instant due) {
+  const Instant now = clock_.now();
+  if (now - due > from_ms(options_.heartbeat_ms)) {
+    log::info("held up for {:.0f} ms", (now - due).ms());
+    members_.excuse(now - due);
+  }
+  const auto gone = members_.expire(now);
   if (gone.empty()) return;
   for (const Member& member : gone) {
     const bool server = member.role == proto::Role::kServer;

@@ -37,8 +37,9 @@ class Core {
   /// Errors: as Membership::add; kIo (new incarnations could not be made durable).
   [[nodiscard]] Result<const Member*> join(const proto::Register& body, const net::PeerId& peer, std::uint64_t request);
   [[nodiscard]] const Member* heartbeat(const proto::Heartbeat& beat, const net::PeerId& peer) { return members_.heartbeat(beat, peer, clock_.now()); }
-  /// Members that fell silent: their jobs fail (server), their slots vanish (worker).
-  void expire();
+  /// Members that fell silent: their jobs fail (server), their slots vanish (worker). `due`: when the manager meant to look; where it comes a heartbeat late or
+  /// more, it was held up itself (a paused machine, memory being read back), the heartbeats of that time may still be under way, and nobody is blamed for it.
+  void expire(Instant due);
   [[nodiscard]] const Membership& members() const { return members_; }
   [[nodiscard]] const RingKeeper& ring() const { return ring_; }
   /// True once after each new ring version: publish it.

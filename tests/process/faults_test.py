@@ -29,9 +29,9 @@ class Signals(harness.ProcessTest):
         process = self.start_long_run()
         began = time.monotonic()
         process.send_signal(number)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=20 * harness.PATIENCE)
         self.assertEqual(process.returncode, 130, err)
-        self.assertLess(time.monotonic() - began, 6)
+        self.assertLess(time.monotonic() - began, 15)
         self.assertIn(f"interrupted by {signal.Signals(number).name}", err)
         self.assertIn("long-1", out, "the partial summary is shown")
         self.assertEqual({job["job"] for job in self.summary("o")["jobs"]}, {"long-1", "long-2", "long-3"})
@@ -77,9 +77,9 @@ class Signals(harness.ProcessTest):
         victim = self.role(role)
         began = time.monotonic()
         os.kill(victim, signal.SIGKILL)
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=20 * harness.PATIENCE)
         self.assertEqual(process.returncode, 1, err)
-        self.assertLess(time.monotonic() - began, 8)
+        self.assertLess(time.monotonic() - began, 15)
         self.assertRegex(err, rf"error: the {role}[-0-9]* process was killed by SIGKILL; its log: o/logs/{role}")
         self.assert_nothing_left()
 
@@ -108,27 +108,24 @@ class Machine(harness.ProcessTest):
             taken.bind(("127.0.0.1", 0))
             taken.listen()
             address, insecure = self.roles(taken.getsockname()[1])
-            status, _, err, took = self.call("manager", "--listen", address, "--state", "s", *insecure)
+            status, _, err = self.call_within(5, "manager", "--listen", address, "--state", "s", *insecure)
         self.assertEqual(status, 4, err)
         self.assertIn(address, err)
-        self.assertLess(took, 5)
 
     def test_a_state_folder_in_use(self):
         first = self.start("manager", "--listen", f"ipc://{self.runtime}/a", "--state", "s")
         self.assertTrue(self.wait_until(lambda: os.path.exists(os.path.join(self.runtime, "a")), 5))
-        status, _, err, took = self.call("manager", "--listen", f"ipc://{self.runtime}/b", "--state", "s")
+        status, _, err = self.call_within(5, "manager", "--listen", f"ipc://{self.runtime}/b", "--state", "s")
         self.assertEqual(status, 4, err)
-        self.assertLess(took, 5)
         first.terminate()
-        self.assertEqual(first.wait(5), 0)
+        self.assertEqual(first.wait(5 * harness.PATIENCE), 0)
 
     def test_no_manager(self):
         address, insecure = self.roles(self.free_port())
         file = self.run_file([harness.job("one")])
         for arguments in (["ps"], ["submit", file], ["explain"], ["worker", "--name", "w"], ["server", "--name", "s", "--listen", "tcp://127.0.0.1:*"]):
-            status, _, err, took = self.call(*arguments, "--manager", address, *insecure)
+            status, _, err = self.call_within(5, *arguments, "--manager", address, *insecure)
             self.assertEqual(status, 4, f"{arguments}: {err}")
-            self.assertLess(took, 5, arguments)
             self.assertIn(address, err)
 
     def test_something_else_listens_there(self):
@@ -137,18 +134,16 @@ class Machine(harness.ProcessTest):
             other.bind(("127.0.0.1", 0))
             other.listen()
             address, insecure = self.roles(other.getsockname()[1])
-            status, _, err, took = self.call("ps", "--manager", address, *insecure)
+            status, _, err = self.call_within(5, "ps", "--manager", address, *insecure)
         self.assertEqual(status, 4, err)
-        self.assertLess(took, 5)
 
     def test_a_manager_of_another_version(self):
         """Its answers have another protocol version: said by every verb and role, with both versions, in time."""
         manager = zmtp.Listener(lambda frames: [zmtp.with_protocol(frames[0], 2)])
         for arguments in (["ps"], ["worker", "--name", "w"], ["server", "--name", "s", "--listen", "tcp://127.0.0.1:*"]):
-            status, _, err, took = self.call(*arguments, "--manager", manager.address, "--insecure-tcp")
+            status, _, err = self.call_within(5, *arguments, "--manager", manager.address, "--insecure-tcp")
             self.assertEqual(status, 4, f"{arguments}: {err}")
             self.assertRegex(err, r"version", arguments)
-            self.assertLess(took, 5, arguments)
         self.assertGreaterEqual(manager.heard, 3)
         manager.close()
 
@@ -160,10 +155,10 @@ class Machine(harness.ProcessTest):
         for garbage in (b"GET / HTTP/1.0\r\n\r\n", os.urandom(4096), b"\xff" + b"\0" * 8 + b"\x7f" + b"\x03" + b"\0" * 53):
             with socket.create_connection(("127.0.0.1", port)) as connection:
                 connection.sendall(garbage)
-        status, _, err, _ = self.call("ps", "--manager", address, *insecure)
+        status, _, err = self.call("ps", "--manager", address, *insecure)
         self.assertEqual(status, 0, err)
         manager.terminate()
-        self.assertEqual(manager.wait(5), 0)
+        self.assertEqual(manager.wait(5 * harness.PATIENCE), 0)
 
     def test_a_cluster_by_hand(self):
         address, insecure = self.roles(self.free_port())
@@ -172,16 +167,16 @@ class Machine(harness.ProcessTest):
         for i in (1, 2):
             roles.append(self.start("server", "--name", f"server-{i}", "--manager", address, "--listen", "tcp://127.0.0.1:*", *insecure))
             roles.append(self.start("worker", "--name", f"worker-{i}", "--manager", address, *insecure))
-        status, out, err, _ = self.call("submit", file, "--wait", "--manager", address, *insecure)
+        status, out, err = self.call("submit", file, "--wait", "--manager", address, *insecure)
         self.assertEqual(status, 0, err)
         self.assertIn("two", out)
-        status, out, err, _ = self.call("explain", "one", "--manager", address, *insecure)
+        status, out, err = self.call("explain", "one", "--manager", address, *insecure)
         self.assertEqual(status, 0, err)
         self.assertIn("0 → ", out)
         for role in roles:
             role.terminate()
         for role in roles:
-            self.assertEqual(role.wait(5), 0)
+            self.assertEqual(role.wait(5 * harness.PATIENCE), 0)
 
     def test_bad_rows(self):
         with open(os.path.join(self.folder, "rows.libsvm"), "w", encoding="utf-8") as file:
@@ -189,10 +184,10 @@ class Machine(harness.ProcessTest):
                 file.write(f"{i % 2} {1 + i % 2}:1 {3 + i % 5}:0.5\n" if i != 77 else "1 3:zero\n")
         data = {"tiny": {"format": "libsvm", "train": "rows.libsvm"}}
         file = self.run_file([harness.job("one")], data=data)
-        status, out, err, _ = self.call("run", file, "--out", "o")
+        status, out, err = self.call("run", file, "--out", "o")
         self.assertEqual(status, 3, out + err)
         self.assertIn("rows.libsvm:78", out + err)
-        status, out, err, _ = self.call("run", file, "--out", "p", "--max-bad-rows", "1")
+        status, out, err = self.call("run", file, "--out", "p", "--max-bad-rows", "1")
         self.assertEqual(status, 0, out + err)
 
     @staticmethod
@@ -213,10 +208,9 @@ class Machine(harness.ProcessTest):
         try:
             self.fill(small)
             file = self.run_file([harness.job("one")])
-            status, _, err, took = self.call("run", file, "--out", os.path.join(small, "o"))
+            status, _, err = self.call_within(20, "run", file, "--out", os.path.join(small, "o"))
             self.assertEqual(status, 8, err)
             self.assertIn("No space left on device", err)
-            self.assertLess(took, 20)
         finally:
             subprocess.run(["umount", small], check=False)
 
@@ -231,7 +225,7 @@ class Machine(harness.ProcessTest):
             process = self.start("run", self.run_file([harness.job("long", epochs=600, seed=[1, 2, 3])]), "--out", out)
             self.assertTrue(self.wait_until(lambda: self.training(out, "long-"), 20))
             self.fill(small)
-            _, err = process.communicate(timeout=60)
+            _, err = process.communicate(timeout=60 * harness.PATIENCE)
             self.assertIn("No space left on device", err)
             self.assertEqual(process.returncode, 8, err)
         finally:

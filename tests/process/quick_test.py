@@ -13,7 +13,7 @@ EPOCHS = 150  # several loss reports a job, and several drawings of the table, a
 class Quick(harness.ProcessTest):
     def test_a_run_ends_well_and_leaves_only_its_output(self):
         file = self.run_file([harness.job("one", seed=[1, 2], epochs=EPOCHS), harness.job("two", model="mlp", params={"hidden": [16]}, epochs=EPOCHS)])
-        status, out, err, _ = self.call("run", file, "--out", "o")
+        status, out, err = self.call("run", file, "--out", "o")
         self.assertEqual(status, 0, err)
         self.assertIn("one-2", out)
         self.assertIn("HELD-OUT accuracy", out)
@@ -26,60 +26,59 @@ class Quick(harness.ProcessTest):
         self.assertEqual(self.socket_folders(), [])
         self.assertEqual(self.processes(), [])
         # Every change of a slot has its entry, and explain reads it offline.
-        status, out, err, _ = self.call("explain", "two", "--out", "o")
+        status, out, err = self.call("explain", "two", "--out", "o")
         self.assertEqual(status, 0, err)
         self.assertIn("0 → ", out)
         self.assertEqual(self.call("explain", "tow", "--out", "o")[0], 2)
         # A second run into the same folder is refused, and says what to do.
-        status, _, err, _ = self.call("run", file, "--out", "o")
+        status, _, err = self.call("run", file, "--out", "o")
         self.assertEqual(status, 4)
         self.assertIn("choose another folder with --out", err)
         # The same jobs again, compared.
-        status, out, err, _ = self.call("run", file, "--out", "p", "--policy", "fair", "--json")
+        status, out, err = self.call("run", file, "--out", "p", "--policy", "fair", "--json")
         self.assertEqual(status, 0, err)
         self.assertEqual(json.loads(out)["policy"], "fair")
-        status, out, err, _ = self.call("compare", "o", "p", "--json")
+        status, out, err = self.call("compare", "o", "p", "--json")
         self.assertEqual(status, 0, err)
         self.assertEqual(len(json.loads(out)["jobs"]), 3)
         other = self.run_file([harness.job("one")], name="other.yaml")
         self.assertEqual(self.call("run", other, "--out", "q")[0], 0)
-        status, _, err, _ = self.call("compare", "o", "q")
+        status, _, err = self.call("compare", "o", "q")
         self.assertEqual(status, 2)
         self.assertIn("not runs of the same jobs", err)
 
     def test_a_misspelt_key_starts_nothing(self):
         file = self.run_file([harness.job("one", epocs=3)])
-        status, out, err, took = self.call("run", file, "--out", "o")
+        status, out, err = self.call_within(5, "run", file, "--out", "o")
         self.assertEqual(status, 2)
         self.assertIn("unknown key 'epocs' under job 'one'; did you mean 'epochs'?", err)
         self.assertRegex(err, r"^error: .*tiny\.yaml:\d+:\d+: ")
         self.assertFalse(os.path.exists(os.path.join(self.folder, "o")))
         self.assertEqual(out, "")
-        self.assertLess(took, 5)
 
     def test_a_wrong_data_path(self):
         file = self.run_file([harness.job("one")], data={"tiny": {"format": "idx", "root": "/nowhere/datasets/fashion-mnist", "train": ["a", "b"]}})
-        status, _, err, _ = self.call("run", file)
+        status, _, err = self.call("run", file)
         self.assertEqual(status, 3)
         self.assertIn("there is no file /nowhere/datasets/fashion-mnist/a", err)
         self.assertIn("apt-get install dataset-fashion-mnist", err)
 
     def test_unknown_names_answer_with_the_known_ones(self):
         file = self.run_file([harness.job("one", model="sotfmax"), harness.job("two", optimizer={"name": "adm"})], policy={"name": "slack"})
-        status, _, err, _ = self.call("run", file)
+        status, _, err = self.call("run", file)
         self.assertEqual(status, 2)
         for words in ("unknown model 'sotfmax'; did you mean 'softmax'?", "unknown optimizer 'adm'", "unknown policy 'slack'", "fair"):
             self.assertIn(words, err)
 
     def test_a_run_file_from_another_version(self):
         file = self.run_file([harness.job("one")], version=2)
-        status, _, err, _ = self.call("run", file)
+        status, _, err = self.call("run", file)
         self.assertEqual(status, 2)
         self.assertIn("this run file is of version 2; this sluice reads version 1", err)
 
     def test_a_job_that_fails_fails_alone_and_says_why(self):
         file = self.run_file([harness.job("hot", optimizer={"name": "sgd", "lr": 900000, "weight_decay": 0.5}, epochs=EPOCHS), harness.job("fine", epochs=EPOCHS)])
-        status, out, err, _ = self.call("run", file, "--out", "o")
+        status, out, err = self.call("run", file, "--out", "o")
         self.assertEqual(status, 1, err)
         states = {job["job"]: job["state"] for job in self.summary("o")["jobs"]}
         self.assertEqual(states, {"hot": "failed", "fine": "done"})
@@ -100,7 +99,7 @@ class Quick(harness.ProcessTest):
         except OSError:
             pass  # the other side is closed
         os.close(ours)
-        self.assertEqual(process.wait(30), 0, written)
+        self.assertEqual(process.wait(30 * harness.PATIENCE), 0, written)
         return written
 
     def test_a_terminal_sees_a_table_that_redraws(self):
@@ -115,41 +114,41 @@ class Quick(harness.ProcessTest):
         self.assertNotRegex(written, rb"\x1b\[[\d;]*m")
 
     def test_progress_lines_hold_no_escapes(self):
-        status, _, err, _ = self.call("run", self.run_file([harness.job("one", epochs=EPOCHS)]), "--out", "o")
+        status, _, err = self.call("run", self.run_file([harness.job("one", epochs=EPOCHS)]), "--out", "o")
         self.assertEqual(status, 0, err)
         self.assertIn("1 jobs:", err)
         self.assertNotIn("\x1b", err)
 
     def test_a_job_that_can_never_be_placed(self):
-        status, _, err, _ = self.call("run", self.run_file([harness.job("wide", slots={"min": 3})]))
+        status, _, err = self.call("run", self.run_file([harness.job("wide", slots={"min": 3})]))
         self.assertEqual(status, 6)
         self.assertIn("job 'wide' needs 3 worker slots", err)
 
     def test_a_dry_run_starts_nothing(self):
         file = self.run_file([harness.job("one", seed=[1, 2, 3])])
-        status, out, err, _ = self.call("run", file, "--dry-run", "--out", "o")
+        status, out, err = self.call("run", file, "--dry-run", "--out", "o")
         self.assertEqual(status, 0, err)
         self.assertIn("one-3", out)
         self.assertFalse(os.path.exists(os.path.join(self.folder, "o")))
 
     def test_flags_and_verbs_misspelt(self):
-        status, _, err, _ = self.call("rnu", "x.yaml")
+        status, _, err = self.call("rnu", "x.yaml")
         self.assertEqual(status, 2)
         self.assertIn("did you mean 'run'?", err)
-        status, _, err, _ = self.call("run", "x.yaml", "--polcy", "fair")
+        status, _, err = self.call("run", "x.yaml", "--polcy", "fair")
         self.assertEqual(status, 2)
         self.assertIn("sluice run --help", err)
 
     def test_every_verb_has_help_with_an_example(self):
         for verb in ("run", "manager", "server", "worker", "submit", "ps", "explain", "compare"):
-            status, out, _, _ = self.call(verb, "--help")
+            status, out, _ = self.call(verb, "--help")
             self.assertEqual(status, 0)
             self.assertIn(f"Example:\n  sluice {verb}", out)
             self.assertIn("--json", out)
 
     def test_nobody_listens_over_tcp_without_saying_so(self):
         for arguments in (["manager", "--listen", "tcp://127.0.0.1:*", "--state", "s"], ["worker", "--name", "w", "--manager", "tcp://127.0.0.1:1"], ["ps", "--manager", "tcp://127.0.0.1:1"]):
-            status, _, err, _ = self.call(*arguments)
+            status, _, err = self.call(*arguments)
             self.assertEqual(status, 5, err)
             self.assertIn("--insecure-tcp", err)
 
