@@ -16,7 +16,7 @@ class ManagerClient {
  public:
   ManagerClient(net::Transport& transport, Clock& clock, std::string address) : transport_(transport), clock_(clock), address_(std::move(address)) {}
   /// Blocks at most `deadline`. Errors: kCannotConnect (nobody answers, another version), what the manager refused, kMalformed (its answer is not JSON).
-  [[nodiscard]] Result<Json> call(const std::string& verb, const Json& arguments = Json::object(), Duration deadline = from_ms(3500));
+  [[nodiscard]] Result<Json> call(const std::string& verb, const Json& arguments = Json::object(), Duration deadline = from_ms(3000));
   [[nodiscard]] const std::string& address() const { return address_; }
 
  private:

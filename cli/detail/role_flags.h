@@ -8,7 +8,7 @@
 namespace sluice::cli::detail {
 
 /// A role gives up on a manager that isn't there after this long, so that it says so within 5 s.
-inline constexpr std::uint32_t kManagerPatienceMs = 3500;
+inline constexpr std::uint32_t kManagerPatienceMs = 3000;
 
 struct RoleFlags {
   bool insecure_tcp = false;
