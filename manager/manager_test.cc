@@ -462,10 +462,10 @@ TEST(Manager, MisuseIsAnsweredInWords) {
   ASSERT_EQ(explained["jobs"][0]["decisions"].size(), 1U) << explained;
   EXPECT_EQ(explained["jobs"][0]["decisions"][0]["after"], 1);
   auto& twin = c.worker("w1", 1);
-  c.run(0.3);
+  c.run(1.5);
   ASSERT_FALSE(twin.refused.empty());
-  EXPECT_EQ(twin.refused[0].code, "denied");
-  EXPECT_NE(twin.refused[0].text.find("there is a worker named 'w1' already"), std::string::npos);
+  EXPECT_EQ(twin.refused.back().code, "denied");
+  EXPECT_NE(twin.refused.back().text.find("there is a worker named 'w1' already"), std::string::npos);
 }
 
 /// Twelve exploratory jobs of 15 slot-seconds each on two slots: some learn all they can in the first second, some all their life, some nothing. Mean seconds

@@ -54,9 +54,13 @@ Result<Membership::Registration> Membership::add(const proto::Register& r, const
     Member before = take_out(r.role, member.id);
     return Registration{&enroll(r, peer, request, now), true, std::move(before)};
   }
-  const Duration silent = now - member.heard;
-  return fail(silent > heartbeat_ * 2 ? Errc::kFull : Errc::kDenied,
-              fmt::format("there is a {} named '{}' already, heard {:.0f} ms ago", kKinds[at(r.role)], r.name, silent.ms()));
+  if (member.rival != peer) {
+    member.rival = peer;
+    member.rival_beats = 0;
+  }
+  // One heartbeat may have been under way when its sender was killed.
+  return fail(member.rival_beats >= 2 ? Errc::kDenied : Errc::kFull,
+              fmt::format("there is a {} named '{}' already, heard {:.0f} ms ago", kKinds[at(r.role)], r.name, (now - member.heard).ms()));
 }
 
 Member& Membership::enroll(const proto::Register& r, const net::PeerId& peer, std::uint64_t request, Instant now) {
@@ -95,6 +99,7 @@ const Member* Membership::heartbeat(const proto::Heartbeat& beat, const net::Pee
   it->second.peer = peer;
   it->second.heard = now;
   it->second.beating = true;
+  ++it->second.rival_beats;
   it->second.resident_bytes = beat.resident_bytes;
   return &it->second;
 }

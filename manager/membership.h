@@ -29,6 +29,8 @@ struct Member {
   std::uint64_t request = 0;         ///< of its registration: tells a repeat from a new one
   Instant heard;
   bool beating = false;  ///< a heartbeat came since it registered
+  net::PeerId rival;     ///< who else asked for this name last
+  int rival_beats = 0;   ///< heartbeats since then
   std::uint64_t resident_bytes = 0;
 };
 
@@ -43,8 +45,9 @@ class Membership {
     std::optional<Member> replaced;  ///< what this member was before it registered anew: its incarnations are expired
   };
   /// A member's registration, sent as request number `request` of that peer; a repeat gives the same member. A member that lost its membership registers anew
-  /// and gets new incarnations. Errors: kBadConfig (name, slots or lanes out of bounds), kDenied (the name belongs to another that is alive), kFull (that other
-  /// has not been heard for a while and may be dead: try again shortly; also a repeat that was overtaken).
+  /// and gets new incarnations. Errors: kBadConfig (name, slots or lanes out of bounds), kDenied (the name belongs to another that is alive: it was heard twice
+  /// since this peer first asked), kFull (that other may be dead, for example killed and started again as this peer: try again shortly; also a repeat that
+  /// was overtaken).
   [[nodiscard]] Result<Registration> add(const proto::Register& body, const net::PeerId& peer, std::uint64_t request, Instant now);
   /// Null: not a member (any more).
   const Member* heartbeat(const proto::Heartbeat& beat, const net::PeerId& peer, Instant now);

@@ -50,15 +50,20 @@ TEST_F(MembershipTest, AMemberThatRegistersAnewGetsOtherIncarnationsAndTheOldExp
 TEST_F(MembershipTest, ANameIsOnePersonsUntilItIsSilent) {
   const auto first = *members.add(worker("w", 1), peer("p"), 1, at(0));
   (void)members.heartbeat({first.member->id, Role::kWorker, 0}, peer("p"), at(100));
-  EXPECT_EQ(members.add(worker("w", 1), peer("q"), 1, at(200)).error().code, Errc::kDenied);
-  EXPECT_EQ(members.add(worker("w", 1), peer("q"), 1, at(700)).error().code, Errc::kFull) << "perhaps dead: later";
-  EXPECT_TRUE(members.expire(at(900)).empty());
-  ASSERT_EQ(members.expire(at(901)).size(), 1U);
-  const auto second = members.add(worker("w", 1), peer("q"), 1, at(950));
+  EXPECT_EQ(members.add(worker("w", 1), peer("q"), 1, at(200)).error().code, Errc::kFull) << "perhaps killed and started again: later";
+  for (const int ms : {300, 500}) (void)members.heartbeat({first.member->id, Role::kWorker, 0}, peer("p"), at(ms));
+  EXPECT_EQ(members.add(worker("w", 1), peer("q"), 2, at(600)).error().code, Errc::kDenied) << "alive";
+  // Killed, and started again at once; one heartbeat was still under way.
+  EXPECT_EQ(members.add(worker("w", 1), peer("r"), 1, at(650)).error().code, Errc::kFull);
+  (void)members.heartbeat({first.member->id, Role::kWorker, 0}, peer("p"), at(700));
+  EXPECT_EQ(members.add(worker("w", 1), peer("r"), 2, at(850)).error().code, Errc::kFull);
+  EXPECT_TRUE(members.expire(at(1500)).empty());
+  ASSERT_EQ(members.expire(at(1501)).size(), 1U);
+  const auto second = members.add(worker("w", 1), peer("r"), 3, at(1550));
   ASSERT_TRUE(second);
   EXPECT_EQ(second->member->id, first.member->id);
-  EXPECT_EQ(members.heartbeat({77, Role::kWorker, 0}, peer("p"), at(960)), nullptr);
-  EXPECT_TRUE(members.add(server("w"), peer("s"), 1, at(970))) << "a server may have a worker's name";
+  EXPECT_EQ(members.heartbeat({77, Role::kWorker, 0}, peer("p"), at(1560)), nullptr);
+  EXPECT_TRUE(members.add(server("w"), peer("s"), 1, at(1570))) << "a server may have a worker's name";
 }
 
 TEST_F(MembershipTest, NonsenseIsRefusedInWords) {
