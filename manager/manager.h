@@ -17,7 +17,7 @@ struct ManagerOptions {
   std::string policy = "slaq";
   std::uint32_t round_ms = 500;
   std::uint32_t heartbeat_ms = 200;
-  std::uint32_t suspicion_ms = 800;
+  std::uint32_t suspicion_ms = 800;                          ///< a worker not heard for so long is lost; servers: Membership::kServerPatience times that
   std::uint32_t virtual_nodes = 64;                          ///< per server on the ring
   double load_bound = 0.1;                                   ///< ε of bounded loads
   std::uint32_t quantum_ms_min = 500;                        ///< with fewer slots than jobs

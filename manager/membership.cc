@@ -109,7 +109,7 @@ std::vector<Member> Membership::expire(Instant now) {
   for (const proto::Role role : {proto::Role::kServer, proto::Role::kWorker}) {
     std::vector<std::uint32_t> silent;
     for (const auto& [id, member] : of(role))
-      if (now - member.heard > suspicion_) silent.push_back(id);
+      if (now - member.heard > suspicion(role)) silent.push_back(id);
     for (const std::uint32_t id : silent) gone.push_back(take_out(role, id));
   }
   return gone;
@@ -123,7 +123,7 @@ void Membership::excuse(Duration stall) {
 Instant Membership::next_expiry() const {
   Instant next = Instant::never();
   for (const auto& members : members_)
-    for (const auto& [id, member] : members) next = std::min(next, member.heard + suspicion_ + Duration{1});
+    for (const auto& [id, member] : members) next = std::min(next, member.heard + suspicion(member.role) + Duration{1});
   return next;
 }
 

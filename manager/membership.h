@@ -37,7 +37,11 @@ struct Member {
 class Membership {
  public:
   static constexpr std::uint32_t kWorkerSlotsMax = 4096;
-  Membership(Duration heartbeat, Duration suspicion) : heartbeat_(heartbeat), suspicion_(suspicion) {}
+  /// A worker taken for lost by mistake costs a batch a slot; a server, whose values have no copy yet, costs all its jobs.
+  static constexpr int kServerPatience = 5;
+  /// `suspicion`: how long a worker may be silent.
+  explicit Membership(Duration suspicion) : suspicion_(suspicion) {}
+  [[nodiscard]] Duration suspicion(proto::Role role) const { return role == proto::Role::kServer ? suspicion_ * kServerPatience : suspicion_; }
 
   struct Registration {
     const Member* member = nullptr;
@@ -78,7 +82,7 @@ class Membership {
   [[nodiscard]] Member take_out(proto::Role role, std::uint32_t id);
   [[nodiscard]] std::uint32_t id_of(proto::Role role, const std::string& name);
 
-  Duration heartbeat_, suspicion_;
+  Duration suspicion_;
   std::map<std::uint32_t, Member> members_[2];
   std::map<std::string, std::uint32_t> ids_[2];
   std::set<Incarnation> live_;

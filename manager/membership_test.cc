@@ -17,7 +17,7 @@ constexpr Instant at(std::int64_t ms) { return Instant{ms * 1'000'000}; }
 
 class MembershipTest : public testing::Test {
  protected:
-  Membership members{from_ms(200), from_ms(800)};
+  Membership members{from_ms(800)};
 };
 
 TEST_F(MembershipTest, ARepeatedRegistrationGivesTheSameMember) {
@@ -66,6 +66,15 @@ TEST_F(MembershipTest, ANameIsOnePersonsUntilItIsSilent) {
   EXPECT_TRUE(members.add(server("w"), peer("s"), 1, at(1570))) << "a server may have a worker's name";
 }
 
+TEST_F(MembershipTest, AServerMayBeSilentForLonger) {
+  ASSERT_TRUE(members.add(server("s"), peer("p"), 1, at(0)));
+  ASSERT_TRUE(members.add(worker("w", 1), peer("q"), 1, at(0)));
+  EXPECT_EQ(members.expire(members.next_expiry()).size(), 1U) << "the worker";
+  EXPECT_EQ(members.next_expiry(), at(4000) + Duration{1});
+  EXPECT_TRUE(members.expire(at(4000)).empty());
+  EXPECT_EQ(members.expire(at(4001)).size(), 1U);
+}
+
 TEST_F(MembershipTest, NonsenseIsRefusedInWords) {
   for (const auto& bad :
        {worker("", 1), worker("../x", 1), worker("w", 0), worker("w", 1 << 20), proto::Register{Role::kServer, "s", "h", "1", {}, 0},
@@ -81,7 +90,7 @@ TEST_F(MembershipTest, IncarnationsAreNeverReusedNotEvenByALaterManager) {
   std::set<Incarnation> given;
   std::string stored;
   for (int life = 0; life < 4; ++life) {
-    Membership m(from_ms(200), from_ms(800));
+    Membership m(from_ms(800));
     if (!stored.empty()) { ASSERT_TRUE(m.restore(stored)); }
     for (std::uint32_t i = 0; i < 40; ++i) {
       const auto joined = m.add(worker("w" + std::to_string(i), 200), peer("p" + std::to_string(i)), 1, at(i));

@@ -10,7 +10,7 @@ namespace {
 
 class RingKeeperTest : public testing::Test {
  protected:
-  Membership members{from_ms(200), from_ms(800)};
+  Membership members{from_ms(160)};
   RingKeeper ring{2, {}};
   Instant now{};
   int peers = 0;

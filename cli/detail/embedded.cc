@@ -40,10 +40,10 @@ Result<void> EmbeddedCluster::start_role(const std::string& role, std::vector<st
 
 Result<void> EmbeddedCluster::start() {
   const std::string& manager = manager_.address();
-  // A child that ends is seen at once (lost_role); silence then means a machine that is held up, and ten seconds of it are no reason to give a run up.
+  // A child that ends is seen at once (lost_role); silence then means a machine that is held up, and some seconds of it are no reason to give a run up.
   auto started =
       start_role("manager", {"manager", "--listen", manager, "--state", options_.out, "--out", options_.out, "--servers", std::to_string(options_.servers),
-                             "--policy", options_.policy, "--round-ms", std::to_string(options_.round_ms), "--suspicion-ms", "10000"});
+                             "--policy", options_.policy, "--round-ms", std::to_string(options_.round_ms), "--suspicion-ms", "5000"});
   for (std::uint32_t i = 1; started && i <= options_.servers; ++i) {
     const std::string name = fmt::format("server-{}", i);
     started = start_role(name, {"server", "--name", name, "--manager", manager, "--listen", fmt::format("ipc://{}/{}-{{}}.sock", folder_.path(), name)});

@@ -38,7 +38,7 @@ void add_manager(CLI::App& app, int& status) {
       ->check(CLI::Range(10, 60'000))
       ->capture_default_str();
   verb->add_option("--suspicion-ms", options.suspicion_ms,
-                   "A server or worker that was not heard for so long is lost, in milliseconds; at least two heartbeats")
+                   "A worker that was not heard for so long is lost, in milliseconds; a server after five times as long; at least two heartbeats")
       ->check(CLI::Range(20, 600'000))
       ->capture_default_str();
   flags->role.add_to(*verb);

@@ -43,7 +43,7 @@ Core::Core(const ManagerOptions& options, const Clock& clock, std::unique_ptr<St
       clock_(clock),
       began_(clock.now()),
       store_(std::move(store)),
-      members_(from_ms(options.heartbeat_ms), from_ms(options.suspicion_ms)),
+      members_(from_ms(options.suspicion_ms)),
       ring_(options.servers, {.virtual_nodes = options.virtual_nodes, .load_bound = options.load_bound}),
       jobs_(std::move(predictor)),
       rounds_(round_options(options, began_), std::move(policy), jobs_, fleet_),
@@ -168,7 +168,8 @@ void Core::expire(Instant due) {
   for (const Member& member : gone) {
     const bool server = member.role == proto::Role::kServer;
     problem(fmt::format("{}/{}", server ? "server" : "worker", member.name),
-            fail(Errc::kTimedOut, fmt::format("{} {} lost: not heard for {} ms", server ? "server" : "worker", member.name, options_.suspicion_ms)));
+            fail(Errc::kTimedOut,
+                 fmt::format("{} {} lost: not heard for {:.0f} ms", server ? "server" : "worker", member.name, members_.suspicion(member.role).ms())));
     lose(member);
   }
   refresh_ring();
