@@ -10,11 +10,11 @@
 namespace sluice::server {
 namespace {
 
-constexpr std::uint32_t kDenseFloats = proto::kShardFloats + 100;  // two shards
+constexpr std::uint32_t kDenseFloats = 100;  // small: what is counted are messages, thousands of them
 constexpr std::uint32_t kBuckets = 4;
 constexpr std::uint32_t kClients = 4;
 
-std::vector<proto::TableSpec> tables() { return {dense_spec(0, kDenseFloats), sparse_spec(1, 1000, 2, kBuckets)}; }
+std::vector<proto::TableSpec> tables() { return {dense_spec(0, kDenseFloats), sparse_spec(1, 1000, 2, kBuckets), dense_spec(2, kDenseFloats)}; }
 
 /// A key of that bucket that belongs to one client.
 Key key_of(std::uint32_t client, std::uint32_t bucket) {
@@ -39,7 +39,7 @@ class PushingClient {
  public:
   PushingClient(Harness& harness, std::uint32_t index, std::uint64_t seed)
       : harness_(harness), index_(index), client_(harness, Incarnation(index + 1), kJob), rng_(seed) {
-    streams_ = {{0, 0, proto::kShardFloats}, {0, 1, 100}};
+    streams_ = {{0, 0, kDenseFloats}, {2, 0, kDenseFloats}};
     for (std::uint32_t b = 0; b < kBuckets; ++b) streams_.push_back({1, b, 0});
   }
 
