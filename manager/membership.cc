@@ -108,8 +108,10 @@ std::vector<Member> Membership::expire(Instant now) {
   std::vector<Member> gone;
   for (const proto::Role role : {proto::Role::kServer, proto::Role::kWorker}) {
     std::vector<std::uint32_t> silent;
-    for (const auto& [id, member] : of(role))
+    for (auto& [id, member] : members_[at(role)]) {
+      member.heard = std::min(member.heard, now);  // who was heard right after a stall has nothing to be excused for
       if (now - member.heard > suspicion(role)) silent.push_back(id);
+    }
     for (const std::uint32_t id : silent) gone.push_back(take_out(role, id));
   }
   return gone;

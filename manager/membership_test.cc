@@ -75,6 +75,17 @@ TEST_F(MembershipTest, AServerMayBeSilentForLonger) {
   EXPECT_EQ(members.expire(at(4001)).size(), 1U);
 }
 
+TEST_F(MembershipTest, AnExcuseReachesNoFurtherThanNow) {
+  const auto first = *members.add(worker("w", 1), peer("p"), 1, at(0));
+  // The manager stood still for an hour; the first thing it reads is a heartbeat, and then the worker dies.
+  (void)members.heartbeat({first.member->id, Role::kWorker, 0}, peer("p"), at(3'600'000));
+  members.excuse(from_ms(3'600'000));
+  EXPECT_TRUE(members.expire(at(3'600'000)).empty());
+  EXPECT_EQ(members.next_expiry(), at(3'600'800) + Duration{1});
+  EXPECT_TRUE(members.expire(at(3'600'800)).empty());
+  EXPECT_EQ(members.expire(at(3'600'801)).size(), 1U);
+}
+
 TEST_F(MembershipTest, NonsenseIsRefusedInWords) {
   for (const auto& bad :
        {worker("", 1), worker("../x", 1), worker("w", 0), worker("w", 1 << 20), proto::Register{Role::kServer, "s", "h", "1", {}, 0},
