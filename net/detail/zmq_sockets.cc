@@ -41,12 +41,19 @@ std::optional<Error> unsendable(const Message& message) {
   return Error{Errc::kRejected, fmt::format("a message of {} frames; it must have 1 to {}", message.frames.size(), kFramesMax)};
 }
 
+/// False: the queue is full. While it sends, libzmq looks only about once a millisecond at what the peer has read in the meantime; asked for its events it looks
+/// at once. Without that, a queue seems full that has long been read.
+bool send_part(zmq::socket_t& socket, zmq::message_t part, zmq::send_flags flags) {
+  if (socket.send(part, flags | zmq::send_flags::dontwait)) return true;
+  (void)socket.get(zmq::sockopt::events);
+  return socket.send(part, flags | zmq::send_flags::dontwait).has_value();
+}
+
 /// Sends frames after what was sent already. ZeroMQ takes a whole message or none: only its first part can be refused.
 bool send_frames(zmq::socket_t& socket, const Message& message, bool first_may_be_refused) {
   for (std::size_t i = 0; i < message.frames.size(); ++i) {
     const auto more = i + 1 < message.frames.size() ? zmq::send_flags::sndmore : zmq::send_flags::none;
-    auto part = to_zmq(message.frames[i]);
-    if (socket.send(part, more | zmq::send_flags::dontwait)) continue;
+    if (send_part(socket, to_zmq(message.frames[i]), more)) continue;
     SLUICE_ASSERT(i == 0 && first_may_be_refused);
     return false;
   }
@@ -125,7 +132,7 @@ Result<void> ZmqListener::send(const PeerId& to, Message message) {
 Result<void> ZmqListener::send_bytes(const PeerId& to, const Message& message) {
   try {
     zmq::message_t id(to.routing_id.data(), to.routing_id.size());
-    if (!socket_.send(id, zmq::send_flags::sndmore | zmq::send_flags::dontwait)) return fail(Errc::kFull, "the peer's queue is full");
+    if (!send_part(socket_, std::move(id), zmq::send_flags::sndmore)) return fail(Errc::kFull, "the peer's queue is full");
     (void)send_frames(socket_, message, false);
     return {};
   } catch (const zmq::error_t& error) { return fail(Errc::kCannotConnect, fmt::format("the peer is gone: {}", error.what())); }
