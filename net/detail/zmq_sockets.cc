@@ -41,8 +41,8 @@ std::optional<Error> unsendable(const Message& message) {
   return Error{Errc::kRejected, fmt::format("a message of {} frames; it must have 1 to {}", message.frames.size(), kFramesMax)};
 }
 
-/// False: the queue is full. While it sends, libzmq looks only about once a millisecond at what the peer has read in the meantime; asked for its events it looks
-/// at once. Without that, a queue seems full that has long been read.
+/// False: the queue is full. While it sends, libzmq looks only about once a millisecond at what the peer has read in the meantime; asked for its events it does
+/// so at once. Without that, a queue seems full that has long been read.
 bool send_part(zmq::socket_t& socket, zmq::message_t part, zmq::send_flags flags) {
   if (socket.send(part, flags | zmq::send_flags::dontwait)) return true;
   (void)socket.get(zmq::sockopt::events);
