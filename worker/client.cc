@@ -7,9 +7,10 @@ namespace sluice::worker {
 Client::Client(const ClientOptions& options, net::Runtime runtime, std::shared_ptr<net::Poller> poller)
     : transport_(runtime.transport),
       poller_(std::move(poller)),
-      lanes_(runtime.transport, runtime.clock, *poller_, net::ChannelOptions{options.retry, 4096}),
-      sections_(lanes_, runtime.clock, options.call_deadline),
-      homes_(lanes_, runtime.clock, options.call_deadline, events_),
+      clock_(runtime.clock),
+      lanes_(runtime.transport, clock_, *poller_, net::ChannelOptions{options.retry, 4096}),
+      sections_(lanes_, clock_, options.call_deadline),
+      homes_(lanes_, clock_, options.call_deadline, events_),
       streams_(sections_),
       parameters_(sections_, runtime.transport) {}
 
@@ -186,7 +187,7 @@ std::optional<ClientEvent> Client::next() {
 Instant Client::next_timer() const {
   Instant next = std::min(lanes_.next_timer(), homes_.next_timer());
   if (entered_ && !failed_) next = std::min(next, sections_.next_timer());
-  return next;
+  return clock_.real(next);
 }
 
 }  // namespace sluice::worker

@@ -20,11 +20,12 @@
 #include "worker/detail/parameters.h"
 #include "worker/detail/push_streams.h"
 #include "worker/detail/section_calls.h"
+#include "worker/detail/waiting_clock.h"
 
 namespace sluice::worker {
 
 struct ClientOptions {
-  Duration call_deadline = from_ms(10'000);  ///< of a push, pull or home call, tries and waits included
+  Duration call_deadline = from_ms(10'000);  ///< of a push, pull or home call, tries and waits included, the slot's own work not
   Duration retry = from_ms(500);             ///< an unanswered message is sent again after this long
 };
 
@@ -82,6 +83,8 @@ class Client {
   [[nodiscard]] Result<std::uint64_t> push(std::span<const ShardUpdate> updates, std::uint64_t step);
 
   // --- the loop ---
+  /// The last `time` the caller did not wait for answers (it computed, or its thread was held up): it counts for no deadline.
+  void was_busy(Duration time) { clock_.leave_out(time); }
   /// Receives all that is there, then sends what is new or due. True if anything happened.
   bool step();
   /// Sends what was asked since; step() does it too.
@@ -98,6 +101,7 @@ class Client {
 
   net::Transport& transport_;
   std::shared_ptr<net::Poller> poller_;
+  WaitingClock clock_;
   Lanes lanes_;
   std::deque<ClientEvent> events_;
   SectionCalls sections_;

@@ -194,6 +194,22 @@ TEST_F(ClientTest, APullThatNobodyAnswersNamesTheLane) {
   EXPECT_NE(error.what.find("2 s"), std::string::npos) << error.what;
 }
 
+TEST_F(ClientTest, TimeTheCallerWasBusyCountsForNoDeadline) {
+  int refusals = 0;
+  cluster.world.intercept = [&](std::uint32_t, const proto::Header& header) -> std::optional<std::optional<proto::Body>> {
+    if (!std::holds_alternative<proto::Pull>(header.body) || refusals++ > 0) return std::nullopt;
+    return proto::Refused{proto::RefusalKind::kBehind, "", "", ""};
+  };
+  enter(3, false);
+  (void)client->pull({});
+  ASSERT_TRUE(pump([&] { return refusals > 0; }));
+  cluster.clock.advance(from_seconds(30));
+  client->was_busy(from_seconds(30));
+  EXPECT_LE(client->next_timer(), cluster.clock.now() + from_ms(2000));
+  ASSERT_TRUE(pump([&] { return count<PulledEvent>() == 1; }, 1));
+  EXPECT_EQ(count<FailedEvent>(), 0U);
+}
+
 /// A lying lane: whatever it answers, the client fails the job or goes on; it never crashes, hangs or writes beyond its buffers (run under sanitizers).
 TEST_F(ClientTest, AnswersThatMakeNoSenseAreFailuresInWords) {
   using Lie = std::function<std::optional<proto::Body>(const proto::Header&)>;

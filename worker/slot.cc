@@ -26,7 +26,7 @@ class Slot final : public Actor {
       : options_(options), shared_(shared), inbox_(std::move(inbox)), poller_(poller), runtime_(runtime), client_(options.client, runtime, std::move(poller)) {}
 
   Step step() override;
-  void wait(Instant until) override { poller_->wait(until); }
+  void wait(Instant until) override;
   void wake() override { poller_->wake(); }
   void stop() override { inbox_->stop(); }
   [[nodiscard]] bool ended() const override { return ended_; }
@@ -91,6 +91,12 @@ Step Slot::step() {
   if (open_at_) out.next = std::min(out.next, *open_at_);
   if (stop_at_ && !ended_) out.next = std::min(out.next, *stop_at_);
   return out;
+}
+
+void Slot::wait(Instant until) {
+  const Instant due = std::max(until, runtime_.clock.now());
+  poller_->wait(until);
+  if (const Instant now = runtime_.clock.now(); now > due) client_.was_busy(now - due);  // woken late: a thread that did not run has not waited
 }
 
 bool Slot::read_inbox() {

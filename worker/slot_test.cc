@@ -245,6 +245,22 @@ TEST(Slot, AServerThatDoesNotAnswerIsNamed) {
   EXPECT_NE(fault.what.find("push"), std::string::npos) << fault.what;
 }
 
+TEST(Slot, ABatchThatTakesLongIsNobodysSilence) {
+  Cluster cluster({.call_deadline = from_ms(3000)});
+  const auto script = small();
+  script->before_update = [&](std::uint64_t) { cluster.clock.advance(from_seconds(30)); };
+  cluster.add_model("count", script);
+  std::uint64_t pulls = 0;
+  cluster.world.intercept = [&](std::uint32_t, const proto::Header& header) -> std::optional<std::optional<proto::Body>> {
+    if (!std::holds_alternative<proto::Pull>(header.body) || ++pulls % 2 == 0) return std::nullopt;
+    return proto::Refused{proto::RefusalKind::kBehind, "", "", ""};  // so that it is still to be sent again when the batch is done
+  };
+  cluster.order(0, kFirst, Cluster::job("count"));
+  EXPECT_TRUE(cluster.run([&] { return cluster.finished(kFirst) || !cluster.news<FaultNews>().empty(); }, 3000));
+  EXPECT_TRUE(cluster.finished(kFirst)) << cluster.describe(kFirst);
+  EXPECT_GT(script->batches, 30U);
+}
+
 TEST(Slot, FollowsANewSlotTableInTheMiddleOfTraining) {
   for (const bool tell : {true, false}) {
     Cluster cluster({.lanes = 3, .slots = 2});

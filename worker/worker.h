@@ -15,7 +15,7 @@ struct WorkerOptions {
   std::string manager;
   std::uint32_t slots = 1;
   std::string cache_dir;                   ///< of data caches
-  std::uint32_t call_deadline_ms = 10000;  ///< of pushes, pulls, commits: then the job is reported as faulted by its own slot
+  std::uint32_t call_deadline_ms = 10000;  ///< of pushes, pulls, commits, the slot's own work not counted: then the job is reported as faulted by its own slot
   std::uint32_t retry_ms = 500;            ///< an unanswered request is sent again, identical bytes
   std::uint32_t manager_patience_ms = 5000;
   std::function<void(const Error&)> on_fatal;  ///< as in ServerOptions

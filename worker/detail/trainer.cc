@@ -299,10 +299,12 @@ bool Trainer::work() {
   if (stopping_ || held_ || count_ == 0 || !ring_[first_].pulled) return false;
   if (issue_pull()) client_.flush();
   Entry& entry = ring_[first_];
+  const Instant begun = clock_.now();
   if (entry.evaluate)
     score(entry);
   else
     compute(entry);
+  client_.was_busy(clock_.now() - begun);
   if (!first_gradient_ && !fault_) first_gradient_ = clock_.now();
   if (!fault_) {
     first_ = (first_ + 1) % ring_.size();
