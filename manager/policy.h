@@ -21,7 +21,7 @@ enum class Reason : std::uint8_t {
   kTurn = 1,          ///< fewer slots than shares: its turn came, or still runs
   kTurnOver = 2,      ///< its quantum ended and others are owed more
   kWaitingTurn = 3,   ///< others are owed more
-  kFirstReports = 4,  ///< fewer than two reports: tried first, by submission
+  kFirstReports = 4,  ///< too few reports for a prediction to count: tried first, by submission
   kLargestDrop = 5,   ///< the largest predicted drop
   kSmallerDrop = 6,   ///< others' predicted drop is larger
   kQuantum = 7,       ///< keeps its slots until its quantum ends

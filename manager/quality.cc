@@ -35,6 +35,28 @@ std::optional<double> seconds_to_fraction(std::span<const LossPoint> points, dou
   return std::nullopt;
 }
 
+double recent_fall(std::span<const LossPoint> points, double steps) {
+  if (points.size() > kFallReports) points = points.last(kFallReports);
+  if (points.size() < 2) return 0;
+  const auto age = [&](const LossPoint& p) { return static_cast<double>(points.back().step - p.step); };
+  const double reach = std::max(age(points[points.size() - 2]), std::min(steps, age(points.front()) / 2));
+  struct Half {
+    double weight = 0, loss = 0, age = 0;
+  } newer, older;
+  for (std::size_t i = points.size(); i-- > 0;) {
+    const LossPoint& p = points[i];
+    const bool is_new = age(p) < reach;
+    if (age(p) > 2 * reach && older.weight > 0) break;  // of a thinned curve at least one older point counts
+    Half& half = is_new ? newer : older;
+    const double weight = static_cast<double>(std::max<std::uint64_t>(p.weight, 1));
+    half.weight += weight;
+    half.loss += weight * p.loss;
+    half.age += weight * age(p);
+  }
+  const double fall = older.loss / older.weight - newer.loss / newer.weight, apart = older.age / older.weight - newer.age / newer.weight;
+  return std::max(0.0, fall) / apart * std::min(steps, reach);
+}
+
 double loss_seconds(std::span<const LossPoint> points, double first, double best, double until) {
   const std::vector<double> levels = smoothed(points);
   double sum = 0, q = 1, since = 0;

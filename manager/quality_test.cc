@@ -27,6 +27,27 @@ TEST(Quality, TheBestLevelIsAMeanAndNoLuckyReport) {
   EXPECT_DOUBLE_EQ(best_level(curve(losses)), 0.95);
 }
 
+TEST(Quality, TheRecentFallIsTheSlopeOfTheNewestReports) {
+  EXPECT_EQ(recent_fall({}, 10), 0);
+  EXPECT_EQ(recent_fall(curve({4}), 10), 0);
+  EXPECT_DOUBLE_EQ(recent_fall(curve({4, 3}), 1), 1);
+  EXPECT_DOUBLE_EQ(recent_fall(curve({4, 3}), 100), 1) << "no further ahead than was seen behind";
+  EXPECT_EQ(recent_fall(curve({3, 4}), 1), 0) << "a rising loss";
+  std::vector<double> straight;
+  for (int i = 0; i < 200; ++i) straight.push_back(10 - 0.01 * i);
+  EXPECT_NEAR(recent_fall(curve(straight), 5), 0.05, 1e-9);
+  EXPECT_NEAR(recent_fall(curve(straight), 20), 0.2, 1e-9);
+  EXPECT_NEAR(recent_fall(curve(straight), 1000), 0.01 * 31.5, 1e-9) << "half of the newest 64 reports";
+  straight.insert(straight.end(), 60, 8.0);
+  EXPECT_NEAR(recent_fall(curve(straight), 20), 0, 1e-9) << "what was long ago counts no more";
+}
+
+TEST(Quality, TheRecentFallOfAThinnedCurveReachesItsOlderPoint) {
+  auto points = curve({5, 4, 3});
+  points[0].step = 100, points[1].step = 900, points[2].step = 1000;
+  EXPECT_NEAR(recent_fall(points, 150), 150.0 * (5 - 3.5) / 850, 1e-9);
+}
+
 TEST(Quality, AHugeLossLeavesNoTraceInTheBestLevel) {
   std::vector<double> losses(30, 1.0);
   losses[0] = 1e30;

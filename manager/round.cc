@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "manager/policies/claims.h"
+#include "manager/quality.h"
 #include "manager/view_json.h"
 
 namespace sluice::manager {
@@ -23,14 +24,18 @@ std::uint32_t count_of(const std::map<JobId, std::uint32_t>& counts, JobId id) {
   return it == counts.end() ? 0 : it->second;
 }
 
-std::vector<ForecastKnot> forecast_of(const Predictor& predictor, double steps_per_slot, std::uint32_t slots) {
+/// A loss that fell over the last n steps falls over the next n as well: by a third of that or more, on a curve like 1/step seen from its begin. A fit through
+/// noisy reports takes a curve for flat now and then, and a policy that believes it does not hear that job again for long.
+constexpr double kGoesOn = 1.0 / 3;
+
+std::vector<ForecastKnot> forecast_of(const Predictor& predictor, std::span<const LossPoint> points, double steps_per_slot, std::uint32_t slots) {
   std::vector<ForecastKnot> knots;
   if (!(steps_per_slot > 0)) return knots;
   const double level = predictor.after(0).mean;
   double drop = 0;
   for (double n = 0.5; knots.size() < kKnotsMax && (knots.empty() || n < 2.0 * slots); n *= 2) {
     const Forecast f = predictor.after(n * steps_per_slot);
-    drop = std::max(drop, level - f.mean);
+    drop = std::max({drop, level - f.mean, kGoesOn * recent_fall(points, n * steps_per_slot)});
     knots.push_back({n * steps_per_slot, drop, f.deviation});
   }
   return knots;
@@ -64,7 +69,7 @@ JobView view_of(const Job& job, const RoundOptions& options, std::uint32_t slots
   }
   const bool learns = v.phase == JobPhase::kTraining || v.phase == JobPhase::kPlateau;
   if (learns && job.predictor != nullptr && job.predictor->ready())
-    v.forecast = forecast_of(*job.predictor, job.steps_per_slot_second * quantum_of(options.round, options.quantum_min, move_cost).seconds(), slots);
+    v.forecast = forecast_of(*job.predictor, job.curve.points(), job.steps_per_slot_second * quantum_of(options.round, options.quantum_min, move_cost).seconds(), slots);
   return v;
 }
 

@@ -7,9 +7,6 @@
 
 namespace sluice::cli::detail {
 
-/// A role gives up on a manager that isn't there after this long, so that it says so within 5 s.
-inline constexpr std::uint32_t kManagerPatienceMs = 3000;
-
 struct RoleFlags {
   bool insecure_tcp = false;
   bool json = false;
@@ -24,6 +21,9 @@ struct RoleFlags {
     verb.add_option("--with-parent", parent)->group("");
     verb.add_option("--socket-folder", socket_folder)->group("");
   }
+  /// A role gives up on a manager that isn't there after this long, so that it says so within 5 s. A child of `run` may take its time on a machine that is held
+  /// up: `run` sees a manager that has ended, and how long a living one may take to answer is its own business.
+  [[nodiscard]] std::uint32_t manager_patience_ms() const { return parent == 0 ? 3000 : 30'000; }
   [[nodiscard]] RoleOptions role(const std::string& name) const { return {.role = name, .json_log = json, .parent = parent, .socket_folder = socket_folder}; }
 };
 

@@ -10,6 +10,7 @@ namespace {
 int serve(server::ServerOptions options, const detail::RoleFlags& flags) {
   if (const auto allowed = detail::check_role_addresses({options.manager, options.listen}, flags.insecure_tcp); !allowed)
     return detail::report(allowed.error(), false);
+  options.manager_patience_ms = flags.manager_patience_ms();
   return detail::run_role(flags.role(options.name), [&](net::Runtime runtime, std::function<void(const Error&)> on_fatal) {
     options.on_fatal = std::move(on_fatal);
     return server::start_server(options, runtime);
@@ -25,7 +26,6 @@ void add_server(CLI::App& app, int& status) {
   };
   auto flags = std::make_shared<Flags>();
   auto& options = flags->options;
-  options.manager_patience_ms = detail::kManagerPatienceMs;
   verb->add_option("--manager", options.manager, "The manager's address")->required()->envname("SLUICE_MANAGER");
   verb->add_option("--listen", options.listen, "Address of the lanes, {} is the lane's number: tcp://host:* or ipc:///dir/name-{}.sock")->required();
   verb->add_option("--name", options.name, "Name, unique in the cluster: a-z 0-9 . _ -")->required();

@@ -11,6 +11,7 @@ namespace {
 int serve(worker::WorkerOptions options, const detail::RoleFlags& flags) {
   if (const auto allowed = detail::check_role_addresses({options.manager}, flags.insecure_tcp); !allowed) return detail::report(allowed.error(), false);
   if (options.cache_dir.empty()) options.cache_dir = detail::cache_folder();
+  options.manager_patience_ms = flags.manager_patience_ms();
   return detail::run_role(flags.role(options.name), [&](net::Runtime runtime, std::function<void(const Error&)> on_fatal) {
     options.on_fatal = std::move(on_fatal);
     return worker::start_worker(options, worker::builtin_models(), runtime);
@@ -26,7 +27,6 @@ void add_worker(CLI::App& app, int& status) {
   };
   auto flags = std::make_shared<Flags>();
   auto& options = flags->options;
-  options.manager_patience_ms = detail::kManagerPatienceMs;
   verb->add_option("--manager", options.manager, "The manager's address")->required()->envname("SLUICE_MANAGER");
   verb->add_option("--name", options.name, "Name, unique in the cluster: a-z 0-9 . _ -")->required();
   verb->add_option("--slots", options.slots, "Worker slots: rights to a core")->check(CLI::Range(1, 256))->capture_default_str();

@@ -12,6 +12,9 @@ namespace sluice::manager {
 namespace {
 
 constexpr std::int64_t kTriedInVain = 8;  ///< quanta
+/// The authors give new jobs their fair share until there is a history. From fewer reports than this a fit sees nothing: of the curves of a live sweep it was a
+/// tenth of the truth or less in every third case after two or three (docs/adr/0008).
+constexpr std::uint64_t kHistory = 6;
 /// With a slot a job, SLAQ hears everybody always. With fewer slots that is stood in for by turns that take 1/kTurns of all slot time, as one slot a job did in
 /// the authors' own runs (160 jobs on 640 cores).
 constexpr std::int64_t kTurns = 4;
@@ -22,7 +25,7 @@ struct Bid {
   enum class Rank : std::uint8_t {
     kGain,     ///< by what is predicted
     kOverdue,  ///< no slot, and none for long
-    kUntried,  ///< fewer than two reports and no slot yet
+    kUntried,  ///< fewer than kHistory reports
   } rank = Rank::kGain;
   double gain = 0;  ///< predicted normalised drop per second of that slot
 };
@@ -101,7 +104,7 @@ class Auction {
     if (enough_) {
       for (Claim& c : claims_) raise(c, 1);
       for (Claim& c : claims_)
-        if (c.job->reports < 2) raise(c, static_cast<std::uint32_t>(c.share));
+        if (c.job->reports < kHistory) raise(c, static_cast<std::uint32_t>(c.share));
     }
     for (Claim& c : claims_) c.slots = c.quantum_over ? c.base : std::max(c.base, std::min(c.job->slots, c.max));
   }
@@ -152,10 +155,10 @@ class Auction {
     if (job.phase == JobPhase::kEvaluating && c.slots > 0) return say(Reason::kFinishFirst, "its final evaluation is finished first");
     if (c.slots == 0) {
       if (job.slots > 0) return say(Reason::kSmallerDrop, fmt::format("its quantum ended and others' drop is larger: {}", gains));
-      return job.reports < 2 ? say(Reason::kWaitingTurn, "waits for its first slots; earlier jobs are tried first")
+      return job.reports < kHistory ? say(Reason::kWaitingTurn, "waits for its first slots; earlier jobs are tried first")
                              : say(Reason::kSmallerDrop, fmt::format("others' drop is larger: {}", gains));
     }
-    if (job.reports < 2) return say(Reason::kFirstReports, fmt::format("{} of 2 reports: tried before anything is predicted", job.reports));
+    if (job.reports < kHistory) return say(Reason::kFirstReports, fmt::format("{} of {} reports: tried before predictions count", job.reports, kHistory));
     if (c.overdue) return say(Reason::kTurn, fmt::format("heard again after {:.1f} s without a slot; {}", job.waited.seconds(), gains));
     if (!c.quantum_over && c.slots <= job.slots) return say(Reason::kQuantum, fmt::format("keeps its slots until its quantum ends; {}", gains));
     if (c.slots <= c.min) return say(Reason::kMinimum, fmt::format("its minimum of {} slots", c.min));
@@ -164,7 +167,7 @@ class Auction {
   }
 
   /// Waits for its first reports; but one that held a slot for a while in vain (its data is slow to come, say) no longer comes before the others.
-  [[nodiscard]] bool untried(const Claim& c) const { return c.job->reports < 2 && c.slots == 0 && c.deficit_ns > -kTriedInVain * quantum_of(view_, *c.job).ns; }
+  [[nodiscard]] bool untried(const Claim& c) const { return c.job->reports < kHistory && c.slots == 0 && c.deficit_ns > -kTriedInVain * quantum_of(view_, *c.job).ns; }
 
   /// Turns take 1/kTurns of all slot time: each job's comes after kTurns times what a round of quanta over all jobs takes.
   [[nodiscard]] bool overdue(const Claim& c) const {
@@ -186,7 +189,7 @@ class SlaqPolicy final : public Policy {
  public:
   explicit SlaqPolicy(SlaqScale scale) : scale_(scale) {}
   std::string_view name() const override { return "slaq"; }
-  std::uint32_t version() const override { return 2; }
+  std::uint32_t version() const override { return 3; }
   Decision decide(const ClusterView& view, std::span<const JobId>, Memo&) const override {
     Auction auction(view, scale_);
     auction.run();

@@ -62,6 +62,17 @@ class Signals(harness.ProcessTest):
             process.wait()
             self.assert_nothing_left()
 
+    def test_a_manager_that_is_held_up_at_its_start(self):
+        process = self.start("run", self.run_file([harness.job("one")]), "--out", "o")
+        self.assertTrue(self.wait_until(lambda: self.role("manager") is not None, 10))
+        manager = self.role("manager")
+        os.kill(manager, signal.SIGSTOP)
+        time.sleep(5)
+        os.kill(manager, signal.SIGCONT)
+        _, err = process.communicate(timeout=60 * harness.PATIENCE)
+        self.assertEqual(process.returncode, 0, err)
+        self.assertEqual(self.summary("o")["jobs"][0]["state"], "done")
+
     def test_kill_of_the_parent_of_the_run(self):
         file = self.run_file([LONG])
         parent = subprocess.Popen([sys.executable, "-c", "import subprocess, sys; subprocess.run(sys.argv[1:])", harness.SLUICE, "run", file, "--out", "o"], cwd=self.folder,
