@@ -1,5 +1,6 @@
 #pragma once
-/// How good a job was, when: smoothing, time to 90 %, recent fall, loss-seconds. Used by summary.json; `compare` recomputes the same over a common reference. Pure.
+/// How good a job was, when: smoothing, time to 90 %, recent fall, loss-seconds. Used by summary.json; `compare` recomputes the same over a common reference.
+/// Pure.
 
 #include <optional>
 #include <span>
@@ -24,8 +25,9 @@ inline constexpr std::size_t kBestReports = 10;
 /// Seconds (as the points count them) until the smoothed loss is first ≤ first − fraction × (first − best). Nothing if it never is, or if best ≥ first.
 [[nodiscard]] std::optional<double> seconds_to_fraction(std::span<const LossPoint> points, double first, double best, double fraction);
 
-/// How far the loss fell over the last `steps` steps, without a model: by the slope between the newer and the older half of the newest 2 × `steps` steps' reports
-/// (of fewer steps where the curve, or its newest kFallReports points, are shorter, and then for so many steps), each report weighing what it has examples. ≥ 0.
+/// How far the loss fell over the last `steps` steps, without a model: by the slope between the newer and the older half of the newest 2 × `steps` steps'
+/// reports (of fewer steps, and then for so many, where the curve or its newest kFallReports points are shorter), each report weighing what it has examples.
+/// ≥ 0.
 inline constexpr std::size_t kFallReports = 64;
 [[nodiscard]] double recent_fall(std::span<const LossPoint> points, double steps);
 

@@ -69,7 +69,8 @@ JobView view_of(const Job& job, const RoundOptions& options, std::uint32_t slots
   }
   const bool learns = v.phase == JobPhase::kTraining || v.phase == JobPhase::kPlateau;
   if (learns && job.predictor != nullptr && job.predictor->ready())
-    v.forecast = forecast_of(*job.predictor, job.curve.points(), job.steps_per_slot_second * quantum_of(options.round, options.quantum_min, move_cost).seconds(), slots);
+    v.forecast =
+        forecast_of(*job.predictor, job.curve.points(), job.steps_per_slot_second * quantum_of(options.round, options.quantum_min, move_cost).seconds(), slots);
   return v;
 }
 

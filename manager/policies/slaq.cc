@@ -156,7 +156,7 @@ class Auction {
     if (c.slots == 0) {
       if (job.slots > 0) return say(Reason::kSmallerDrop, fmt::format("its quantum ended and others' drop is larger: {}", gains));
       return job.reports < kHistory ? say(Reason::kWaitingTurn, "waits for its first slots; earlier jobs are tried first")
-                             : say(Reason::kSmallerDrop, fmt::format("others' drop is larger: {}", gains));
+                                    : say(Reason::kSmallerDrop, fmt::format("others' drop is larger: {}", gains));
     }
     if (job.reports < kHistory) return say(Reason::kFirstReports, fmt::format("{} of {} reports: tried before predictions count", job.reports, kHistory));
     if (c.overdue) return say(Reason::kTurn, fmt::format("heard again after {:.1f} s without a slot; {}", job.waited.seconds(), gains));
@@ -167,7 +167,9 @@ class Auction {
   }
 
   /// Waits for its first reports; but one that held a slot for a while in vain (its data is slow to come, say) no longer comes before the others.
-  [[nodiscard]] bool untried(const Claim& c) const { return c.job->reports < kHistory && c.slots == 0 && c.deficit_ns > -kTriedInVain * quantum_of(view_, *c.job).ns; }
+  [[nodiscard]] bool untried(const Claim& c) const {
+    return c.job->reports < kHistory && c.slots == 0 && c.deficit_ns > -kTriedInVain * quantum_of(view_, *c.job).ns;
+  }
 
   /// Turns take 1/kTurns of all slot time: each job's comes after kTurns times what a round of quanta over all jobs takes.
   [[nodiscard]] bool overdue(const Claim& c) const {
