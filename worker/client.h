@@ -83,7 +83,8 @@ class Client {
   [[nodiscard]] Result<std::uint64_t> push(std::span<const ShardUpdate> updates, std::uint64_t step);
 
   // --- the loop ---
-  /// The last `time` the caller did not wait for answers (it computed, or its thread was held up): it counts for no deadline.
+  /// The last `time` the caller did not wait for answers (it computed, or its thread was held up): it counts for no deadline. REQUIRES: nothing was
+  /// asked in that time, or it would be sent that much later.
   void was_busy(Duration time) { clock_.leave_out(time); }
   /// Receives all that is there, then sends what is new or due. True if anything happened.
   bool step();

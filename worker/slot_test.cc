@@ -261,6 +261,21 @@ TEST(Slot, ABatchThatTakesLongIsNobodysSilence) {
   EXPECT_GT(script->batches, 30U);
 }
 
+TEST(Slot, ScoresThatTookLongAreCommittedAtOnce) {
+  Cluster cluster({});
+  const auto script = small();
+  Instant scored;
+  script->before_evaluate = [&] {
+    cluster.clock.advance(from_seconds(30));
+    scored = cluster.clock.now();
+  };
+  cluster.add_model("count", script);
+  cluster.order(0, kFirst, Cluster::job("count"));
+  ASSERT_TRUE(cluster.run([&] { return cluster.finished(kFirst); }, 3000)) << cluster.describe(kFirst);
+  ASSERT_GT(script->scored, 0U);
+  EXPECT_LT((cluster.clock.now() - scored).seconds(), 1);
+}
+
 TEST(Slot, FollowsANewSlotTableInTheMiddleOfTraining) {
   for (const bool tell : {true, false}) {
     Cluster cluster({.lanes = 3, .slots = 2});

@@ -98,6 +98,7 @@ struct ModelScript {
   std::uint64_t dense_floats = 3 * proto::kShardFloats + 100;
   bool sparse = true;
   std::function<void(std::uint64_t batch)> before_update;  ///< may throw; batch: counted over all instances
+  std::function<void()> before_evaluate;
   bool loss_is_nan = false, gradient_is_nan = false;
   std::uint64_t batches = 0, scored = 0;
   std::vector<std::pair<std::uint64_t, float>> seen;  ///< (own batch number, first dense float) of each update

@@ -84,6 +84,7 @@ class CountingModel final : public Model {
     return {loss, loss};
   }
   [[nodiscard]] Scores evaluate(std::span<const TableView> params, const Batch& batch) override {
+    if (script_->before_evaluate) script_->before_evaluate();
     script_->scored += batch.rows;
     return {batch.rows, 1.0 * batch.rows, static_cast<double>(params[0].values[0]) * batch.rows};
   }

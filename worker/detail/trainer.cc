@@ -15,11 +15,13 @@ constexpr std::uint32_t kScoreRows = 1024;  ///< rows of one evaluation step: a 
 
 template <class F>
 void Trainer::guarded(F f) {
+  const Instant begun = clock_.now();
   try {
     f();
   } catch (const std::exception& wrong) { fail_with({Errc::kJobFailed, fmt::format("model '{}' failed: {}", setup_.spec.model, wrong.what())}); } catch (...) {
     fail_with({Errc::kJobFailed, fmt::format("model '{}' threw something that is no std::exception", setup_.spec.model)});
   }
+  client_.was_busy(clock_.now() - begun);
 }
 
 Trainer::Trainer(TrainerSetup setup, Client& client, Clock& clock, const DataRegistry& data)
@@ -299,12 +301,10 @@ bool Trainer::work() {
   if (stopping_ || held_ || count_ == 0 || !ring_[first_].pulled) return false;
   if (issue_pull()) client_.flush();
   Entry& entry = ring_[first_];
-  const Instant begun = clock_.now();
   if (entry.evaluate)
     score(entry);
   else
     compute(entry);
-  client_.was_busy(clock_.now() - begun);
   if (!first_gradient_ && !fault_) first_gradient_ = clock_.now();
   if (!fault_) {
     first_ = (first_ + 1) % ring_.size();

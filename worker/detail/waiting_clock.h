@@ -1,5 +1,6 @@
 #pragma once
 /// Time as a slot that waits for servers sees it: what the slot spent at work itself is left out, so that a long batch is not taken for a server's silence.
+/// One thread. It goes back when time is left out: a time taken from it between the begin and the end of what is left out lies in its future afterwards.
 
 #include "base/clock.h"
 
