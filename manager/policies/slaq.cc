@@ -155,7 +155,7 @@ class Auction {
     if (job.phase == JobPhase::kEvaluating && c.slots > 0) return say(Reason::kFinishFirst, "its final evaluation is finished first");
     if (c.slots == 0) {
       if (job.slots > 0) return say(Reason::kSmallerDrop, fmt::format("its quantum ended and others' drop is larger: {}", gains));
-      return job.reports < kHistory ? say(Reason::kWaitingTurn, "waits for its first slots; earlier jobs are tried first")
+      return job.reports < kHistory ? say(Reason::kWaitingTurn, "waits to be tried; earlier jobs are tried first")
                                     : say(Reason::kSmallerDrop, fmt::format("others' drop is larger: {}", gains));
     }
     if (job.reports < kHistory) return say(Reason::kFirstReports, fmt::format("{} of {} reports: tried before predictions count", job.reports, kHistory));
