@@ -62,6 +62,42 @@ class RoundTest : public testing::Test {
   std::vector<std::uint64_t> steps;
 };
 
+/// Whatever is reported, it expects no more.
+class FlatPredictor final : public Predictor {
+ public:
+  void observe(const LossPoint& point) override { loss_ = point.loss, ++seen_; }
+  int refit() override { return 0; }
+  [[nodiscard]] Forecast after(double) const override { return {loss_, 0}; }
+  [[nodiscard]] double floor() const override { return loss_; }
+  [[nodiscard]] bool ready() const override { return seen_ >= 2; }
+
+ private:
+  double loss_ = 0;
+  int seen_ = 0;
+};
+
+TEST_F(RoundTest, WhatHasJustFallenIsForecastToGoOnByAThird) {
+  table = std::make_unique<JobTable>([] { return std::make_unique<FlatPredictor>(); });
+  std::vector<proto::JobSpec> specs(1);
+  specs[0].name = "falls";
+  ids = *table->submit(std::move(specs), now);
+  for (std::uint64_t step = 100; step <= 1000; step += 100) {
+    proto::JobReport r;
+    r.job = ids[0];
+    r.generation = 1;
+    r.step = r.examples = step;
+    r.examples_total = 1'000'000;
+    r.window_steps = r.window_examples = 100;
+    r.loss_sum = r.loss_squares = 100 * (10 - 1e-3 * static_cast<double>(step));
+    r.seconds = r.slot_seconds = static_cast<double>(step) / 1000;
+    (void)table->report(r, now);
+  }
+  const JobView view = view_of(*table->find(ids[0]), RoundOptions{}, 1, {});
+  ASSERT_EQ(view.forecast.size(), 2U);
+  EXPECT_NEAR(view.forecast[0].drop, view.forecast[0].steps * 1e-3 / 3, 1e-6);
+  EXPECT_NEAR(view.forecast[1].drop, 450 * 1e-3 / 3, 1e-6) << "no further than half of what was seen";
+}
+
 TEST_F(RoundTest, ARoundThatChangesNothingIsNoDecision) {
   make("fair", 1, 2);
   const RoundResult first = round();
