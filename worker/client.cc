@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace sluice::worker {
 
 Client::Client(const ClientOptions& options, net::Runtime runtime, std::shared_ptr<net::Poller> poller)
@@ -35,6 +37,7 @@ void Client::enter(const proto::Envelope& envelope, std::vector<proto::TableSpec
   streams_.enter(envelope.job, envelope.generation, layout_.shards);
   parameters_.enter(layout_);
   sections_.begin(envelope_, layout_.tables);
+  placed_ = {};
   entered_ = true;
 }
 
@@ -97,6 +100,26 @@ void Client::split(net::WritableFrame arena, std::span<const KeySet> sets, std::
 
 Result<std::uint64_t> Client::push(std::span<const ShardUpdate> updates, std::uint64_t step) {
   return streams_.push(updates, static_cast<std::uint32_t>(step));
+}
+
+bool Client::push_follows_commit() {
+  if (!entered_ || failed_ || !lanes_.made()) return false;
+  homes_.flush();
+  return homes_.all_sent() && on_one_lane();
+}
+
+bool Client::on_one_lane() {
+  if (placed_ == lanes_.version()) return one_lane_;
+  placed_ = lanes_.version();
+  const auto home = lanes_.lane_of(proto::home_slot(envelope_.job));
+  const auto elsewhere = [&](HashSlot slot) {
+    const auto lane = lanes_.lane_of(slot);
+    return !home || !lane || *lane != *home;
+  };
+  one_lane_ = std::none_of(layout_.dense.begin(), layout_.dense.end(), [&](const DenseShard& shard) { return elsewhere(shard.slot); }) &&
+              std::all_of(layout_.sparse_slots.begin(), layout_.sparse_slots.end(),
+                          [&](const auto& slots) { return std::none_of(slots.begin(), slots.end(), elsewhere); });
+  return one_lane_;
 }
 
 bool Client::step() {

@@ -81,6 +81,9 @@ class Client {
   void split(net::WritableFrame arena, std::span<const KeySet> sets, std::span<const std::vector<float>> rows, std::vector<ShardUpdate>& out);
   /// Sends; the push's number. Answer: PushedEvent. Errors: kFull.
   [[nodiscard]] Result<std::uint64_t> push(std::span<const ShardUpdate> updates, std::uint64_t step);
+  /// True if the job's home and all its shards are on one lane and nothing asked of the home waits to be sent again: then what is pushed from now on gets there
+  /// after the commit that was asked for last. Sends that commit if it has not gone yet.
+  [[nodiscard]] bool push_follows_commit();
 
   // --- the loop ---
   /// The last `time` the caller did not wait for answers (it computed, or its thread was held up): it counts for no deadline. REQUIRES: nothing was
@@ -98,6 +101,7 @@ class Client {
   void take_sections();
   void take_unasked();
   void failed(Error error);
+  [[nodiscard]] bool on_one_lane();
   void check_joined(ClientEvent& event);
 
   net::Transport& transport_;
@@ -113,6 +117,8 @@ class Client {
   proto::Envelope envelope_;
   Layout layout_;
   bool entered_ = false, joining_ = false, failed_ = false;
+  RingVersion placed_;  ///< the slot table that one_lane_ was read from; 0: none
+  bool one_lane_ = false;
   std::vector<std::uint64_t> pulled_;  ///< scratch
 };
 

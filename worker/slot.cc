@@ -78,9 +78,9 @@ Step Slot::step() {
   any = change_job() || any;
   if (phase_ == Phase::kOpening) any = open() || any;
   if (trainer_) {
-    any = trainer_->talk() || any;
-    // Copies come after what others wait for has been sent.
+    // Before talk(), so that commit, push and the next pull leave together: the lane is woken once for the three.
     if (client_.absorb()) any = handle_events() || true;
+    if (trainer_) any = trainer_->talk() || any;
     if (trainer_) any = trainer_->work() || any;
     check_trainer();
   }

@@ -42,6 +42,10 @@ bool HomeCalls::leaving_any() const {
   return std::any_of(calls_.begin(), calls_.end(), [](const Call& c) { return c.is_leave; });
 }
 
+bool HomeCalls::all_sent() const {
+  return std::all_of(calls_.begin(), calls_.end(), [](const Call& c) { return c.in_flight; });
+}
+
 void HomeCalls::cancel(bool leaves_too) {
   lanes_.cancel(CallTag::Kind::kHome);
   if (leaves_too) lanes_.cancel(CallTag::Kind::kLeave);

@@ -29,6 +29,8 @@ class HomeCalls {
 
   /// Sends what is new or due again. True if anything was sent.
   bool flush();
+  /// True if no call waits to be sent, for the first time or again.
+  [[nodiscard]] bool all_sent() const;
   /// An answer with tag kHome or kLeave.
   void take(Arrival arrival);
   [[nodiscard]] bool take_want_table() { return std::exchange(want_table_, false); }

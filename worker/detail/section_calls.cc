@@ -110,6 +110,9 @@ bool SectionCalls::flush() {
 }
 
 void SectionCalls::send(Open& open) {
+  for (auto& other : open_) {  // a pull reads what was pushed before it
+    if (!open.push && other.push && other.lane == open.lane && !other.ops.empty()) send(other);
+  }
   if (announce_ && creation(open.lane) == Creation::kNone) send_tables(open.lane, open.ops.front().deadline);
   proto::Header header;
   header.envelope = envelope_;

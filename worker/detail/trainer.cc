@@ -69,9 +69,9 @@ void Trainer::take(ClientEvent& event) {
   } else if (auto* gate = std::get_if<GateEvent>(&event)) {
     gate_ = std::max(gate_, gate->clock);
   } else if (auto* pushed = std::get_if<PushedEvent>(&event)) {
-    if (outgoing_ && outgoing_->push == pushed->push) {
-      outgoing_->acknowledged = true;
-      outgoing_->redo = pushed->redo;
+    if (pushed_ && pushed_->push == pushed->push) {
+      pushed_->acknowledged = true;
+      pushed_->redo = pushed->redo;
     }
   } else if (auto* pulled = std::get_if<PulledEvent>(&event)) {
     pull_in_flight_ = false;
@@ -81,7 +81,8 @@ void Trainer::take(ClientEvent& event) {
     }
   } else if (auto* failed = std::get_if<FailedEvent>(&event)) {
     // Nothing more will be answered: what is under way is abandoned.
-    outgoing_.reset();
+    pushed_.reset();
+    committing_.reset();
     lease_asked_ = scored_ = false;
     joined_ = true;
     fail_with(std::move(failed->error));
@@ -134,11 +135,9 @@ void Trainer::on_committed(const proto::CommitReply& reply) {
   if (scored_) {
     scored_ = false;
     end_lease();
-  } else if (outgoing_ && outgoing_->committing) {
-    committed_ = outgoing_->end;
-    spare_ = std::move(outgoing_->shards);
-    spare_.clear();
-    outgoing_.reset();
+  } else if (committing_) {
+    committed_ = committing_->end;
+    committing_.reset();
     ++commit_sequence_;
     if (committed_ == lease_.rows) end_lease();
   } else {
@@ -163,7 +162,7 @@ void Trainer::stop() {
   gate_retry_.reset();
 }
 
-bool Trainer::at_boundary() const { return stopping_ && joined_ && !outgoing_ && !lease_asked_ && !scored_; }
+bool Trainer::at_boundary() const { return stopping_ && joined_ && !pushed_ && !committing_ && !lease_asked_ && !scored_; }
 
 void Trainer::fail_with(Error error) {
   if (!fault_) fault_ = std::move(error);
@@ -190,32 +189,35 @@ bool Trainer::talk() {
 }
 
 bool Trainer::commit() {
-  if (!outgoing_ || !outgoing_->acknowledged || outgoing_->committing) return false;
-  if (outgoing_->redo) {
+  if (!pushed_ || !pushed_->acknowledged || committing_) return false;
+  if (pushed_->redo) {
     redo();
     return true;
   }
+  committing_ = std::move(pushed_);
+  pushed_.reset();
+  spare_ = std::move(committing_->shards);  // the servers have it: its memory can carry another gradient
+  spare_.clear();
   proto::Commit commit;
   commit.sequence = commit_sequence_;
-  commit.clock = outgoing_->clock;
+  commit.clock = committing_->clock;
   commit.lease = lease_.lease;
-  commit.offset = outgoing_->end;
-  commit.examples = outgoing_->rows;
-  commit.loss_sum = outgoing_->losses.loss_sum;
-  commit.loss_squares = outgoing_->losses.loss_squares;
-  commit.step_read = outgoing_->step_read;
+  commit.offset = committing_->end;
+  commit.examples = committing_->rows;
+  commit.loss_sum = committing_->losses.loss_sum;
+  commit.loss_squares = committing_->losses.loss_squares;
+  commit.step_read = committing_->step_read;
   commit.slot_seconds = take_slot_seconds();
-  commit.next_lease = outgoing_->end == lease_.rows && !stopping_;
+  commit.next_lease = committing_->end == lease_.rows && !stopping_;
   client_.commit(commit);
-  outgoing_->committing = true;
   return true;
 }
 
 /// A shard's primary changed under the batch: what was pushed of it never commits; it is computed again from fresh values.
 void Trainer::redo() {
-  next_clock_ = outgoing_->clock;
+  next_clock_ = pushed_->clock;
   prepared_ = committed_;
-  outgoing_.reset();
+  pushed_.reset();
   held_.reset();
   count_ = 0;
   client_.cancel_pulls();
@@ -224,11 +226,11 @@ void Trainer::redo() {
 }
 
 bool Trainer::push() {
-  if (!held_ || outgoing_) return false;
+  if (!held_ || pushed_ || (committing_ && !client_.push_follows_commit())) return false;
   const auto id = client_.push(held_->shards, held_->step_read);
   if (!id) return false;  // a shard's window is full: its answers come first
   held_->push = *id;
-  outgoing_ = std::move(held_);
+  pushed_ = std::move(held_);
   held_.reset();
   return true;
 }
@@ -284,7 +286,7 @@ bool Trainer::issue_pull() {
 }
 
 bool Trainer::wait_at_gate() {
-  const bool waits = count_ > 0 && !outgoing_ && !held_ && ring_[first_].pull == 0 && !ring_[first_].evaluate && gate_ < ring_[first_].clock;
+  const bool waits = count_ > 0 && !pushed_ && !committing_ && !held_ && ring_[first_].pull == 0 && !ring_[first_].evaluate && gate_ < ring_[first_].clock;
   if (!waits) {
     gate_retry_.reset();
     return false;

@@ -5,8 +5,8 @@
 ///  - The pull of batch c + 2 follows the push of batch c on the same connections, so it sees that update; batch c + 1 is computed meanwhile. A gradient
 ///  therefore misses at most the
 ///    slot's own latest update, beside what other slots did.
-///  - Batch c + 1 is computed while c's push and commit are under way, but pushed only after commit c is acknowledged: whatever dies, at most one batch a slot
-///  is applied twice.
+///  - Batch c + 1 is computed while c's push and commit are under way. It is pushed right behind commit c where both go to one lane, through one connection,
+///  so that no shard has c + 1 before the home has c; else once commit c is acknowledged. Whatever dies, at most one batch a slot is applied twice.
 ///  - ssp: a pull for clock c is issued only once the gate is ≥ c, that is when the slowest slot's clock is ≥ c − s. Values that were asked for after that
 ///  moment have every update the
 ///    bound promises, so a prefetched pull is valid by construction, and the one place where a slot waits for others is before a pull. With s = 0 or 1 this
@@ -84,7 +84,7 @@ class Trainer {
     std::uint64_t step_read = 0;
     Losses losses;
     std::uint64_t push = 0;
-    bool acknowledged = false, redo = false, committing = false;
+    bool acknowledged = false, redo = false;
   };
 
   void on_joined(const proto::JoinReply& reply);
@@ -125,9 +125,9 @@ class Trainer {
   std::optional<std::uint64_t> early_pull_;  ///< issued with the join
   bool early_pulled_ = false, pull_in_flight_ = false;
 
-  std::optional<Update> held_, outgoing_;  ///< computed, not pushed; pushed, not committed
-  std::vector<ShardUpdate> spare_;         ///< memory
-  std::vector<std::vector<float>> rows_;   ///< sparse gradients
+  std::optional<Update> held_, pushed_, committing_;  ///< computed, not pushed; pushed, its commit not sent; its commit not acknowledged
+  std::vector<ShardUpdate> spare_;                    ///< memory
+  std::vector<std::vector<float>> rows_;              ///< sparse gradients
   std::vector<TableUpdate> targets_;
 
   Scores scores_;
