@@ -21,6 +21,11 @@ const OptimizerRegistry& builtin_optimizers() {
     made.add("sgd", sgd_kind());
     made.add("adagrad", adagrad_kind());
     made.add("adam", adam_kind());
+    made.add("adamw", adamw_kind());
+    made.add("momentum", momentum_kind());
+    made.add("nesterov", nesterov_kind());
+    made.add("rmsprop", rmsprop_kind());
+    made.add("ftrl", ftrl_kind());
     made.add("add", add_kind());
     return made;
   }();

@@ -66,7 +66,7 @@ struct OptimizerKind {
 };
 using OptimizerRegistry = Registry<OptimizerKind>;
 
-/// sgd, adagrad, adam, add.
+/// adagrad, adam, adamw, add, ftrl, momentum, nesterov, rmsprop, sgd.
 [[nodiscard]] const OptimizerRegistry& builtin_optimizers();
 /// Errors: kBadConfig: unknown name or number (with the known ones), or a number out of its range. Any thread.
 [[nodiscard]] Result<void> check_optimizer(const proto::OptimizerSpec& spec);
@@ -77,6 +77,11 @@ using OptimizerRegistry = Registry<OptimizerKind>;
 [[nodiscard]] OptimizerKind sgd_kind();
 [[nodiscard]] OptimizerKind adagrad_kind();
 [[nodiscard]] OptimizerKind adam_kind();
+[[nodiscard]] OptimizerKind adamw_kind();
+[[nodiscard]] OptimizerKind momentum_kind();
+[[nodiscard]] OptimizerKind nesterov_kind();
+[[nodiscard]] OptimizerKind rmsprop_kind();
+[[nodiscard]] OptimizerKind ftrl_kind();
 [[nodiscard]] OptimizerKind add_kind();
 
 }  // namespace sluice::server

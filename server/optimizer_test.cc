@@ -92,7 +92,12 @@ TEST_P(OptimizerContract, OutOfPlaceAndUnalignedEqualInPlaceAndAligned) {
 }
 
 TEST_P(OptimizerContract, AZeroUpdateOnFreshStateMovesNothing) {
-  Subject subject(*optimizer, random_floats(1, 50));
+  proto::OptimizerSpec spec{GetParam(), {}};
+  for (const NumberRule& rule : (*builtin_optimizers().find(GetParam()))->numbers) {
+    if (rule.name == "weight_decay") spec.numbers["weight_decay"] = 0;  // it moves values by itself, where it is asked for or the default
+  }
+  const auto without_decay = *make_optimizer(spec);
+  Subject subject(*without_decay, random_floats(1, 50));
   const auto before = subject.values;
   subject.update(std::vector<float>(50, 0.0F));
   EXPECT_EQ(subject.values, before);
@@ -154,7 +159,7 @@ TEST(AllFinite, AcceptsTheLargestAndTheSmallest) {
 TEST(Optimizers, AnUnknownNameAnswersWithTheKnownOnes) {
   const auto made = make_optimizer({"adamm", {}});
   ASSERT_FALSE(made);
-  EXPECT_EQ(made.error().what, "unknown optimizer 'adamm'; did you mean 'adam'? known: adagrad, adam, add, sgd");
+  EXPECT_EQ(made.error().what, "unknown optimizer 'adamm'; did you mean 'adam'? known: adagrad, adam, adamw, add, ftrl, momentum, nesterov, rmsprop, sgd");
 }
 
 TEST(Optimizers, LearningRateMayNotBeZero) {
@@ -187,21 +192,32 @@ TEST(Adagrad, FollowsItsFormulaOverManyUpdates) {
 }
 
 TEST(Adam, FollowsItsFormulaWithBiasCorrectionOverManyUpdates) {
-  const auto adam = *make_optimizer({"adam", {{"lr", 0.01}, {"weight_decay", 0.1}}});
-  Subject subject(*adam, random_floats(1, 40));
-  std::vector<double> w(subject.values.begin(), subject.values.end()), m(40), v(40);
-  for (std::uint64_t t = 1; t <= 100; ++t) {
-    const auto update = random_floats(t, 40);
-    subject.update(update);
-    for (std::size_t i = 0; i < 40; ++i) {
-      const double g = double{update[i]};
-      m[i] = 0.9 * m[i] + 0.1 * g;
-      v[i] = 0.999 * v[i] + 0.001 * g * g;
-      const double mean = m[i] / (1 - std::pow(0.9, t)), square = v[i] / (1 - std::pow(0.999, t));
-      w[i] -= 0.01 * (mean / (std::sqrt(square) + 1e-8) + 0.1 * w[i]);
+  for (const bool decoupled : {true, false}) {
+    const auto adam = *make_optimizer({decoupled ? "adamw" : "adam", {{"lr", 0.01}, {"weight_decay", 0.1}}});
+    Subject subject(*adam, random_floats(1, 40));
+    std::vector<double> w(subject.values.begin(), subject.values.end()), m(40), v(40);
+    for (std::uint64_t t = 1; t <= 100; ++t) {
+      const auto update = random_floats(t, 40);
+      subject.update(update);
+      for (std::size_t i = 0; i < 40; ++i) {
+        const double g = double{update[i]} + (decoupled ? 0 : 0.1 * w[i]);
+        m[i] = 0.9 * m[i] + 0.1 * g;
+        v[i] = 0.999 * v[i] + 0.001 * g * g;
+        const double mean = m[i] / (1 - std::pow(0.9, t)), square = v[i] / (1 - std::pow(0.999, t));
+        w[i] -= 0.01 * (mean / (std::sqrt(square) + 1e-8) + (decoupled ? 0.1 * w[i] : 0));
+      }
     }
+    for (std::size_t i = 0; i < 40; ++i) EXPECT_NEAR(subject.values[i], w[i], 2e-5) << decoupled;
   }
-  for (std::size_t i = 0; i < 40; ++i) EXPECT_NEAR(subject.values[i], w[i], 2e-5);
+}
+
+TEST(Adam, OnlyTheDecoupledOneDecaysByDefault) {
+  const auto adam = *make_optimizer({"adam", {}}), adamw = *make_optimizer({"adamw", {}});
+  Subject plain(*adam, {1.0F}), decayed(*adamw, {1.0F});
+  plain.update({0.0F});
+  decayed.update({0.0F});
+  EXPECT_EQ(plain.values[0], 1.0F);
+  EXPECT_FLOAT_EQ(decayed.values[0], static_cast<float>(1 - 0.001 * 0.01));
 }
 
 TEST(Adam, AZeroGradientLetsMomentumGoOn) {
@@ -211,6 +227,76 @@ TEST(Adam, AZeroGradientLetsMomentumGoOn) {
   const float after_one = subject.values[0];
   subject.update({0.0F});
   EXPECT_LT(subject.values[0], after_one);
+}
+
+TEST(Momentum, BothVariantsFollowTheirFormulas) {
+  for (const bool nesterov : {false, true}) {
+    const auto made = *make_optimizer({nesterov ? "nesterov" : "momentum", {{"lr", 0.02}, {"momentum", 0.8}, {"weight_decay", 0.05}}});
+    Subject subject(*made, random_floats(1, 40));
+    std::vector<double> w(subject.values.begin(), subject.values.end()), v(40);
+    for (std::uint64_t t = 1; t <= 60; ++t) {
+      const auto update = random_floats(t, 40);
+      subject.update(update);
+      for (std::size_t i = 0; i < 40; ++i) {
+        const double g = double{update[i]} + 0.05 * w[i];
+        v[i] = 0.8 * v[i] + g;
+        w[i] -= 0.02 * (nesterov ? g + 0.8 * v[i] : v[i]);
+      }
+    }
+    for (std::size_t i = 0; i < 40; ++i) EXPECT_NEAR(subject.values[i], w[i], 2e-5) << nesterov;
+  }
+}
+
+TEST(RmsProp, FollowsItsFormulaOverManyUpdates) {
+  const auto made = *make_optimizer({"rmsprop", {{"lr", 0.01}, {"decay", 0.95}}});
+  Subject subject(*made, random_floats(1, 40));
+  std::vector<double> w(subject.values.begin(), subject.values.end()), s(40);
+  for (std::uint64_t t = 1; t <= 60; ++t) {
+    const auto g = random_floats(t, 40);
+    subject.update(g);
+    for (std::size_t i = 0; i < 40; ++i) {
+      s[i] = 0.95 * s[i] + 0.05 * double{g[i]} * double{g[i]};
+      w[i] -= 0.01 * double{g[i]} / (std::sqrt(s[i]) + 1e-8);
+    }
+  }
+  for (std::size_t i = 0; i < 40; ++i) EXPECT_NEAR(subject.values[i], w[i], 5e-5);
+}
+
+/// The algorithm as printed, from w = 0 as it begins.
+TEST(Ftrl, FollowsItsFormulaOverManyUpdates) {
+  const double lr = 0.3, beta = 0.5, l1 = 0.4, l2 = 0.1;
+  const auto made = *make_optimizer({"ftrl", {{"lr", lr}, {"beta", beta}, {"l1", l1}, {"l2", l2}}});
+  Subject subject(*made, std::vector<float>(40, 0.0F));
+  std::vector<double> w(40), z(40), n(40);
+  for (std::uint64_t t = 1; t <= 60; ++t) {
+    auto g = random_floats(t, 40);
+    for (std::size_t i = 0; i < 40; i += 3) g[i] = t % 2 == 0 ? 0.0F : g[i] * 0.05F;  // some never pass l1
+    subject.update(g);
+    for (std::size_t i = 0; i < 40; ++i) {
+      const double step = double{g[i]}, sigma = (std::sqrt(n[i] + step * step) - std::sqrt(n[i])) / lr;
+      z[i] += step - sigma * w[i];
+      n[i] += step * step;
+      w[i] = std::abs(z[i]) <= l1 ? 0 : -(z[i] - std::copysign(l1, z[i])) / ((beta + std::sqrt(n[i])) / lr + l2);
+    }
+  }
+  std::size_t zeros = 0;
+  for (std::size_t i = 0; i < 40; ++i) {
+    EXPECT_NEAR(subject.values[i], w[i], 2e-5);
+    zeros += subject.values[i] == 0 ? 1 : 0;
+  }
+  EXPECT_GT(zeros, 0U) << "l1 makes zeros";
+  EXPECT_LT(zeros, 40U);
+}
+
+TEST(Ftrl, GoesOnFromValuesThatDoNotStartAtZero) {
+  const auto made = *make_optimizer({"ftrl", {{"l1", 0.5}, {"l2", 0.2}}});
+  Subject subject(*made, {0.8F, -0.8F});
+  subject.update({1e-4F, -1e-4F});
+  EXPECT_NEAR(subject.values[0], 0.8F, 1e-4) << "a small gradient moves it a little";
+  EXPECT_NEAR(subject.values[1], -0.8F, 1e-4);
+  subject.update({1.0F, 1.0F});
+  EXPECT_LT(subject.values[0], 0.8F);
+  EXPECT_LT(subject.values[1], -0.8F);
 }
 
 TEST(Add, SumsExactlyWhatFloatsCanHold) {
