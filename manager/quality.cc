@@ -35,26 +35,28 @@ std::optional<double> seconds_to_fraction(std::span<const LossPoint> points, dou
   return std::nullopt;
 }
 
-double recent_fall(std::span<const LossPoint> points, double steps) {
+double expected_fall(std::span<const LossPoint> points, double steps) {
   if (points.size() > kFallReports) points = points.last(kFallReports);
-  if (points.size() < 2) return 0;
-  const auto age = [&](const LossPoint& p) { return static_cast<double>(points.back().step - p.step); };
-  const double reach = std::max(age(points[points.size() - 2]), std::min(steps, age(points.front()) / 2));
+  if (points.size() < 3) return 0;
+  const auto step_of = [&](std::size_t i) { return static_cast<double>(points[i].step); };
+  const double now = step_of(points.size() - 1);
+  std::size_t first = points.size() - 2;  // of the newest reports that reach back to half of the steps; two or more
+  while (first > 1 && step_of(first - 1) > now / 2) --first;
+  const double middle = (step_of(first - 1) + now) / 2;
   struct Half {
-    double weight = 0, loss = 0, age = 0;
-  } newer, older;
-  for (std::size_t i = points.size(); i-- > 0;) {
-    const LossPoint& p = points[i];
-    const bool is_new = age(p) < reach;
-    if (age(p) > 2 * reach && older.weight > 0) break;  // of a thinned curve at least one older point counts
-    Half& half = is_new ? newer : older;
-    const double weight = static_cast<double>(std::max<std::uint64_t>(p.weight, 1));
+    double weight = 0, loss = 0, at = 0;
+  } older, newer;
+  for (std::size_t i = first; i < points.size(); ++i) {
+    const double at = (step_of(i - 1) + step_of(i)) / 2;
+    Half& half = i + 1 == points.size() || (i > first && at > middle) ? newer : older;
+    const double weight = static_cast<double>(std::max<std::uint64_t>(points[i].weight, 1));
     half.weight += weight;
-    half.loss += weight * p.loss;
-    half.age += weight * age(p);
+    half.loss += weight * points[i].loss;
+    half.at += weight * at;
   }
-  const double fall = older.loss / older.weight - newer.loss / newer.weight, apart = older.age / older.weight - newer.age / newer.weight;
-  return std::max(0.0, fall) / apart * std::min(steps, reach);
+  const double a = older.at / older.weight, b = newer.at / newer.weight;
+  const double slope = std::max(0.0, older.loss / older.weight - newer.loss / newer.weight) / (b - a);
+  return slope * a * b * steps / (now * (now + steps));  // 1/a − 1/b = (b − a)/(ab)
 }
 
 double loss_seconds(std::span<const LossPoint> points, double first, double best, double until) {

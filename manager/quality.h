@@ -1,5 +1,5 @@
 #pragma once
-/// How good a job was, when: smoothing, time to 90 %, recent fall, loss-seconds. Used by summary.json; `compare` recomputes the same over a common reference.
+/// How good a job was, when: smoothing, time to 90 %, expected fall, loss-seconds. Used by summary.json; `compare` recomputes the same over a common reference.
 /// Pure.
 
 #include <optional>
@@ -25,11 +25,11 @@ inline constexpr std::size_t kBestReports = 10;
 /// Seconds (as the points count them) until the smoothed loss is first ≤ first − fraction × (first − best). Nothing if it never is, or if best ≥ first.
 [[nodiscard]] std::optional<double> seconds_to_fraction(std::span<const LossPoint> points, double first, double best, double fraction);
 
-/// How far the loss fell over the last `steps` steps, without a model: by the slope between the newer and the older half of the newest 2 × `steps` steps'
-/// reports (of fewer steps, and then for so many, where the curve or its newest kFallReports points are shorter), each report weighing what it has examples.
-/// ≥ 0.
+/// How far the loss can be expected to fall over the next `steps` steps, if it goes on as c + d/step does through the older and the newer half of the reports
+/// since half of the job's steps (at least two reports, at most the newest kFallReports; each weighs what it has examples). Curves that fall like a lower power
+/// of the steps, as losses do, fall further. 0 for less than three reports, or where the loss does not fall.
 inline constexpr std::size_t kFallReports = 64;
-[[nodiscard]] double recent_fall(std::span<const LossPoint> points, double steps);
+[[nodiscard]] double expected_fall(std::span<const LossPoint> points, double steps);
 
 /// ∫ q dt from 0 to `until`, with q = clip((loss − best) / (first − best), 0, 1): 1 before the first point, held after the last; a curve that never falls has q
 /// = 1 throughout.

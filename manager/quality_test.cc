@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 namespace sluice::manager {
 namespace {
 
@@ -27,25 +29,35 @@ TEST(Quality, TheBestLevelIsAMeanAndNoLuckyReport) {
   EXPECT_DOUBLE_EQ(best_level(curve(losses)), 0.95);
 }
 
-TEST(Quality, TheRecentFallIsTheSlopeOfTheNewestReports) {
-  EXPECT_EQ(recent_fall({}, 10), 0);
-  EXPECT_EQ(recent_fall(curve({4}), 10), 0);
-  EXPECT_DOUBLE_EQ(recent_fall(curve({4, 3}), 1), 1);
-  EXPECT_DOUBLE_EQ(recent_fall(curve({4, 3}), 100), 1) << "no further ahead than was seen behind";
-  EXPECT_EQ(recent_fall(curve({3, 4}), 1), 0) << "a rising loss";
-  std::vector<double> straight;
-  for (int i = 0; i < 200; ++i) straight.push_back(10 - 0.01 * i);
-  EXPECT_NEAR(recent_fall(curve(straight), 5), 0.05, 1e-9);
-  EXPECT_NEAR(recent_fall(curve(straight), 20), 0.2, 1e-9);
-  EXPECT_NEAR(recent_fall(curve(straight), 1000), 0.01 * 31.5, 1e-9) << "half of the newest 64 reports";
-  straight.insert(straight.end(), 60, 8.0);
-  EXPECT_NEAR(recent_fall(curve(straight), 20), 0, 1e-9) << "what was long ago counts no more";
+TEST(Quality, AFallIsExpectedToGoOnAsOneOverTheSteps) {
+  EXPECT_EQ(expected_fall({}, 10), 0);
+  EXPECT_EQ(expected_fall(curve({4, 3}), 10), 0) << "two reports show no curve";
+  EXPECT_EQ(expected_fall(curve({3, 4, 5, 6}), 10), 0) << "a rising loss";
+  const auto power = [](double p) {
+    std::vector<LossPoint> points;
+    for (std::uint64_t step = 10; step <= 400; step += 10) {
+      auto& point = points.emplace_back();
+      point.step = step, point.weight = 10;
+      point.loss = 1 + 50 * std::pow(static_cast<double>(step) - 5, -p);  // in the middle of its steps
+    }
+    return points;
+  };
+  for (const double ahead : {10.0, 100.0, 1000.0}) {
+    const auto truth = [&](double p) { return 50 * (std::pow(400.0, -p) - std::pow(400.0 + ahead, -p)); };
+    EXPECT_NEAR(expected_fall(power(1), ahead), truth(1), 0.05 * truth(1)) << ahead;
+    EXPECT_LT(expected_fall(power(0.5), ahead), truth(0.5)) << "a lower power falls further: " << ahead;
+    EXPECT_GT(expected_fall(power(0.5), ahead), 0.5 * truth(0.5)) << ahead;
+  }
+  auto flat = power(1);
+  for (auto& point : flat)
+    if (point.step > 190) point.loss = flat[19].loss;
+  EXPECT_EQ(expected_fall(flat, 100), 0) << "what was before half of the steps counts no more";
 }
 
-TEST(Quality, TheRecentFallOfAThinnedCurveReachesItsOlderPoint) {
-  auto points = curve({5, 4, 3});
-  points[0].step = 100, points[1].step = 900, points[2].step = 1000;
-  EXPECT_NEAR(recent_fall(points, 150), 150.0 * (5 - 3.5) / 850, 1e-9);
+TEST(Quality, TheExpectedFallOfFewAndOfThinnedReportsTakesTheLastTwo) {
+  auto points = curve({9, 5, 3});
+  points[0].step = 100, points[1].step = 900, points[2].step = 1000;  // in their middles: 5 at 500, 3 at 950
+  EXPECT_NEAR(expected_fall(points, 150), 2.0 / 450 * 500 * 950 * 150 / (1000.0 * 1150), 1e-9);
 }
 
 TEST(Quality, AHugeLossLeavesNoTraceInTheBestLevel) {

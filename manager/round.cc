@@ -24,10 +24,8 @@ std::uint32_t count_of(const std::map<JobId, std::uint32_t>& counts, JobId id) {
   return it == counts.end() ? 0 : it->second;
 }
 
-/// A loss that fell over the last n steps falls over the next n as well: by a third of that or more, on a curve like 1/step seen from its begin. A fit through
-/// noisy reports takes a curve for flat now and then, and a policy that believes it does not hear that job again for long.
-constexpr double kGoesOn = 1.0 / 3;
-
+/// A loss that falls goes on falling: at least as 1/step does. A fit through noisy reports takes a curve for flat now and then, and a policy that believes it
+/// does not hear that job again for long (docs/adr/0009).
 std::vector<ForecastKnot> forecast_of(const Predictor& predictor, std::span<const LossPoint> points, double steps_per_slot, std::uint32_t slots) {
   std::vector<ForecastKnot> knots;
   if (!(steps_per_slot > 0)) return knots;
@@ -35,7 +33,7 @@ std::vector<ForecastKnot> forecast_of(const Predictor& predictor, std::span<cons
   double drop = 0;
   for (double n = 0.5; knots.size() < kKnotsMax && (knots.empty() || n < 2.0 * slots); n *= 2) {
     const Forecast f = predictor.after(n * steps_per_slot);
-    drop = std::max({drop, level - f.mean, kGoesOn * recent_fall(points, n * steps_per_slot)});
+    drop = std::max({drop, level - f.mean, expected_fall(points, n * steps_per_slot)});
     knots.push_back({n * steps_per_slot, drop, f.deviation});
   }
   return knots;

@@ -304,12 +304,12 @@ TEST(SlaqPolicy, WithFewerSlotsThanJobsTheUntriedComeFirstBySubmissionThenTheSte
   EXPECT_EQ(decision.jobs[1].slots, 1U);
   EXPECT_EQ(decision.jobs[3].slots, 1U);
   carry(view, decision, from_ms(600));
-  for (const std::size_t i : {1U, 3U}) view.jobs[i].reports = 5, view.jobs[i].forecast = falling(1, 1e-9);
+  for (const std::size_t i : {1U, 3U}) view.jobs[i].reports = 4, view.jobs[i].forecast = falling(1, 1e-9);
   decision = decide(*policy_named("slaq"), view);
   EXPECT_EQ(decision.jobs[1].slots + decision.jobs[3].slots, 2U) << "what a few reports look like does not count";
   EXPECT_EQ(decision.jobs[1].reason, Reason::kFirstReports);
   carry(view, decision, from_ms(600));
-  for (const std::size_t i : {1U, 3U}) view.jobs[i].reports = 6;
+  for (const std::size_t i : {1U, 3U}) view.jobs[i].reports = 5;
   decision = decide(*policy_named("slaq"), view);
   EXPECT_EQ(decision.jobs[4].slots, 2U);
   ASSERT_FALSE(decision.refused.empty());

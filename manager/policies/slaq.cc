@@ -13,8 +13,9 @@ namespace {
 
 constexpr std::int64_t kTriedInVain = 8;  ///< quanta
 /// The authors give new jobs their fair share until there is a history. From fewer reports than this a fit sees nothing: of the curves of a live sweep it was a
-/// tenth of the truth or less in every third case after two or three (docs/adr/0008).
-constexpr std::uint64_t kHistory = 6;
+/// tenth of the truth or less in every third case after two or three (docs/adr/0008); with one more a first
+/// turn took two quanta (docs/adr/0009).
+constexpr std::uint64_t kHistory = 5;
 /// With a slot a job, SLAQ hears everybody always. With fewer slots that is stood in for by turns that take 1/kTurns of all slot time, as one slot a job did in
 /// the authors' own runs (160 jobs on 640 cores).
 constexpr std::int64_t kTurns = 4;
@@ -191,7 +192,7 @@ class SlaqPolicy final : public Policy {
  public:
   explicit SlaqPolicy(SlaqScale scale) : scale_(scale) {}
   std::string_view name() const override { return "slaq"; }
-  std::uint32_t version() const override { return 3; }
+  std::uint32_t version() const override { return 4; }
   Decision decide(const ClusterView& view, std::span<const JobId>, Memo&) const override {
     Auction auction(view, scale_);
     auction.run();

@@ -1,0 +1,91 @@
+#include "sim/simulation.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+namespace sluice::sim {
+namespace {
+
+SimJob job(const std::string& name, double steps, double slot_seconds_per_step, double arrives = 0, double power = 1) {
+  std::vector<double> losses;
+  for (double step = 0; step <= steps; ++step) losses.push_back(1 + std::pow(1 + step / 10, -power));
+  return {name, Curve(std::move(losses)), steps, slot_seconds_per_step, from_seconds(arrives)};
+}
+
+SimResult run(const SimOptions& options, const std::vector<SimJob>& jobs) {
+  auto result = simulate(options, jobs);
+  EXPECT_TRUE(result) << result.error().what;
+  return result ? *result : SimResult{};
+}
+
+TEST(Simulation, OneJobTakesTheTimeThatItsStepsTake) {
+  SimOptions options{.policy = "fair", .slots = 1};
+  const auto alone = run(options, {job("a", 1000, 0.01)});
+  EXPECT_NEAR(*alone.jobs[0].completed, 10 + options.move_cost.seconds(), 0.01);
+  EXPECT_NEAR(alone.jobs[0].slot_seconds, 10, 0.01);
+  EXPECT_EQ(alone.jobs[0].moves, 1U);
+  EXPECT_LT(*alone.jobs[0].to_50, *alone.jobs[0].to_90);
+  EXPECT_NEAR(*alone.jobs[0].to_50, job("a", 1000, 0.01).curve.steps_to_fraction(0.5) * 0.01, 0.01);
+  options.slots = 4;
+  EXPECT_NEAR(*run(options, {job("a", 1000, 0.01)}).jobs[0].completed, 2.5, 0.01) << "linear speed-up";
+  options.kappa = 0.1;
+  EXPECT_NEAR(*run(options, {job("a", 1000, 0.01)}).jobs[0].completed, 2.5 * 1.3, 0.01) << "four slots are worth 4 / 1.3";
+}
+
+TEST(Simulation, NothingIsLostAndTheSameSeedGivesTheSame) {
+  for (const char* policy : {"fair", "slaq"}) {
+    const SimOptions options{.policy = policy, .slots = 3, .step_noise = 0.1, .seed = 5};
+    const std::vector<SimJob> jobs = {job("a", 2000, 0.004), job("b", 500, 0.02, 1.5), job("c", 3000, 0.002, 0, 0.5), job("d", 100, 0.01, 9)};
+    const auto once = run(options, jobs), again = run(options, jobs);
+    double work = 0, held = 0;
+    for (std::size_t i = 0; i < jobs.size(); ++i) {
+      ASSERT_TRUE(once.jobs[i].completed) << policy << i;
+      EXPECT_EQ(once.jobs[i].completed, again.jobs[i].completed);
+      EXPECT_EQ(once.jobs[i].loss_seconds, again.jobs[i].loss_seconds);
+      EXPECT_LE(once.jobs[i].loss_seconds, *once.jobs[i].completed + 1e-9);
+      work += jobs[i].steps * jobs[i].slot_seconds_per_step;
+      held += once.jobs[i].slot_seconds;
+    }
+    EXPECT_NEAR(held, work, 0.01 * work) << policy;
+    EXPECT_GE(once.seconds, work / 3);
+    EXPECT_GE(*once.jobs[3].completed, 1.0 / 3) << "its own work on all slots, from its arrival on";
+  }
+}
+
+TEST(Simulation, FairSharesAreEqual) {
+  SimOptions options{.policy = "fair", .slots = 2, .move_cost = {}, .until = from_seconds(60)};
+  std::vector<SimJob> jobs;
+  for (const char* name : {"a", "b", "c", "d", "e"}) jobs.push_back(job(name, 1e5, 0.01));
+  for (const auto& result : run(options, jobs).jobs) {
+    EXPECT_NEAR(result.slot_seconds, 60 * 2 / 5.0, 1) << result.name;
+    EXPECT_FALSE(result.completed);
+  }
+}
+
+/// What the manager is for: with more jobs than slots, a few of which still fall, hearing the loss brings them forward.
+TEST(Simulation, SlaqReachesNineTenthsSoonerThanFairWhereJobsDiffer) {
+  std::vector<SimJob> jobs;
+  for (int i = 0; i < 9; ++i) jobs.push_back(job("quick-" + std::to_string(i), 20000, 0.001, 0, 3));
+  for (int i = 0; i < 3; ++i) jobs.push_back(job("long-" + std::to_string(i), 20000, 0.001, 0, 0.3));
+  const auto mean = [&](const char* policy) {
+    double sum = 0;
+    for (const auto& result : run({.policy = policy, .slots = 2, .step_noise = 0.05}, jobs).jobs) sum += *result.to_90 / 12;
+    return sum;
+  };
+  const double fair = mean("fair"), slaq = mean("slaq");
+  EXPECT_LT(slaq, 0.85 * fair) << slaq << " s and " << fair << " s";
+}
+
+TEST(Simulation, WhatCannotBeSimulatedIsSaid) {
+  EXPECT_EQ(simulate({.policy = "slack"}, {}).error().code, Errc::kBadConfig);
+  EXPECT_EQ(simulate({.predictor = "none"}, {}).error().code, Errc::kBadConfig);
+  EXPECT_EQ(simulate({.slots = 0}, {}).error().code, Errc::kBadConfig);
+  EXPECT_FALSE(simulate({}, {job("a", 0, 1)}));
+  EXPECT_FALSE(simulate({}, {job("a", 5, 0)}));
+  EXPECT_FALSE(simulate({}, {job("a", 5, 1), job("a", 5, 1)})) << "two jobs of a name";
+  EXPECT_TRUE(simulate({}, {}));
+}
+
+}  // namespace
+}  // namespace sluice::sim
