@@ -31,7 +31,6 @@ struct Context {
 /// Names of the design that this version doesn't have; a name that a room knows never gets here.
 constexpr std::string_view kPlannedModels[] = {"linear", "ridge", "svm", "svm-poly", "fm", "factorization-machine", "mf", "matrix-factorization",
                                                "kmeans", "lda",   "gbt"};
-constexpr std::string_view kPlannedOptimizers[] = {"momentum", "adamw", "ftrl", "ftrl-proximal", "rmsprop"};
 constexpr std::string_view kPlannedPolicies[] = {"fifo", "srtf", "las", "progress", "slaq-maxmin", "optimus", "asha", "sluice"};
 /// The room's words, with a hint if the name is one of the design's.
 Error with_plan(Error error, const std::string& name, std::span<const std::string_view> planned) {
@@ -72,7 +71,7 @@ void read_optimizer(const Node& node, Context& context, proto::OptimizerSpec& ou
   }
   if (const auto checked = context.names.check_optimizer(out); !checked) {
     const Node* name = node.find("name");
-    add_at_named(with_plan(checked.error(), out.name, kPlannedOptimizers), node, name != nullptr ? name->mark : node.mark, context.problems);
+    add_at_named(checked.error(), node, name != nullptr ? name->mark : node.mark, context.problems);
   }
 }
 
