@@ -119,9 +119,9 @@ TEST_F(RunFileTest, AllMistakesAtOnceWithPlaces) {
 }
 
 TEST_F(RunFileTest, NamesOfTheDesignSaySo) {
-  EXPECT_THAT(words("policy: {name: sluice}\n" + kData + "jobs:\n  - {name: m, model: svm, data: tiny, optimizer: {name: adam, clip: 1}}\n"),
+  EXPECT_THAT(words("policy: {name: sluice}\n" + kData + "jobs:\n  - {name: m, model: lda, data: tiny, optimizer: {name: adam, clip: 1}}\n"),
               AllOf(HasSubstr("1:16: unknown policy 'sluice'"), HasSubstr("('sluice' is part of the design but not in this version yet)"),
-                    HasSubstr("('svm' is part"), HasSubstr("'clip' under optimizer is part")));
+                    HasSubstr("('lda' is part"), HasSubstr("'clip' under optimizer is part")));
 }
 
 TEST_F(RunFileTest, AMistakeInASweepIsSaidOnce) {

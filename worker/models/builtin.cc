@@ -9,6 +9,7 @@ ModelRegistry builtin_models() {
   models.add("logistic", models::make_logistic);
   models.add("mlp", models::make_mlp);
   models.add("softmax", models::make_softmax);
+  models.add("svm", models::make_svm);
   return models;
 }
 

@@ -24,6 +24,7 @@ inline void PrintTo(const Case& c, std::ostream* out) { *out << c.name(); }
 inline std::vector<std::string> variants(const std::string& model) {
   if (model == "mlp") return {R"({"hidden": [7]})", R"({"hidden": [6, 5], "activation": "tanh"})", R"({"hidden": [9, 4], "activation": "relu", "l2": 0.02})"};
   if (model == "softmax" || model == "logistic") return {"{}", R"({"l2": 0.05})"};
+  if (model == "svm") return {"{}", R"({"l2": 0.05})", R"({"loss": "hinge", "l2": 0.02})"};
   return {"{}"};
 }
 

@@ -13,7 +13,9 @@
 namespace sluice::worker::models {
 namespace {
 
-enum class Link { kSoftmax, kLogistic };
+enum class Link { kSoftmax, kLogistic, kHinge, kSquaredHinge };
+
+bool one_output(Link link, std::uint32_t classes) { return link == Link::kLogistic || (link != Link::kSoftmax && classes == 2); }
 
 class Linear final : public Model {
  public:
@@ -21,7 +23,7 @@ class Linear final : public Model {
       : link_(link),
         features_(shape.features),
         classes_(shape.classes),
-        outputs_(link == Link::kLogistic ? 1 : shape.classes),
+        outputs_(one_output(link, shape.classes) ? 1 : shape.classes),
         sparse_(shape.sparse),
         l2_(l2) {}
 
@@ -44,8 +46,7 @@ class Linear final : public Model {
   Losses update(std::span<const TableView> params, const Batch& batch, std::span<const TableUpdate> out) override {
     logits(params, batch);
     const float scale = 1.0F / static_cast<float>(batch.rows);
-    const Losses losses =
-        link_ == Link::kSoftmax ? softmax_loss(logits_of(batch), batch.labels, classes_, scale) : logistic_loss(logits_of(batch), batch.labels, scale);
+    const Losses losses = loss(batch, scale);
     const std::span<float> w = out[0].values;
     SLUICE_ASSERT(w.size() == params[0].values.size() && out[1].values.size() == outputs_);
     if (sparse_) {
@@ -60,11 +61,30 @@ class Linear final : public Model {
 
   Scores evaluate(std::span<const TableView> params, const Batch& batch) override {
     logits(params, batch);
-    return link_ == Link::kSoftmax ? softmax_scores(logits_of(batch), batch.labels, classes_) : logistic_scores(logits_of(batch), batch.labels);
+    switch (link_) {
+      case Link::kSoftmax:
+        return softmax_scores(logits_of(batch), batch.labels, classes_);
+      case Link::kLogistic:
+        return logistic_scores(logits_of(batch), batch.labels);
+      default:
+        return hinge_scores(logits_of(batch), batch.labels, classes_, link_ == Link::kSquaredHinge);
+    }
   }
 
  private:
   [[nodiscard]] std::span<float> logits_of(const Batch& batch) { return std::span(logits_).first(std::size_t{batch.rows} * outputs_); }
+
+  /// The logits become the deltas.
+  [[nodiscard]] Losses loss(const Batch& batch, float scale) {
+    switch (link_) {
+      case Link::kSoftmax:
+        return softmax_loss(logits_of(batch), batch.labels, classes_, scale);
+      case Link::kLogistic:
+        return logistic_loss(logits_of(batch), batch.labels, scale);
+      default:
+        return hinge_loss(logits_of(batch), batch.labels, classes_, link_ == Link::kSquaredHinge, scale);
+    }
+  }
 
   void logits(std::span<const TableView> params, const Batch& batch) {
     SLUICE_ASSERT(params.size() == 2 && params[1].values.size() == outputs_ && batch.labels.size() == batch.rows);
@@ -124,8 +144,7 @@ class Linear final : public Model {
   mutable KeyIndex seen_;
 };
 
-Result<std::unique_ptr<Model>> make_linear(const std::string& name, Link link, const std::string& params, const DataShape& shape) {
-  const auto read = Params::parse(name, params, {"l2"});
+Result<std::unique_ptr<Model>> make_linear(const std::string& name, Link link, const Result<Params>& read, const DataShape& shape) {
   if (!read) return fail(read.error());
   const auto l2 = read->number("l2", 0, 0, 1);
   if (!l2) return fail(l2.error());
@@ -139,9 +158,18 @@ Result<std::unique_ptr<Model>> make_linear(const std::string& name, Link link, c
 
 }  // namespace
 
-Result<std::unique_ptr<Model>> make_softmax(const std::string& params, const DataShape& shape) { return make_linear("softmax", Link::kSoftmax, params, shape); }
+Result<std::unique_ptr<Model>> make_softmax(const std::string& params, const DataShape& shape) {
+  return make_linear("softmax", Link::kSoftmax, Params::parse("softmax", params, {"l2"}), shape);
+}
 Result<std::unique_ptr<Model>> make_logistic(const std::string& params, const DataShape& shape) {
-  return make_linear("logistic", Link::kLogistic, params, shape);
+  return make_linear("logistic", Link::kLogistic, Params::parse("logistic", params, {"l2"}), shape);
+}
+Result<std::unique_ptr<Model>> make_svm(const std::string& params, const DataShape& shape) {
+  const auto read = Params::parse("svm", params, {"l2", "loss"});
+  if (!read) return fail(read.error());
+  const auto loss = read->choice("loss", {"squared-hinge", "hinge"});
+  if (!loss) return fail(loss.error());
+  return make_linear("svm", *loss == "hinge" ? Link::kHinge : Link::kSquaredHinge, read, shape);
 }
 
 }  // namespace sluice::worker::models

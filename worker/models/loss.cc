@@ -42,6 +42,20 @@ void add(Losses& losses, double loss) {
 /// log(1 + e^(−margin)) without overflow.
 double logistic(double margin) { return margin > 0 ? std::log1p(std::exp(-margin)) : std::log1p(std::exp(margin)) - margin; }
 
+/// Rows whose label has the largest logit.
+double count_right(std::span<const float> logits, std::span<const float> labels, std::uint32_t classes) {
+  double count = 0;
+  for (std::size_t i = 0; i < labels.size(); ++i) {
+    const float* row = logits.data() + i * classes;
+    const std::uint32_t label = class_of(labels[i], classes);
+    bool right = !std::isnan(row[label]);
+    for (std::uint32_t c = 0; c < label; ++c) right = right && row[c] < row[label];
+    for (std::uint32_t c = label; c < classes; ++c) right = right && row[c] <= row[label];
+    count += right ? 1 : 0;
+  }
+  return count;
+}
+
 }  // namespace
 
 void exponentials(std::span<float> values) {
@@ -94,14 +108,7 @@ Losses softmax_loss(std::span<float> logits, std::span<const float> labels, std:
 Scores softmax_scores(std::span<float> logits, std::span<const float> labels, std::uint32_t classes) {
   Scores scores;
   scores.examples = labels.size();
-  for (std::size_t i = 0; i < labels.size(); ++i) {
-    const float* row = logits.data() + i * classes;
-    const std::uint32_t label = class_of(labels[i], classes);
-    bool right = !std::isnan(row[label]);
-    for (std::uint32_t c = 0; c < label; ++c) right = right && row[c] < row[label];
-    for (std::uint32_t c = label; c < classes; ++c) right = right && row[c] <= row[label];
-    scores.metric_sum += right ? 1 : 0;
-  }
+  scores.metric_sum = count_right(logits, labels, classes);
   scores.loss_sum = softmax_loss(logits, labels, classes, 0).loss_sum;
   return scores;
 }
@@ -127,6 +134,38 @@ Scores logistic_scores(std::span<const float> logits, std::span<const float> lab
     scores.loss_sum += logistic(positive ? z : -z);
     scores.metric_sum += (positive ? z > 0 : z <= 0) ? 1 : 0;
   }
+  return scores;
+}
+
+Losses hinge_loss(std::span<float> logits, std::span<const float> labels, std::uint32_t classes, bool squared, float scale) {
+  const std::size_t outputs = classes == 2 ? 1 : classes;
+  SLUICE_ASSERT(logits.size() == labels.size() * outputs);
+  Losses losses;
+  for (std::size_t i = 0; i < labels.size(); ++i) {
+    const std::uint32_t label = class_of(labels[i], classes);
+    double loss = 0;
+    for (std::size_t o = 0; o < outputs; ++o) {
+      float& z = logits[i * outputs + o];
+      const float y = label == (outputs == 1 ? 1 : o) ? 1.0F : -1.0F;
+      const float margin = 1 - y * z;
+      const float short_of = margin < 0 ? 0 : margin;  // NaN stays NaN
+      loss += static_cast<double>(squared ? short_of * short_of / 2 : short_of);
+      z = -y * scale * (squared ? short_of : short_of > 0 ? 1.0F : 0.0F);
+    }
+    add(losses, loss);
+  }
+  return losses;
+}
+
+Scores hinge_scores(std::span<float> logits, std::span<const float> labels, std::uint32_t classes, bool squared) {
+  Scores scores;
+  scores.examples = labels.size();
+  if (classes == 2) {
+    for (std::size_t i = 0; i < labels.size(); ++i) scores.metric_sum += (class_of(labels[i], 2) == 1 ? logits[i] > 0 : logits[i] <= 0) ? 1 : 0;
+  } else {
+    scores.metric_sum = count_right(logits, labels, classes);
+  }
+  scores.loss_sum = hinge_loss(logits, labels, classes, squared, 0).loss_sum;
   return scores;
 }
 

@@ -26,6 +26,13 @@ void relu_in_place(std::span<float> values);
 [[nodiscard]] Losses logistic_loss(std::span<float> logits, std::span<const float> labels, float scale);
 [[nodiscard]] Scores logistic_scores(std::span<const float> logits, std::span<const float> labels);
 
+/// Hinge losses of a linear support vector machine: an output for each class, its target y = 1 for the label's and −1 for the others; with two classes one
+/// output, y = 1 for class 1. An example's loss is the sum over its outputs z of max(0, 1 − yz), or of half its square where `squared` (which has a slope
+/// everywhere). logits: rows × outputs; become the slope · scale. Throws as above.
+[[nodiscard]] Losses hinge_loss(std::span<float> logits, std::span<const float> labels, std::uint32_t classes, bool squared, float scale);
+/// The label is right where its output is the largest (as softmax_scores), with two classes where the output has its sign (0: class 0). logits are overwritten.
+[[nodiscard]] Scores hinge_scores(std::span<float> logits, std::span<const float> labels, std::uint32_t classes, bool squared);
+
 /// Sets each of the rows of `out` to `row`; out.size() is a multiple of row.size().
 void fill_rows(std::span<const float> row, std::span<float> out);
 /// sums[c] = sum over rows of matrix[r][c].

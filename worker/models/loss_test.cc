@@ -80,6 +80,23 @@ TEST(Loss, LogisticIsExactForHugeMargins) {
   EXPECT_NEAR(logits[2], 1, 1e-6);
 }
 
+TEST(Loss, HingesAreZeroBeyondTheMarginAndPassNaN) {
+  for (const bool squared : {false, true}) {
+    std::vector<float> two = {2, -0.5F, 0.25F};
+    const Losses losses = hinge_loss(two, std::vector<float>{1, 1, 0}, 2, squared, 2);
+    EXPECT_NEAR(losses.loss_sum, squared ? (1.5 * 1.5 + 1.25 * 1.25) / 2 : 1.5 + 1.25, 1e-6);
+    EXPECT_EQ(two, (squared ? std::vector<float>{0, -3, 2.5F} : std::vector<float>{0, -2, 2}));
+    std::vector<float> three = {2, -2, 0, 0.5F, 0, kNaN};
+    EXPECT_TRUE(std::isnan(hinge_loss(three, std::vector<float>{0, 1}, 3, squared, 1).loss_sum));
+    EXPECT_FLOAT_EQ(three[2], 1);
+    EXPECT_TRUE(three[0] == 0 && three[1] == 0);
+  }
+  std::vector<float> margins = {0.5F, -0.5F, 0, kNaN};
+  EXPECT_EQ(hinge_scores(margins, std::vector<float>{1, 0, 0, 1}, 2, false).metric_sum, 3);
+  std::vector<float> outputs = {-1, -2, -3, 0, 0, 1};
+  EXPECT_EQ(hinge_scores(outputs, std::vector<float>{0, 1}, 3, true).metric_sum, 1);
+}
+
 TEST(Loss, RowsAndColumns) {
   const std::vector<float> row = {1, 2, 3};
   std::vector<float> filled(6), sums(3, kNaN);

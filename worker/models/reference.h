@@ -23,12 +23,13 @@ inline Matrix written_out(const Batch& batch) {
   return x;
 }
 
-/// Layers of weights and biases; no hidden layer: a linear classifier; one output: logistic regression.
+/// Layers of weights and biases; no hidden layer: a linear classifier; one output: logistic regression, or two classes of a support vector machine.
 struct ReferenceNet {
   enum class Activation { kRelu, kTanh };
   std::vector<Matrix> w;               // [layer][input][output]
   std::vector<std::vector<double>> b;  // [layer][output]
   Activation activation = Activation::kRelu;
+  enum class Loss { kCrossEntropy, kHinge, kSquaredHinge } loss_kind = Loss::kCrossEntropy;
 
   /// Mean loss of the rows; adds its gradient to dw, db (shapes of w, b) if they are not null.
   double loss(const Matrix& x, const std::vector<float>& labels, std::vector<Matrix>* dw, std::vector<std::vector<double>>* db) const {
@@ -68,7 +69,16 @@ struct ReferenceNet {
     }
     return z;
   }
-  static double output_loss(const std::vector<double>& z, std::size_t label, std::vector<double>& delta) {
+  [[nodiscard]] double output_loss(const std::vector<double>& z, std::size_t label, std::vector<double>& delta) const {
+    if (loss_kind != Loss::kCrossEntropy) {
+      double sum = 0;
+      for (std::size_t o = 0; o < z.size(); ++o) {
+        const double y = (z.size() == 1 ? label == 1 : label == o) ? 1 : -1, short_of = std::fmax(0, 1 - y * z[o]);
+        sum += loss_kind == Loss::kHinge ? short_of : short_of * short_of / 2;
+        delta.push_back(-y * (loss_kind == Loss::kHinge ? (short_of > 0 ? 1 : 0) : short_of));
+      }
+      return sum;
+    }
     if (z.size() == 1) {
       delta = {1 / (1 + std::exp(-z[0])) - static_cast<double>(label)};
       return std::log1p(std::exp(label == 1 ? -z[0] : z[0]));

@@ -21,6 +21,7 @@ struct Reference {
     const auto params = nlohmann::json::parse(c.params);
     l2 = params.value("l2", 0.0);
     net.activation = params.value("activation", "relu") == "tanh" ? ReferenceNet::Activation::kTanh : ReferenceNet::Activation::kRelu;
+    if (c.model == "svm") net.loss_kind = params.value("loss", "squared-hinge") == "hinge" ? ReferenceNet::Loss::kHinge : ReferenceNet::Loss::kSquaredHinge;
     for (std::size_t t = 0; t < tables.size(); t += 2) {
       net.w.emplace_back(tables[t].rows, std::vector<double>(tables[t].cols));
       net.b.emplace_back(tables[t + 1].cols);
