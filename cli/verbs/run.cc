@@ -21,14 +21,20 @@ namespace sluice::cli {
 namespace {
 using detail::Json;
 
+/// A manager that is gone is known by its process; one that is held up (a paused machine) gets the time that its other children give it (detail/role_flags.h).
+constexpr Duration kManagerPatience = from_ms(30'000);
+constexpr Duration kAnswerDeadline = from_ms(1000), kAnswerDeadlineMax = from_ms(4000);
+
 /// Until all jobs are over: shows what happens. Errors: kInterrupted, a role that is lost, a manager that stopped answering.
 Result<void> watch(detail::EmbeddedCluster& cluster, detail::Signals& signals, Clock& clock, const std::string& out) {
   detail::Progress progress(detail::stderr_is_terminal(), clock);
   detail::JsonTail decisions(out + "/decisions.jsonl");
   std::set<std::string> problems_told;
   Instant heard = clock.now();
+  Duration deadline = kAnswerDeadline;
   for (;;) {
-    const auto ps = cluster.manager().call("ps", Json::object(), from_ms(1000));
+    const auto ps = cluster.manager().call("ps", Json::object(), deadline);
+    deadline = ps ? kAnswerDeadline : std::min(deadline * 2, kAnswerDeadlineMax);  // a manager that needs longer for every answer is slow, not gone
     if (ps) {
       heard = clock.now();
       progress.show(*ps, decisions.next());
@@ -45,8 +51,8 @@ Result<void> watch(detail::EmbeddedCluster& cluster, detail::Signals& signals, C
       if (event == detail::Event::kParentGone) return fail(Errc::kInterrupted, "the process that started this run is gone");
       if (auto lost = cluster.lost_role()) return fail(std::move(*lost));
     } while (clock.now() < next);
-    if (clock.now() - heard > from_ms(10'000))
-      return fail(Errc::kTimedOut, fmt::format("the manager has not answered for 10 s; its log: {}/logs/manager.log", out));
+    if (clock.now() - heard > kManagerPatience)
+      return fail(Errc::kTimedOut, fmt::format("the manager has not answered for {:g} s; its log: {}/logs/manager.log", kManagerPatience.seconds(), out));
   }
 }
 

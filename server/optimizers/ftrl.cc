@@ -3,6 +3,7 @@
 ///   w = 0 where |z| ≤ l1, else −(z − sgn(z) × l1) / ((beta + √n) / lr + l2).
 /// The algorithm starts at w = 0. Values that start elsewhere are kept: the z that their first gradient meets is the one that gives just that w at n = 0,
 ///   z₀ = −w × (beta / lr + l2) − sgn(w) × l1.
+/// The paper's beta = 1 is meant for gradients of single examples; for means of a batch, about 1 / batch learns at the same pace.
 /// State: two planes, z then n. A zero gradient changes nothing.
 
 #include <cmath>

@@ -73,6 +73,17 @@ class Signals(harness.ProcessTest):
         self.assertEqual(process.returncode, 0, err)
         self.assertEqual(self.summary("o")["jobs"][0]["state"], "done")
 
+    def test_a_manager_that_is_held_up_while_jobs_run(self):
+        process = self.start("run", self.run_file([harness.job("one", epochs=100)]), "--out", "o")
+        self.assertTrue(self.wait_until(lambda: self.training("o", "one"), 20))
+        manager = self.role("manager")
+        os.kill(manager, signal.SIGSTOP)
+        time.sleep(13)
+        os.kill(manager, signal.SIGCONT)
+        _, err = process.communicate(timeout=60 * harness.PATIENCE)
+        self.assertEqual(process.returncode, 0, err)
+        self.assertEqual(self.summary("o")["jobs"][0]["state"], "done")
+
     def test_kill_of_the_parent_of_the_run(self):
         file = self.run_file([LONG])
         parent = subprocess.Popen([sys.executable, "-c", "import subprocess, sys; subprocess.run(sys.argv[1:])", harness.SLUICE, "run", file, "--out", "o"], cwd=self.folder,
