@@ -6,7 +6,8 @@
 ///  therefore misses at most the
 ///    slot's own latest update, beside what other slots did.
 ///  - Batch c + 1 is computed while c's push and commit are under way. It is pushed right behind commit c where both go to one lane, through one connection,
-///  so that no shard has c + 1 before the home has c; else once commit c is acknowledged. Whatever dies, at most one batch a slot is applied twice.
+///  so that no shard has c + 1 before the home has c; else once commit c is acknowledged. A slot that dies leaves at most one batch to be applied twice; two,
+///  if commit c was lost or turned away just then.
 ///  - ssp: a pull for clock c is issued only once the gate is ≥ c, that is when the slowest slot's clock is ≥ c − s. Values that were asked for after that
 ///  moment have every update the
 ///    bound promises, so a prefetched pull is valid by construction, and the one place where a slot waits for others is before a pull. With s = 0 or 1 this
