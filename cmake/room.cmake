@@ -1,4 +1,4 @@
-# Compiles the sources of the rooms in SLUICE_UNITY a few at a time: a large part of a file's time goes into the headers of libraries, which are then read once. The names in unnamed namespaces of such
+# Compiles the sources and the tests of the rooms in SLUICE_UNITY a few at a time: a large part of a file's time goes into the headers of libraries, which are then read once. The names in unnamed namespaces of such
 # a room must differ; the preset `dev` compiles file by file, so that a change costs one file and a missing include shows.
 function(sluice_unity target room)
   if(room IN_LIST SLUICE_UNITY)
@@ -35,6 +35,7 @@ function(sluice_room name)
   target_link_libraries(sluice_${name} ${scope} ${rooms} ${ARG_LIBS} Threads::Threads)
   if(test_sources)
     add_executable(${name}_test ${test_sources})
+    sluice_unity(${name}_test ${name})
     sluice_not_hot(${name}_test)
     target_link_libraries(${name}_test PRIVATE sluice_${name} GTest::gmock GTest::gtest_main)
     add_test(NAME ${name} COMMAND ${name}_test)

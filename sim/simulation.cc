@@ -119,8 +119,9 @@ class Simulation {
     track.step = to;
     track.slot_seconds += busy * (worked / tick);
     const auto passed = [&](std::optional<double>& mark, double fraction) {
+      if (mark) return;
       const double goal = std::min(track.job->curve.steps_to_fraction(fraction), track.job->steps);
-      if (!mark && to >= goal) mark = began + (rate > 0 ? (goal - from) / rate : 0) - arrived;
+      if (to >= goal) mark = began + (rate > 0 ? (goal - from) / rate : 0) - arrived;
     };
     passed(result.to_50, 0.5);
     passed(result.to_75, 0.75);

@@ -19,7 +19,7 @@ std::unique_ptr<Model> make(const std::string& name, const std::string& params, 
 
 /// An epoch takes each row once, whatever the chunks and the batch.
 TEST(LocalTrainer, AnEpochTakesEachRowOnce) {
-  const auto data = testing::dense_rows(103, 3, 2, 1);
+  const auto data = fixtures::dense_rows(103, 3, 2, 1);
   for (const std::uint32_t chunk : {10U, 32U, 103U, 4096U}) {
     for (const std::uint32_t batch : {1U, 7U, 64U}) {
       LocalTrainer trainer(make("softmax", "{}", data->shape()), data, {.batch = batch, .chunk_rows = chunk});
@@ -30,7 +30,7 @@ TEST(LocalTrainer, AnEpochTakesEachRowOnce) {
 }
 
 TEST(LocalTrainer, SameSeedSameLosses) {
-  const auto data = testing::dense_rows(200, 6, 3, 1);
+  const auto data = fixtures::dense_rows(200, 6, 3, 1);
   std::vector<double> first, second, other;
   LocalTrainer(make("mlp", "{}", data->shape()), data, {.seed = 4}).train(20, &first);
   LocalTrainer(make("mlp", "{}", data->shape()), data, {.seed = 4}).train(20, &second);
@@ -66,11 +66,11 @@ TEST(LocalTrainer, LearnsALinearRule) {
     EXPECT_EQ(scores.examples, data->shape().rows);
     return scores.metric_sum / static_cast<double>(scores.examples);
   };
-  EXPECT_GT(learns("softmax", testing::dense_rows(500, 8, 3, 1), 0.5F), 0.95);
-  EXPECT_GT(learns("mlp", testing::dense_rows(500, 8, 3, 1), 0.1F), 0.95);
-  EXPECT_GT(learns("logistic", testing::dense_rows(500, 8, 2, 1), 0.5F), 0.95);
-  EXPECT_GT(learns("softmax", testing::sparse_rows(500, 40, 3, 1), 2), 0.9);
-  EXPECT_GT(learns("logistic", testing::sparse_rows(500, 40, 2, 1), 2), 0.9);
+  EXPECT_GT(learns("softmax", fixtures::dense_rows(500, 8, 3, 1), 0.5F), 0.95);
+  EXPECT_GT(learns("mlp", fixtures::dense_rows(500, 8, 3, 1), 0.1F), 0.95);
+  EXPECT_GT(learns("logistic", fixtures::dense_rows(500, 8, 2, 1), 0.5F), 0.95);
+  EXPECT_GT(learns("softmax", fixtures::sparse_rows(500, 40, 3, 1), 2), 0.9);
+  EXPECT_GT(learns("logistic", fixtures::sparse_rows(500, 40, 2, 1), 2), 0.9);
 }
 
 /// Real data, where it is installed: what the sweep's models reach in a few serial epochs.
@@ -78,7 +78,7 @@ TEST(LocalTrainer, LearnsFashionMnist) {
   const std::string root = "/usr/share/datasets/fashion-mnist/";
   if (!std::filesystem::exists(root)) GTEST_SKIP() << "the package dataset-fashion-mnist is not installed";
   use_one_blas_thread();
-  const testing::Folder folder;
+  const fixtures::Folder folder;
   proto::DataSpec spec;
   spec.name = "fashion";
   spec.format = "idx";

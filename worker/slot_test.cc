@@ -70,7 +70,7 @@ TEST_P(SlotFaults, EveryRowCountsOnce) {
   EXPECT_GT(cluster.world.repeats, 0U) << "the faults did nothing: then this shows nothing";
   EXPECT_TRUE(cluster.news<FaultNews>().empty());
 }
-INSTANTIATE_TEST_SUITE_P(Seeds, SlotFaults, testing::Range<std::uint64_t>(1, 13));
+INSTANTIATE_TEST_SUITE_P(Seeds, SlotFaults, testing::Range<std::uint64_t>(1, 24));
 
 TEST(Slot, MovesAtABatchBoundaryAndGivesItsLeaseBack) {
   Cluster cluster({.slots = 2});
@@ -440,8 +440,7 @@ TEST(Slot, PushesBehindAnUnansweredCommitOnlyOnTheSameLane) {
 
 /// A shard's primary changes under a batch: part of it may be applied, but it is computed again before it is committed.
 TEST(Slot, ABatchFromASupersededShardIsRedone) {
-  for (const std::uint32_t lanes : {1U, 3U}) {
-    const bool sparse = lanes == 3;
+  for (const auto& [lanes, sparse] : {std::pair(1U, true), std::pair(1U, false), std::pair(3U, true), std::pair(3U, false)}) {
     Cluster cluster({.lanes = lanes, .slots = 2});
     auto script = small(sparse);
     cluster.add_model("count", script);

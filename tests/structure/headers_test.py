@@ -3,11 +3,21 @@
 import concurrent.futures
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
 
 root, commands_path = sys.argv[1:3]
+
+
+def room_of(source):
+    """worker/slot.cc and build/release/CMakeFiles/worker_test.dir/Unity/unity_0_cxx.cxx are worker's; what tests/ makes is tests'."""
+    target = re.search(r"CMakeFiles/(?:sluice_)?(\w+?)(?:_test)?\.dir/Unity/", source)
+    folder = re.sub(r"^build/[^/]+/", "", source).split("/")[0]
+    return target[1] if target and folder == "CMakeFiles" else folder
+
+
 flags_of_room = {}
 with open(commands_path, encoding="utf-8") as file:
     for command in json.load(file):
@@ -18,10 +28,10 @@ with open(commands_path, encoding="utf-8") as file:
         for i, word in enumerate(words):
             if word in ("-isystem", "-I"):
                 keep += [word, words[i + 1]]
-            elif word.startswith(("-I", "-D", "-std=", "-W", "-m", "-isystem")) and word != "-isystem":
+            elif word.startswith(("-I", "-D", "-std=", "-W", "-m", "-isystem")) and word not in ("-isystem", "-Wno-subobject-linkage"):
                 keep.append(word)
         # A test's flags include its room's; the longest list has all that a header can need.
-        room = source.split("/")[0]
+        room = room_of(source)
         if len(keep) > len(flags_of_room.get(room, [])):
             flags_of_room[room] = keep
 

@@ -18,7 +18,7 @@
 namespace sluice::worker::data {
 namespace {
 
-using testing::Folder;
+using fixtures::Folder;
 
 Rows sparse_example(std::uint32_t rows) {
   Rows out;
@@ -106,7 +106,7 @@ TEST(Cache, DamageAnywhereIsNoticed) {
     ASSERT_TRUE(write_cache(path, sparse ? sparse_example(25) : dense_example(25), 1, 9));
     ASSERT_TRUE(open_cache(path, 9));
     EXPECT_FALSE(open_cache(path, 10));  // of other data
-    const std::string content = testing::read_file(path);
+    const std::string content = fixtures::read_file(path);
     for (std::size_t at = 0; at < content.size(); at += at < kCachePage && at >= sizeof(CacheHeader) ? kCachePage - at : 1) {
       if (at >= sizeof(CacheHeader) && at < kCachePage) continue;  // the rest of the header's page means nothing
       std::string flipped = content;
@@ -140,7 +140,7 @@ TEST(Cache, ManyBlocksAreReadAndChecked) {
     for (std::uint32_t i = 0; i < 1000; ++i) ++counts[static_cast<std::size_t>(std::lround(batch.dense[4 * i] * 255))];
   }
   for (std::uint32_t value = 0; value < 256; ++value) EXPECT_EQ(counts[value], kRows / 256 + (value < kRows % 256 ? 1 : 0));
-  std::string content = testing::read_file(path);
+  std::string content = fixtures::read_file(path);
   ASSERT_GT(content.size(), 3 * kCacheBlock);
   content[content.size() - 100] = static_cast<char>(content[content.size() - 100] ^ 1);
   folder.write("damaged", content);
@@ -203,7 +203,7 @@ TEST(TemporaryFile, LeftoversAreRemovedButNotAnothersWork) {
   EXPECT_EQ(folder.list().size(), 3U);  // other, mine, kept
   ASSERT_TRUE(mine->append(as_bytes_of(std::span<const char>("text", 4))));
   ASSERT_TRUE(mine->commit(folder.path() + "/done"));
-  EXPECT_EQ(testing::read_file(folder.path() + "/done"), "text");
+  EXPECT_EQ(fixtures::read_file(folder.path() + "/done"), "text");
   ASSERT_TRUE(other->commit(folder.path() + "/done"));
   EXPECT_EQ(folder.list(), (std::vector<std::string>{"done", "kept"}));
 }

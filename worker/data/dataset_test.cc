@@ -11,8 +11,8 @@
 namespace sluice::worker {
 namespace {
 
-using testing::dense_rows;
-using testing::sparse_rows;
+using fixtures::dense_rows;
+using fixtures::sparse_rows;
 
 /// A row's content, to tell rows apart.
 std::vector<float> row_of(const Batch& batch, std::uint32_t i) {

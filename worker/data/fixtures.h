@@ -7,7 +7,7 @@
 
 #include "worker/data/stored.h"
 
-namespace sluice::worker::testing {
+namespace sluice::worker::fixtures {
 
 /// Made-up rows that a model can learn: labels are those of a random linear rule. Same seed, same rows.
 [[nodiscard]] std::shared_ptr<const Dataset> dense_rows(std::uint64_t rows, std::uint64_t features, std::uint32_t classes, std::uint64_t seed);
@@ -37,4 +37,4 @@ class Folder {
 /// An IDX file's bytes: unsigned bytes of these dimensions.
 [[nodiscard]] std::string idx_bytes(const std::vector<std::uint32_t>& dimensions, std::string_view content);
 
-}  // namespace sluice::worker::testing
+}  // namespace sluice::worker::fixtures

@@ -13,7 +13,7 @@
 #include "base/assert.h"
 #include "base/rng.h"
 
-namespace sluice::worker::testing {
+namespace sluice::worker::fixtures {
 namespace {
 
 struct Owned {
@@ -128,4 +128,4 @@ std::string idx_bytes(const std::vector<std::uint32_t>& dimensions, std::string_
   return out.append(content);
 }
 
-}  // namespace sluice::worker::testing
+}  // namespace sluice::worker::fixtures

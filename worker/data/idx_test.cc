@@ -7,8 +7,8 @@
 namespace sluice::worker::data {
 namespace {
 
-using testing::Folder;
-using testing::idx_bytes;
+using fixtures::Folder;
+using fixtures::idx_bytes;
 
 Result<Rows> parse_idx(const std::string& images, const std::string& labels, const Mapping* mapping = nullptr, bool gzip = false) {
   const Folder folder;

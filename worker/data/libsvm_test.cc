@@ -9,7 +9,7 @@
 namespace sluice::worker::data {
 namespace {
 
-using testing::Folder;
+using fixtures::Folder;
 
 Result<Rows> parse_libsvm(const std::string& text, const LibsvmOptions& options = {}) {
   const Folder folder;

@@ -13,8 +13,8 @@
 namespace sluice::worker {
 namespace {
 
-using testing::Folder;
-using testing::idx_bytes;
+using fixtures::Folder;
+using fixtures::idx_bytes;
 
 class OpenData : public ::testing::Test {
  protected:
@@ -86,7 +86,7 @@ TEST_F(OpenData, ADamagedCacheIsBuiltAgain) {
   ASSERT_TRUE(open_data(spec, options));
   ASSERT_EQ(caches().size(), 1U);
   const std::string name = "state/cache/" + std::filesystem::path(caches()[0]).filename().string();
-  const std::string good = testing::read_file(caches()[0]);
+  const std::string good = fixtures::read_file(caches()[0]);
   std::string flipped = good;
   flipped[4100] = static_cast<char>(flipped[4100] ^ 1);
   for (const std::string& damaged : {good.substr(0, 4200), std::string(), std::string("nothing"), flipped}) {
@@ -95,7 +95,7 @@ TEST_F(OpenData, ADamagedCacheIsBuiltAgain) {
     const auto opened = open_data(spec, options);
     ASSERT_TRUE(opened) << opened.error().what;
     EXPECT_EQ(opened->train->shape().rows, 2U);
-    EXPECT_EQ(testing::read_file(folder.path() + "/" + name), good);
+    EXPECT_EQ(fixtures::read_file(folder.path() + "/" + name), good);
   }
 }
 
@@ -192,7 +192,7 @@ TEST_F(OpenData, ARecordIsUsedOnlyForTheSameFile) {
   std::string record;
   for (const std::string& name : folder.list()) record = name.starts_with("source-") ? name : record;
   ASSERT_FALSE(record.empty());
-  std::string text = testing::read_file(folder.path() + "/" + record);
+  std::string text = fixtures::read_file(folder.path() + "/" + record);
   text.replace(text.size() - 17, 16, "00000000000000ff");  // a false hash shows whether the record was believed
   const auto forge = [&](std::time_t made) {
     folder.write(record, text);

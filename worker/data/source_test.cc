@@ -11,7 +11,7 @@
 namespace sluice::worker::data {
 namespace {
 
-using testing::Folder;
+using fixtures::Folder;
 
 Result<std::string> read_all(const std::string& path, std::size_t step = 1000) {
   auto file = SourceFile::open(path, SourceFile::Mode::kInflated);
@@ -47,14 +47,14 @@ TEST(Source, PlainAndGzipGiveTheSameBytes) {
 
 TEST(Source, GzipMembersFollowEachOther) {
   const Folder folder;
-  const std::string one = testing::read_file(folder.write_gzip("one", "first "));
-  const std::string two = testing::read_file(folder.write_gzip("two", "second"));
+  const std::string one = fixtures::read_file(folder.write_gzip("one", "first "));
+  const std::string two = fixtures::read_file(folder.write_gzip("two", "second"));
   EXPECT_EQ(*read_all(folder.write("both", one + two)), "first second");
 }
 
 TEST(Source, DamagedGzipIsNamedWhereverItIsDamaged) {
   const Folder folder;
-  const std::string packed = testing::read_file(folder.write_gzip("packed", some_text(3000)));
+  const std::string packed = fixtures::read_file(folder.write_gzip("packed", some_text(3000)));
   for (std::size_t size = 2; size < packed.size(); size += 7) {
     const auto cut = read_all(folder.write("cut", packed.substr(0, size)));
     ASSERT_FALSE(cut) << size;

@@ -9,7 +9,7 @@
 #include "base/rng.h"
 #include "worker/data/fixtures.h"
 
-namespace sluice::worker::testing {
+namespace sluice::worker::fixtures {
 
 struct Case {
   std::string model;
@@ -108,4 +108,4 @@ struct Trial {
   }
 };
 
-}  // namespace sluice::worker::testing
+}  // namespace sluice::worker::fixtures

@@ -6,7 +6,7 @@
 
 #include "worker/models/cases.h"
 
-namespace sluice::worker::testing {
+namespace sluice::worker::fixtures {
 namespace {
 
 class ModelContract : public ::testing::TestWithParam<Case> {};
@@ -220,4 +220,4 @@ TEST(Models, DataThatDoesNotFitIsSaid) {
 }
 
 }  // namespace
-}  // namespace sluice::worker::testing
+}  // namespace sluice::worker::fixtures

@@ -7,7 +7,7 @@
 
 #include "worker/model.h"
 
-namespace sluice::worker::testing {
+namespace sluice::worker::fixtures {
 
 using Matrix = std::vector<std::vector<double>>;  // rows of columns
 
@@ -90,4 +90,4 @@ struct ReferenceNet {
   }
 };
 
-}  // namespace sluice::worker::testing
+}  // namespace sluice::worker::fixtures

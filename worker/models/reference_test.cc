@@ -8,7 +8,7 @@
 #include "worker/local_trainer.h"
 #include "worker/models/cases.h"
 
-namespace sluice::worker::testing {
+namespace sluice::worker::fixtures {
 namespace {
 
 /// Table 2l holds layer l's weights, table 2l + 1 its biases: the layout of all built-in models.
@@ -120,4 +120,4 @@ TEST_P(ModelReference, GradientIsThatOfTheReference) {
 }
 
 }  // namespace
-}  // namespace sluice::worker::testing
+}  // namespace sluice::worker::fixtures
