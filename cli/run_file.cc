@@ -29,8 +29,7 @@ struct Context {
 };
 
 /// Names of the design that this version doesn't have; a name that a room knows never gets here.
-constexpr std::string_view kPlannedModels[] = {"linear", "ridge", "svm-poly", "fm", "factorization-machine", "mf", "matrix-factorization",
-                                               "kmeans", "lda",   "gbt"};
+constexpr std::string_view kPlannedModels[] = {"linear", "ridge", "mf", "matrix-factorization", "kmeans", "lda", "gbt"};
 constexpr std::string_view kPlannedPolicies[] = {"fifo", "srtf", "las", "progress", "slaq-maxmin", "optimus", "asha", "sluice"};
 /// The room's words, with a hint if the name is one of the design's.
 Error with_plan(Error error, const std::string& name, std::span<const std::string_view> planned) {

@@ -1,10 +1,12 @@
 #include "worker/local_trainer.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <filesystem>
 
+#include "base/rng.h"
 #include "worker/data/fixtures.h"
 #include "worker/kernels.h"
 
@@ -71,6 +73,33 @@ TEST(LocalTrainer, LearnsALinearRule) {
   EXPECT_GT(learns("logistic", fixtures::dense_rows(500, 8, 2, 1), 0.5F), 0.95);
   EXPECT_GT(learns("softmax", fixtures::sparse_rows(500, 40, 3, 1), 2), 0.9);
   EXPECT_GT(learns("logistic", fixtures::sparse_rows(500, 40, 2, 1), 2), 0.9);
+}
+
+/// Labels that no linear rule can tell: the sign of x · y. Models with products of features learn it.
+TEST(LocalTrainer, LearnsAProductWhereTheModelHasProducts) {
+  const fixtures::Folder folder;
+  std::string lines;
+  SeededRng rng(5);
+  for (int i = 0; i < 600; ++i) {
+    const double x = 2 * unit_double(rng.next()) - 1, y = 2 * unit_double(rng.next()) - 1;
+    lines += fmt::format("{} 1:{:.4f} 2:{:.4f}\n", x * y > 0 ? 1 : -1, x, y);
+  }
+  proto::DataSpec spec;
+  spec.name = "products";
+  spec.format = "libsvm";
+  spec.train = {folder.write("train.svm", lines)};
+  const auto opened = open_data(spec, {.cache_dir = folder.path()});
+  ASSERT_TRUE(opened) << opened.error().what;
+  const auto accuracy = [&](const char* name, const char* params) {
+    LocalTrainer trainer(make(name, params, opened->train->shape()), opened->train, {.batch = 20, .lr = 0.5F});
+    trainer.train(60 * trainer.epoch_batches());
+    return trainer.evaluate(opened->train).metric_sum / 600;
+  };
+  EXPECT_LT(accuracy("svm", "{}"), 0.7);
+  EXPECT_LT(accuracy("logistic", "{}"), 0.7);
+  EXPECT_GT(accuracy("svm-poly", "{}"), 0.95);
+  EXPECT_GT(accuracy("svm-poly", R"({"bits": 12})"), 0.95);
+  EXPECT_GT(accuracy("fm", R"({"rank": 2})"), 0.95);
 }
 
 /// Real data, where it is installed: what the sweep's models reach in a few serial epochs.

@@ -85,7 +85,7 @@ class Model {
 using MakeModel = std::function<Result<std::unique_ptr<Model>>(const std::string& params, const DataShape& shape)>;
 using ModelRegistry = Registry<MakeModel>;
 
-/// All built-in models: softmax, logistic and svm (dense or sparse), mlp (dense).
+/// All built-in models: softmax, logistic, svm, svm-poly and fm (dense or sparse), mlp (dense).
 [[nodiscard]] ModelRegistry builtin_models();
 /// Checks a job's model name and params without data (for `submit` and `run` before anything starts). Errors as MakeModel.
 [[nodiscard]] Result<void> check_model(const ModelRegistry& models, const std::string& name, const std::string& params);

@@ -1,15 +1,19 @@
 #include "worker/model.h"
+#include "worker/models/factorization.h"
 #include "worker/models/linear.h"
 #include "worker/models/mlp.h"
+#include "worker/models/polynomial.h"
 
 namespace sluice::worker {
 
 ModelRegistry builtin_models() {
   ModelRegistry models("model");
+  models.add("fm", models::make_fm);
   models.add("logistic", models::make_logistic);
   models.add("mlp", models::make_mlp);
   models.add("softmax", models::make_softmax);
   models.add("svm", models::make_svm);
+  models.add("svm-poly", models::make_svm_poly);
   return models;
 }
 

@@ -25,6 +25,9 @@ inline std::vector<std::string> variants(const std::string& model) {
   if (model == "mlp") return {R"({"hidden": [7]})", R"({"hidden": [6, 5], "activation": "tanh"})", R"({"hidden": [9, 4], "activation": "relu", "l2": 0.02})"};
   if (model == "softmax" || model == "logistic") return {"{}", R"({"l2": 0.05})"};
   if (model == "svm") return {"{}", R"({"l2": 0.05})", R"({"loss": "hinge", "l2": 0.02})"};
+  // gamma: so that gradient descent at the reference's rate stays stable; bits: fewer places than features, so that they share.
+  if (model == "svm-poly") return {R"({"gamma": 0.1})", R"({"gamma": 0.05, "loss": "hinge", "l2": 0.02})", R"({"gamma": 0.1, "bits": 5})"};
+  if (model == "fm") return {"{}", R"({"rank": 3, "l2": 0.05, "init": 0.2})"};
   return {"{}"};
 }
 

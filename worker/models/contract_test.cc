@@ -201,6 +201,10 @@ TEST(Models, UnknownNamesAndParametersNameTheNearest) {
   EXPECT_NE(error("mlp", R"({"activation": "sigmoid"})").find("one of relu, tanh"), std::string::npos);
   EXPECT_NE(error("softmax", R"({"l2": "much"})").find("'l2'"), std::string::npos);
   EXPECT_NE(error("logistic", R"({"l2": -1})").find("'l2'"), std::string::npos);
+  EXPECT_NE(error("svm-poly", R"({"bits": 3})").find("a whole number from 4 to 30, not 3"), std::string::npos);
+  EXPECT_NE(error("svm-poly", R"({"gamma": 0})").find("'gamma'"), std::string::npos);
+  EXPECT_NE(error("fm", R"({"rank": 2.5})").find("a whole number from 1 to 256, not 2.5"), std::string::npos);
+  EXPECT_NE(error("fm", R"({"rank": -1})").find("'rank'"), std::string::npos);
   EXPECT_NE(error("logistic", "[]").find("object"), std::string::npos);
   EXPECT_NE(error("logistic", "{").find("object"), std::string::npos);
   for (const std::string& name : models.names()) EXPECT_TRUE(check_model(models, name, "{}")) << name;
@@ -216,7 +220,8 @@ TEST(Models, DataThatDoesNotFitIsSaid) {
   EXPECT_NE(make("logistic", {10, 4, 3, true}).find("classes"), std::string::npos);
   EXPECT_NE(make("mlp", {10, 4, 3, true}).find("dense"), std::string::npos);
   EXPECT_NE(make("softmax", {10, 4, 1, false}).find("classes"), std::string::npos);
-  EXPECT_NE(make("softmax", {10, 0, 3, false}).find("feature"), std::string::npos);
+  for (const char* name : {"softmax", "svm-poly", "fm"}) EXPECT_NE(make(name, {10, 0, 3, false}).find("feature"), std::string::npos) << name;
+  EXPECT_NE(make("fm", {10, 4, 9000, true}).find("2 to 8192 classes"), std::string::npos);
 }
 
 }  // namespace

@@ -22,6 +22,11 @@ class KeyIndex {
   }
   [[nodiscard]] std::uint32_t count() const { return count_; }
 
+  /// Appends the distinct ones of a batch's `indices` to `keys`, sorted: what a sparse table is asked for.
+  void distinct(std::span<const std::uint32_t> indices, std::vector<Key>& keys);
+  /// rows[e] = the row of a view of `keys` that indices[e] belongs to. REQUIRES: `keys` are those of distinct(indices).
+  void rows_of(std::span<const std::uint32_t> indices, std::span<const Key> keys, std::vector<std::uint32_t>& rows);
+
  private:
   static constexpr std::uint32_t kFree = 0xffffffff;
   struct Slot {

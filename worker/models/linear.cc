@@ -33,14 +33,7 @@ class Linear final : public Model {
   }
 
   void keys(const Batch& batch, std::vector<std::vector<Key>>& out) const override {
-    if (!sparse_) return;
-    seen_.clear(batch.indices.size());
-    std::vector<Key>& keys = out[0];
-    for (const std::uint32_t index : batch.indices) {
-      const std::uint32_t before = seen_.count();
-      if (seen_.number_of(index) == before) keys.push_back(index);
-    }
-    std::sort(keys.begin(), keys.end());
+    if (sparse_) seen_.distinct(batch.indices, out[0]);
   }
 
   Losses update(std::span<const TableView> params, const Batch& batch, std::span<const TableUpdate> out) override {
@@ -99,11 +92,7 @@ class Linear final : public Model {
 
   void sparse_logits(const TableView& w, const Batch& batch) {
     SLUICE_ASSERT(w.values.size() == w.keys.size() * outputs_ && batch.offsets.size() == batch.rows + std::size_t{1});
-    seen_.clear(w.keys.size());
-    for (const Key key : w.keys) (void)seen_.number_of(static_cast<std::uint32_t>(key));
-    rows_.resize(batch.indices.size());
-    for (std::size_t e = 0; e < batch.indices.size(); ++e) rows_[e] = seen_.number_of(batch.indices[e]);
-    SLUICE_ASSERT(seen_.count() == w.keys.size());  // every feature of the batch has its row in the view
+    seen_.rows_of(batch.indices, w.keys, rows_);
     for (std::uint32_t i = 0; i < batch.rows; ++i) {
       float* into = logits_.data() + std::size_t{i} * outputs_;
       for (std::uint64_t e = batch.offsets[i]; e < batch.offsets[i + 1]; ++e) {
@@ -165,11 +154,13 @@ Result<std::unique_ptr<Model>> make_logistic(const std::string& params, const Da
   return make_linear("logistic", Link::kLogistic, Params::parse("logistic", params, {"l2"}), shape);
 }
 Result<std::unique_ptr<Model>> make_svm(const std::string& params, const DataShape& shape) {
-  const auto read = Params::parse("svm", params, {"l2", "loss"});
-  if (!read) return fail(read.error());
-  const auto loss = read->choice("loss", {"squared-hinge", "hinge"});
+  return make_svm_from("svm", Params::parse("svm", params, {"l2", "loss"}), shape);
+}
+Result<std::unique_ptr<Model>> make_svm_from(const std::string& name, const Result<Params>& params, const DataShape& shape) {
+  if (!params) return fail(params.error());
+  const auto loss = params->choice("loss", {"squared-hinge", "hinge"});
   if (!loss) return fail(loss.error());
-  return make_linear("svm", *loss == "hinge" ? Link::kHinge : Link::kSquaredHinge, read, shape);
+  return make_linear(name, *loss == "hinge" ? Link::kHinge : Link::kSquaredHinge, params, shape);
 }
 
 }  // namespace sluice::worker::models

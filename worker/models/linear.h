@@ -9,6 +9,7 @@
 #include <string>
 
 #include "worker/model.h"
+#include "worker/models/params.h"
 
 namespace sluice::worker::models {
 
@@ -18,5 +19,7 @@ namespace sluice::worker::models {
 [[nodiscard]] Result<std::unique_ptr<Model>> make_logistic(const std::string& params, const DataShape& shape);
 /// params: "l2" as softmax, and "loss": "squared-hinge" (default) or "hinge" (models/loss.h). Two classes, or more: each against the rest.
 [[nodiscard]] Result<std::unique_ptr<Model>> make_svm(const std::string& params, const DataShape& shape);
+/// The same under another model's name, whose params were read and may have keys of its own.
+[[nodiscard]] Result<std::unique_ptr<Model>> make_svm_from(const std::string& name, const Result<Params>& params, const DataShape& shape);
 
 }  // namespace sluice::worker::models

@@ -40,6 +40,14 @@ Result<double> Params::number(const std::string& key, double otherwise, double l
   return value;
 }
 
+Result<std::uint32_t> Params::whole(const std::string& key, std::uint32_t otherwise, std::uint32_t low, std::uint32_t high) const {
+  const auto it = object_.find(key);
+  if (it == object_.end()) return otherwise;
+  const std::uint64_t value = it->is_number_unsigned() ? it->get<std::uint64_t>() : std::uint64_t{high} + 1;
+  if (value < low || value > high) return wrong(key, fmt::format("a whole number from {} to {}", low, high));
+  return static_cast<std::uint32_t>(value);
+}
+
 Result<std::string> Params::choice(const std::string& key, const std::vector<std::string>& choices) const {
   const auto it = object_.find(key);
   if (it == object_.end()) return choices.front();

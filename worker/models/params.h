@@ -17,6 +17,8 @@ class Params {
 
   /// A number in [low, high], or `otherwise` if absent.
   [[nodiscard]] Result<double> number(const std::string& key, double otherwise, double low, double high) const;
+  /// A whole number in [low, high], or `otherwise` if absent.
+  [[nodiscard]] Result<std::uint32_t> whole(const std::string& key, std::uint32_t otherwise, std::uint32_t low, std::uint32_t high) const;
   /// One of `choices`, or the first of them if absent.
   [[nodiscard]] Result<std::string> choice(const std::string& key, const std::vector<std::string>& choices) const;
   /// A list of 1 … 16 whole numbers in [1, high], or `otherwise` if absent.

@@ -23,6 +23,19 @@ inline Matrix written_out(const Batch& batch) {
   return x;
 }
 
+/// The features of the kernel (1 + gamma · x·y)² of each row, in the order of models/polynomial.h.
+inline Matrix polynomial(const Matrix& rows, double gamma) {
+  Matrix out;
+  for (const auto& x : rows) {
+    auto& features = out.emplace_back();
+    for (const double v : x) features.push_back(std::sqrt(2 * gamma) * v);
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      for (std::size_t j = i; j < x.size(); ++j) features.push_back((i == j ? gamma : std::sqrt(2.0) * gamma) * x[i] * x[j]);
+    }
+  }
+  return out;
+}
+
 /// Layers of weights and biases; no hidden layer: a linear classifier; one output: logistic regression, or two classes of a support vector machine.
 struct ReferenceNet {
   enum class Activation { kRelu, kTanh };

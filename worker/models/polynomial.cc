@@ -1,0 +1,103 @@
+#include "worker/models/polynomial.h"
+
+#include <cmath>
+#include <utility>
+
+#include "base/rng.h"
+#include "worker/models/linear.h"
+#include "worker/models/sparse_rows.h"
+
+namespace sluice::worker::models {
+namespace {
+
+/// Where the expanded features are.
+struct Places {
+  std::uint64_t features = 0;
+  std::uint64_t rows = 0;  ///< of the table
+  bool hashed = false;
+
+  Places(std::uint64_t given, unsigned bits) : features(given), rows(std::uint64_t{1} << bits) {
+    // Before the product, so that it can't overflow.
+    hashed = features >= rows || features + features * (features + 1) / 2 > rows;
+    if (!hashed) rows = features + features * (features + 1) / 2;
+  }
+  [[nodiscard]] std::uint32_t of(std::uint64_t i) const { return static_cast<std::uint32_t>(hashed ? mix64(i) & (rows - 1) : i); }
+  [[nodiscard]] std::uint32_t of(std::uint64_t i, std::uint64_t j) const {
+    if (i > j) std::swap(i, j);
+    if (hashed) return static_cast<std::uint32_t>(mix64(i + 1, j) & (rows - 1));
+    return static_cast<std::uint32_t>(features + i * features - i * (i + 1) / 2 + j);
+  }
+};
+
+class Polynomial final : public Model {
+ public:
+  Polynomial(std::unique_ptr<Model> linear, const Places& places, double gamma)
+      : linear_(std::move(linear)),
+        places_(places),
+        single_(static_cast<float>(std::sqrt(2 * gamma))),
+        square_(static_cast<float>(gamma)),
+        product_(static_cast<float>(std::sqrt(2.0) * gamma)) {}
+
+  [[nodiscard]] std::vector<TableDecl> tables() const override { return linear_->tables(); }
+  void keys(const Batch& batch, std::vector<std::vector<Key>>& out) const override { linear_->keys(expanded(batch), out); }
+  Losses update(std::span<const TableView> params, const Batch& batch, std::span<const TableUpdate> out) override {
+    return linear_->update(params, expanded(batch), out);
+  }
+  Scores evaluate(std::span<const TableView> params, const Batch& batch) override { return linear_->evaluate(params, expanded(batch)); }
+
+ private:
+  /// Lives until the next call.
+  Batch expanded(const Batch& given) const {
+    const Batch rows = sparse_.of(given);
+    offsets_.assign(1, 0);
+    indices_.clear();
+    values_.clear();
+    for (std::uint32_t row = 0; row < rows.rows; ++row) {
+      for (std::uint64_t e = rows.offsets[row]; e < rows.offsets[row + 1]; ++e) {
+        const std::uint32_t i = rows.indices[e];
+        const float x = rows.values[e];
+        put(places_.of(i), single_ * x);
+        put(places_.of(i, i), square_ * x * x);
+        for (std::uint64_t other = e + 1; other < rows.offsets[row + 1]; ++other) put(places_.of(i, rows.indices[other]), product_ * x * rows.values[other]);
+      }
+      offsets_.push_back(indices_.size());
+    }
+    Batch out = rows;
+    out.features = places_.rows;
+    out.offsets = offsets_;
+    out.indices = indices_;
+    out.values = values_;
+    return out;
+  }
+  void put(std::uint32_t index, float value) const {
+    indices_.push_back(index);
+    values_.push_back(value);
+  }
+
+  const std::unique_ptr<Model> linear_;
+  const Places places_;
+  const float single_, square_, product_;
+  // Scratch: keeps its memory between batches, never its content.
+  mutable SparseRows sparse_;
+  mutable std::vector<std::uint64_t> offsets_;
+  mutable std::vector<std::uint32_t> indices_;
+  mutable std::vector<float> values_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Model>> make_svm_poly(const std::string& params, const DataShape& shape) {
+  const auto read = Params::parse("svm-poly", params, {"l2", "loss", "gamma", "bits"});
+  if (!read) return fail(read.error());
+  const auto gamma = read->number("gamma", shape.sparse || shape.features == 0 ? 1 : 1 / static_cast<double>(shape.features), 1e-9, 1e6);
+  if (!gamma) return fail(gamma.error());
+  const auto bits = read->whole("bits", 18, 4, 30);
+  if (!bits) return fail(bits.error());
+  if (shape.features == 0) return make_svm_from("svm-poly", read, shape);  // its words
+  const Places places(shape.features, *bits);
+  auto linear = make_svm_from("svm-poly", read, {shape.rows, places.rows, shape.classes, true});
+  if (!linear) return fail(linear.error());
+  return std::make_unique<Polynomial>(std::move(*linear), places, *gamma);
+}
+
+}  // namespace sluice::worker::models
