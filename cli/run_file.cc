@@ -47,6 +47,32 @@ void add_at_named(const Error& error, const Node& node, const Mark& otherwise, P
   problems.add(mark, error.what);
 }
 
+/// A kind, or a map of it and its numbers; goes into the optimizer's numbers as server/schedule.h calls them.
+void read_schedule(const Node& node, Problems& problems, proto::OptimizerSpec& out) {
+  static const std::map<std::string, std::vector<std::string>> kKinds = {
+      {"constant", {"warmup"}}, {"step", {"every", "factor", "warmup"}}, {"cosine", {"floor", "steps", "warmup"}}};
+  const bool map = node.kind != Kind::kScalar;  // a list too: MapReader says what is wrong
+  const std::string kind = map ? MapReader(node, "schedule", problems).needed_text("kind") : node.text;
+  const auto known = kKinds.find(kind);
+  if (known == kKinds.end()) {
+    const Node* named = map ? node.find("kind") : &node;
+    if (named != nullptr) problems.add(named->mark, text::unknown_name("schedule", kind, {"constant", "cosine", "step"}));
+    return;
+  }
+  for (const auto& [key, mark, value] : node.entries) {  // none of a scalar
+    if (key == "kind" || value.kind == Kind::kNull) continue;
+    if (std::find(known->second.begin(), known->second.end(), key) == known->second.end()) {
+      problems.add(mark, text::unknown_name(fmt::format("number of schedule '{}'", kind), key, known->second));
+    } else if (const auto number = config::to_number(value)) {
+      out.numbers["schedule." + key] = *number;
+    } else {
+      problems.add(value.mark, fmt::format("'{}' under schedule must be a number, not {}", key, config::describe(value)));
+    }
+  }
+  if (kind == "step" && !out.numbers.contains("schedule.every")) problems.add(node.mark, "schedule 'step' needs 'every', the steps after which the rate falls");
+  if (kind == "cosine") out.numbers.try_emplace("schedule.steps", 0);
+}
+
 void read_optimizer(const Node& node, Context& context, proto::OptimizerSpec& out) {
   if (node.kind == Kind::kScalar) {
     out.name = node.text;
@@ -56,8 +82,8 @@ void read_optimizer(const Node& node, Context& context, proto::OptimizerSpec& ou
     out.name = reader.text("name", out.name);
     for (const auto& [key, mark, value] : node.entries) {
       if (key == "name" || value.kind == Kind::kNull) continue;
-      if (key == "schedule" || key == "clip") {
-        context.problems.add(mark, fmt::format("'{}' under optimizer is part of the design but not in this version yet; take it out", key));
+      if (key == "schedule") {
+        read_schedule(value, context.problems, out);
         continue;
       }
       const auto number = config::to_number(value);

@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <cmath>
+
+#include "server/schedule.h"
 
 namespace sluice::server {
 
@@ -33,9 +36,23 @@ const OptimizerRegistry& builtin_optimizers() {
 }
 
 namespace {
+constexpr double kStepsMax = 4e9;
+constexpr NumberRule kClip{"clip", 0, 0, 1e30, false};
+constexpr std::array kScheduleNumbers{NumberRule{"schedule.warmup", 0, 0, kStepsMax, true}, NumberRule{"schedule.every", 0, 1, kStepsMax, true},
+                                      NumberRule{"schedule.factor", 0.1, 0, 1, false}, NumberRule{"schedule.steps", 0, 0, kStepsMax, true},
+                                      NumberRule{"schedule.floor", 0, 0, 1, true}};
+
+/// The kind's own, and what it shares with others.
+std::vector<NumberRule> rules_of(const OptimizerKind& kind) {
+  std::vector<NumberRule> out = kind.numbers;
+  if (kind.gradient) out.push_back(kClip);
+  if (kind.scheduled) out.insert(out.end(), kScheduleNumbers.begin(), kScheduleNumbers.end());
+  return out;
+}
+
 Result<void> check_number(const proto::OptimizerSpec& spec, const OptimizerKind& kind, const std::string& name, double value) {
   std::vector<std::string> known;
-  for (const NumberRule& rule : kind.numbers) {
+  for (const NumberRule& rule : rules_of(kind)) {
     known.emplace_back(rule.name);
     if (rule.name != name) continue;
     const bool low_ok = rule.low_allowed ? value >= rule.low : value > rule.low;
@@ -43,6 +60,7 @@ Result<void> check_number(const proto::OptimizerSpec& spec, const OptimizerKind&
     return fail(Errc::kBadConfig, fmt::format("{} of optimizer '{}' is {}; it must be {} {} and < {}", name, spec.name, value, rule.low_allowed ? ">=" : ">",
                                               rule.low, rule.high));
   }
+  if (!kind.scheduled && name.starts_with("schedule.")) return fail(Errc::kBadConfig, fmt::format("optimizer '{}' takes no schedule", spec.name));
   if (known.empty()) return fail(Errc::kBadConfig, fmt::format("optimizer '{}' takes no numbers, not '{}'", spec.name, name.substr(0, 80)));
   return fail(Errc::kBadConfig, text::unknown_name(fmt::format("number of optimizer '{}'", spec.name), name, known));
 }
@@ -53,8 +71,25 @@ Result<const OptimizerKind*> checked_kind(const proto::OptimizerSpec& spec) {
   for (const auto& [name, value] : spec.numbers) {
     if (auto ok = check_number(spec, **kind, name, value); !ok) return fail(ok.error());
   }
+  if (const auto schedule = Schedule::of(spec); !schedule)
+    return fail(schedule.error().code, fmt::format("optimizer '{}': {}", spec.name, schedule.error().what));
   return *kind;
 }
+
+/// Another optimizer, with the rate of the step.
+class Scheduled final : public Optimizer {
+ public:
+  Scheduled(std::unique_ptr<const Optimizer> optimizer, const Schedule& schedule) : optimizer_(std::move(optimizer)), schedule_(schedule) {}
+  [[nodiscard]] std::size_t state_floats(std::size_t n) const override { return optimizer_->state_floats(n); }
+  void apply(const UpdateSpan& span, UpdateInfo info) const override {
+    info.rate *= schedule_.factor(info.step);
+    optimizer_->apply(span, info);
+  }
+
+ private:
+  const std::unique_ptr<const Optimizer> optimizer_;
+  const Schedule schedule_;
+};
 }  // namespace
 
 Result<void> check_optimizer(const proto::OptimizerSpec& spec) {
@@ -67,7 +102,10 @@ Result<std::unique_ptr<const Optimizer>> make_optimizer(const proto::OptimizerSp
   if (!kind) return fail(kind.error());
   proto::OptimizerSpec full = spec;  // the makers then read every number without knowing defaults
   for (const NumberRule& rule : (*kind)->numbers) full.numbers.try_emplace(std::string(rule.name), rule.otherwise);
-  return (*kind)->make(full);
+  auto made = (*kind)->make(full);
+  const auto schedule = Schedule::of(spec);
+  if (schedule->constant()) return made;
+  return std::make_unique<const Scheduled>(std::move(made), *schedule);
 }
 
 }  // namespace sluice::server

@@ -34,6 +34,7 @@ struct UpdateSpan {
 struct UpdateInfo {
   std::uint64_t count = 1;  ///< updates applied to this span so far, this one included: for bias correction
   std::uint32_t step = 0;   ///< the job's step that was read: for schedules
+  double rate = 1;          ///< what a schedule makes of the learning rate: its factor, at least 0
 };
 
 /// Immutable; const is safe to share between threads.
@@ -63,14 +64,16 @@ struct NumberRule {
 struct OptimizerKind {
   std::vector<NumberRule> numbers;
   std::function<std::unique_ptr<const Optimizer>(const proto::OptimizerSpec&)> make;
+  bool gradient = true;   ///< takes gradients: then `clip` is a number of it, which the slots obey
+  bool scheduled = true;  ///< heeds UpdateInfo::rate: then a schedule's numbers are its too (server/schedule.h)
 };
 using OptimizerRegistry = Registry<OptimizerKind>;
 
 /// adagrad, adam, adamw, add, ftrl, momentum, nesterov, rmsprop, sgd.
 [[nodiscard]] const OptimizerRegistry& builtin_optimizers();
-/// Errors: kBadConfig: unknown name or number (with the known ones), or a number out of its range. Any thread.
+/// Errors: kBadConfig: unknown name or number (with the known ones), a number out of its range, or a schedule's numbers that don't go together. Any thread.
 [[nodiscard]] Result<void> check_optimizer(const proto::OptimizerSpec& spec);
-/// Errors as check_optimizer.
+/// Errors as check_optimizer. The schedule is in it.
 [[nodiscard]] Result<std::unique_ptr<const Optimizer>> make_optimizer(const proto::OptimizerSpec& spec);
 
 /// The built-in kinds, one file each in optimizers/.

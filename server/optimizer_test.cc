@@ -133,6 +133,28 @@ TEST_P(OptimizerContract, NumbersAreHeldToTheirRanges) {
   }
 }
 
+/// A move is in proportion to the rate: at half of it, half as far (on fresh state, where nothing else has moved).
+TEST_P(OptimizerContract, AScheduleSetsHowFarAnUpdateMoves) {
+  const OptimizerKind& kind = **builtin_optimizers().find(GetParam());
+  const auto halved = make_optimizer({GetParam(), {{"schedule.every", 10}, {"schedule.factor", 0.5}}});
+  EXPECT_EQ(halved.has_value(), kind.scheduled);
+  EXPECT_EQ(check_optimizer({GetParam(), {{"clip", 1}}}).has_value(), kind.gradient);
+  if (!halved) {
+    EXPECT_THAT(halved.error().what, HasSubstr("takes no schedule"));
+    return;
+  }
+  const auto first = random_floats(1, 60), g = random_floats(2, 60);
+  for (const std::uint32_t step : {9U, 10U, 20U}) {
+    Subject whole(*optimizer, first), scheduled(**halved, first);
+    whole.update(g);
+    (*halved)->apply({scheduled.values.data(), scheduled.values.data(), scheduled.state.data(), g.data(), 60}, {1, step});
+    const double factor = step == 9 ? 1 : step == 10 ? 0.5 : 0.25;
+    for (std::size_t i = 0; i < 60; ++i)
+      EXPECT_NEAR(static_cast<double>(scheduled.values[i] - first[i]), factor * static_cast<double>(whole.values[i] - first[i]), 2e-7) << step;
+    EXPECT_EQ(scheduled.state, whole.state) << "what is remembered of gradients does not depend on the rate";
+  }
+}
+
 TEST(AllFinite, FindsANonFiniteFloatAtEveryPlaceAndAlignment) {
   for (const std::size_t shift : {0, 1, 3}) {
     for (std::size_t n = 1; n < 70; n += 3) {

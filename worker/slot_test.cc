@@ -157,6 +157,35 @@ TEST(Slot, ReadsItsOwnUpdatesButTheLatest) {
   }
 }
 
+/// clip bounds the norm of a batch's whole update, over all its tables: here 203 ones.
+TEST(Slot, ClipsTheWholeUpdateToItsNorm) {
+  for (const double most : {std::sqrt(203.0) / 4, 15.0}) {
+    Cluster cluster({.lanes = 2});
+    cluster.add_model("count", small(false));
+    auto spec = Cluster::job("count", 320, 8);
+    spec.optimizer.numbers["clip"] = most;
+    cluster.order(0, kFirst, spec);
+    ASSERT_TRUE(cluster.run([&] { return cluster.finished(kFirst); }));
+    const float expected = most < 15 ? 40 / 4.0F : 40;
+    for (const auto& [id, shard] : cluster.world.shards) {
+      for (const float value : shard.dense) ASSERT_NEAR(value, expected, 1e-4) << "table " << std::get<1>(id).value;
+    }
+  }
+}
+
+/// Only who has the data knows a job's last step.
+TEST(Slot, ACosineOverTheWholeJobEndsAtItsLastStep) {
+  for (const double said : {0.0, 7.0}) {
+    Cluster cluster({});
+    cluster.add_model("count", small());
+    auto spec = Cluster::job("count", 330, 8, 3);
+    spec.optimizer.numbers["schedule.steps"] = said;
+    cluster.order(0, kFirst, spec);
+    ASSERT_TRUE(cluster.run([&] { return cluster.finished(kFirst); }));
+    for (const auto& table : cluster.home(kFirst).opened.tables) EXPECT_EQ(table.optimizer.number("schedule.steps", -1), said == 0 ? 42 * 3 : 7);
+  }
+}
+
 TEST(Slot, SspHoldsBetweenSlotsAndNobodyWaitsForEver) {
   for (const std::uint32_t bound : {0U, 1U, 3U}) {
     for (const bool gates : {true, false}) {

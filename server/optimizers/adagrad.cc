@@ -9,10 +9,10 @@ namespace {
 
 class Adagrad final : public Optimizer {
  public:
-  Adagrad(double lr, double epsilon) : lr_(static_cast<float>(lr)), epsilon_(static_cast<float>(epsilon)) {}
+  Adagrad(double lr, double epsilon) : lr_(lr), epsilon_(static_cast<float>(epsilon)) {}
   [[nodiscard]] std::size_t state_floats(std::size_t n) const override { return n; }
-  void apply(const UpdateSpan& span, UpdateInfo) const override {
-    const float lr = lr_, epsilon = epsilon_;
+  void apply(const UpdateSpan& span, UpdateInfo info) const override {
+    const float lr = static_cast<float>(lr_ * info.rate), epsilon = epsilon_;
     const float* in = span.in;
     float* out = span.out;
     float* squares = span.state;
@@ -27,7 +27,8 @@ class Adagrad final : public Optimizer {
   }
 
  private:
-  float lr_, epsilon_;
+  double lr_;
+  float epsilon_;
 };
 
 }  // namespace

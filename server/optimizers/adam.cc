@@ -24,10 +24,11 @@ class Adam final : public Optimizer {
   void apply(const UpdateSpan& span, UpdateInfo info) const override {
     const double t = static_cast<double>(info.count);
     const double root = std::sqrt(1 - std::pow(numbers_.beta2, t));
+    const double lr = numbers_.lr * info.rate;
     // The corrections are taken out of the loop: m̂ / (√v̂ + ε) = (√(1 − β₂ᵗ) / (1 − β₁ᵗ)) × m / (√v + ε√(1 − β₂ᵗ)).
-    const float rate = static_cast<float>(numbers_.lr * root / (1 - std::pow(numbers_.beta1, t)));
+    const float rate = static_cast<float>(lr * root / (1 - std::pow(numbers_.beta1, t)));
     const float epsilon = static_cast<float>(numbers_.epsilon * root);
-    const float keep = static_cast<float>(1 - numbers_.lr * numbers_.decay), l2 = static_cast<float>(numbers_.l2);
+    const float keep = static_cast<float>(1 - lr * numbers_.decay), l2 = static_cast<float>(numbers_.l2);
     const float b1 = static_cast<float>(numbers_.beta1), b2 = static_cast<float>(numbers_.beta2);
     const float c1 = static_cast<float>(1 - numbers_.beta1), c2 = static_cast<float>(1 - numbers_.beta2);
     const float* in = span.in;

@@ -20,7 +20,7 @@ class Add final : public Optimizer {
 }  // namespace
 
 OptimizerKind add_kind() {
-  return {{}, [](const proto::OptimizerSpec&) { return std::make_unique<const Add>(); }};
+  return {{}, [](const proto::OptimizerSpec&) { return std::make_unique<const Add>(); }, false, false};
 }
 
 }  // namespace sluice::server

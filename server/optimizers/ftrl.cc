@@ -4,6 +4,7 @@
 /// The algorithm starts at w = 0. Values that start elsewhere are kept: the z that their first gradient meets is the one that gives just that w at n = 0,
 ///   z₀ = −w × (beta / lr + l2) − sgn(w) × l1.
 /// The paper's beta = 1 is meant for gradients of single examples; for means of a batch, about 1 / batch learns at the same pace.
+/// Its rate falls by itself, for each coordinate, and what it has summed depends on it: it takes no schedule.
 /// State: two planes, z then n. A zero gradient changes nothing.
 
 #include <cmath>
@@ -51,7 +52,9 @@ class Ftrl final : public Optimizer {
 OptimizerKind ftrl_kind() {
   // A beta above 0 keeps the divisor away from 0 where g² is too small for a float.
   return {{{"lr", 0.1, 0, 1e6, false}, {"beta", 1, 1e-6, 1e6, true}, {"l1", 0, 0, 1e6, true}, {"l2", 0, 0, 1e6, true}},
-          [](const proto::OptimizerSpec& spec) { return std::make_unique<const Ftrl>(spec); }};
+          [](const proto::OptimizerSpec& spec) { return std::make_unique<const Ftrl>(spec); },
+          true,
+          false};
 }
 
 }  // namespace sluice::server

@@ -10,14 +10,15 @@ namespace {
 class Momentum final : public Optimizer {
  public:
   Momentum(const proto::OptimizerSpec& spec, bool nesterov)
-      : lr_(static_cast<float>(spec.number("lr", 0))),
+      : lr_(spec.number("lr", 0)),
         momentum_(static_cast<float>(spec.number("momentum", 0))),
         weight_decay_(static_cast<float>(spec.number("weight_decay", 0))),
         nesterov_(nesterov) {}
   [[nodiscard]] std::size_t state_floats(std::size_t n) const override { return n; }
-  void apply(const UpdateSpan& span, UpdateInfo) const override {
+  void apply(const UpdateSpan& span, UpdateInfo info) const override {
     // w − lr × (a × g + b × v) covers both: a = 0, b = 1 and a = 1, b = momentum.
-    const float lr = lr_, momentum = momentum_, decay = weight_decay_, a = nesterov_ ? 1.0F : 0.0F, b = nesterov_ ? momentum_ : 1.0F;
+    const float lr = static_cast<float>(lr_ * info.rate), momentum = momentum_, decay = weight_decay_, a = nesterov_ ? 1.0F : 0.0F,
+                b = nesterov_ ? momentum_ : 1.0F;
     const float* in = span.in;
     float* out = span.out;
     float* velocity = span.state;
@@ -32,7 +33,8 @@ class Momentum final : public Optimizer {
   }
 
  private:
-  float lr_, momentum_, weight_decay_;
+  double lr_;
+  float momentum_, weight_decay_;
   bool nesterov_;
 };
 

@@ -11,13 +11,13 @@ namespace {
 class RmsProp final : public Optimizer {
  public:
   explicit RmsProp(const proto::OptimizerSpec& spec)
-      : lr_(static_cast<float>(spec.number("lr", 0))),
+      : lr_(spec.number("lr", 0)),
         decay_(static_cast<float>(spec.number("decay", 0))),
         fresh_(static_cast<float>(1 - spec.number("decay", 0))),
         epsilon_(static_cast<float>(spec.number("epsilon", 0))) {}
   [[nodiscard]] std::size_t state_floats(std::size_t n) const override { return n; }
-  void apply(const UpdateSpan& span, UpdateInfo) const override {
-    const float lr = lr_, decay = decay_, fresh = fresh_, epsilon = epsilon_;
+  void apply(const UpdateSpan& span, UpdateInfo info) const override {
+    const float lr = static_cast<float>(lr_ * info.rate), decay = decay_, fresh = fresh_, epsilon = epsilon_;
     const float* in = span.in;
     float* out = span.out;
     float* squares = span.state;
@@ -32,7 +32,8 @@ class RmsProp final : public Optimizer {
   }
 
  private:
-  float lr_, decay_, fresh_, epsilon_;
+  double lr_;
+  float decay_, fresh_, epsilon_;
 };
 
 }  // namespace

@@ -7,10 +7,11 @@ namespace {
 
 class Sgd final : public Optimizer {
  public:
-  Sgd(double lr, double weight_decay) : lr_(static_cast<float>(lr)), keep_(static_cast<float>(1 - lr * weight_decay)) {}
+  Sgd(double lr, double weight_decay) : lr_(lr), weight_decay_(weight_decay) {}
   [[nodiscard]] std::size_t state_floats(std::size_t) const override { return 0; }
-  void apply(const UpdateSpan& span, UpdateInfo) const override {
-    const float lr = lr_, keep = keep_;
+  void apply(const UpdateSpan& span, UpdateInfo info) const override {
+    const double rate = lr_ * info.rate;
+    const float lr = static_cast<float>(rate), keep = static_cast<float>(1 - rate * weight_decay_);
     const float* in = span.in;
     float* out = span.out;
     const UnalignedFloat* g = span.update;
@@ -19,7 +20,7 @@ class Sgd final : public Optimizer {
   }
 
  private:
-  float lr_, keep_;
+  double lr_, weight_decay_;
 };
 
 }  // namespace

@@ -59,6 +59,13 @@ std::vector<proto::TableSpec> table_specs(std::span<const TableDecl> declared, s
   return out;
 }
 
+proto::OptimizerSpec optimizer_of(const proto::JobSpec& job, std::uint64_t train_rows) {
+  proto::OptimizerSpec out = job.optimizer;
+  const auto steps = out.numbers.find("schedule.steps");
+  if (steps != out.numbers.end() && steps->second == 0) steps->second = static_cast<double>((train_rows + job.batch - 1) / job.batch * job.epochs);
+  return out;
+}
+
 std::uint32_t chunk_rows(std::uint64_t train_rows, std::uint32_t batch) {
   constexpr std::uint64_t kBatches = 16;
   constexpr std::uint64_t kChunks = 20;

@@ -43,6 +43,9 @@ struct Layout {
 /// most 1024.
 [[nodiscard]] std::vector<proto::TableSpec> table_specs(std::span<const TableDecl> declared, std::uint64_t seed, const proto::OptimizerSpec& optimizer);
 
+/// The job's optimizer, with what only its data says: a cosine schedule over the whole job (schedule.steps: 0, server/schedule.h) ends at its last step.
+[[nodiscard]] proto::OptimizerSpec optimizer_of(const proto::JobSpec& job, std::uint64_t train_rows);
+
 /// Rows of a chunk: whole batches, about 16 of them, but few enough for at least 20 chunks where the data has 20 batches.
 [[nodiscard]] std::uint32_t chunk_rows(std::uint64_t train_rows, std::uint32_t batch);
 

@@ -11,7 +11,22 @@ namespace sluice::worker {
 
 namespace {
 constexpr std::uint32_t kScoreRows = 1024;  ///< rows of one evaluation step: a few ms for the largest built-in models
+
+/// Scales the whole update down to a Euclidean norm of `most` (Pascanu et al., ICML 2013, algorithm 1). A norm that is not finite is left as it is, to be
+/// refused where updates are checked.
+void clip(std::span<const TableUpdate> update, double most) {
+  double squares = 0;
+  for (const TableUpdate& table : update) {
+    for (const float g : table.values) squares += static_cast<double>(g) * static_cast<double>(g);
+  }
+  const double norm = std::sqrt(squares);
+  if (!(norm > most) || !std::isfinite(norm)) return;
+  const float factor = static_cast<float>(most / norm);
+  for (const TableUpdate& table : update) {
+    for (float& g : table.values) g *= factor;
+  }
 }
+}  // namespace
 
 template <class F>
 void Trainer::guarded(F f) {
@@ -28,7 +43,7 @@ Trainer::Trainer(TrainerSetup setup, Client& client, Clock& clock, const DataReg
     : setup_(std::move(setup)), client_(client), clock_(clock), data_(data), slot_time_(clock.now()) {
   std::vector<TableDecl> declared;
   guarded([&] { declared = setup_.model->tables(); });
-  const auto specs = table_specs(declared, setup_.spec.seed, setup_.spec.optimizer);
+  const auto specs = table_specs(declared, setup_.spec.seed, optimizer_of(setup_.spec, setup_.data.train->shape().rows));
   if (!fault_ && (specs.empty() || specs.size() > proto::kTablesMax))
     fail_with({Errc::kJobFailed, fmt::format("model '{}' declares {} tables", setup_.spec.model, specs.size())});
   bool sparse = false;
@@ -349,6 +364,7 @@ void Trainer::compute(Entry& entry) {
                fmt::format("model '{}': the loss is not finite ({}) at clock {}, step {}", setup_.spec.model, update.losses.loss_sum, entry.clock, step_)});
   }
   if (fault_) return;
+  if (const double most = setup_.spec.optimizer.number("clip", 0); most > 0) clip(targets_, most);
   update.shards = std::move(spare_);
   update.shards.clear();
   client_.split(std::move(arena), entry.sets, rows_, update.shards);

@@ -222,6 +222,8 @@ TEST(Models, DataThatDoesNotFitIsSaid) {
   EXPECT_NE(make("softmax", {10, 4, 1, false}).find("classes"), std::string::npos);
   for (const char* name : {"softmax", "svm-poly", "fm"}) EXPECT_NE(make(name, {10, 0, 3, false}).find("feature"), std::string::npos) << name;
   EXPECT_NE(make("fm", {10, 4, 9000, true}).find("2 to 8192 classes"), std::string::npos);
+  EXPECT_NE(make("fm", {10, 1ULL << 32, 2, true}).find("a lower rank"), std::string::npos);
+  EXPECT_NE(make("softmax", {10, 1ULL << 32, 10, true}).find("more than a table may have"), std::string::npos);
 }
 
 }  // namespace

@@ -24,7 +24,7 @@ class FactorizationMachine final : public Model {
         classes_(shape.classes),
         outputs_(shape.classes == 2 ? 1 : shape.classes),
         rank_(settings.rank),
-        factors_(std::size_t{outputs_} * rank_),
+        factors_(outputs_ * rank_),
         l2_(settings.l2),
         init_(settings.init) {}
 
@@ -87,7 +87,9 @@ class FactorizationMachine final : public Model {
           squares_[f] += t * t;
         }
       }
-      for (std::size_t f = 0; f < factors_; ++f) z[f / rank_] += 0.5F * (sum[f] * sum[f] - squares_[f]);
+      for (std::uint32_t o = 0; o < outputs_; ++o) {
+        for (std::size_t f = o * rank_; f < (o + 1) * rank_; ++f) z[o] += 0.5F * (sum[f] * sum[f] - squares_[f]);
+      }
     }
   }
 
@@ -101,17 +103,21 @@ class FactorizationMachine final : public Model {
       for (std::uint64_t e = batch.offsets[i]; e < batch.offsets[i + 1]; ++e) {
         const float x = batch.values[e];
         const std::size_t at_w = std::size_t{rows_[e]} * outputs_, at_v = rows_[e] * factors_;
-        for (std::uint32_t o = 0; o < outputs_; ++o) dw[at_w + o] += x * delta[o] + decay * params[0].values[at_w + o];
-        for (std::size_t f = 0; f < factors_; ++f) {
-          const float v = params[1].values[at_v + f];
-          dv[at_v + f] += delta[f / rank_] * x * (sum[f] - x * v) + decay * v;
+        for (std::uint32_t o = 0; o < outputs_; ++o) {
+          const float slope = delta[o] * x;
+          dw[at_w + o] += slope + decay * params[0].values[at_w + o];
+          for (std::size_t f = o * rank_; f < (o + 1) * rank_; ++f) {
+            const float v = params[1].values[at_v + f];
+            dv[at_v + f] += slope * (sum[f] - x * v) + decay * v;
+          }
         }
       }
     }
   }
 
   const std::uint64_t features_;
-  const std::uint32_t classes_, outputs_, rank_;
+  const std::uint32_t classes_, outputs_;
+  const std::size_t rank_;
   const std::size_t factors_;  ///< floats of a row of v
   const float l2_, init_;
   // Scratch: keeps its memory between batches, never its content.
@@ -136,6 +142,10 @@ Result<std::unique_ptr<Model>> make_fm(const std::string& params, const DataShap
   if (shape.classes < 2 || shape.classes > most)
     return fail(Errc::kBadConfig, fmt::format("model 'fm' of rank {} needs data of 2 to {} classes, this has {}", *rank, most, shape.classes));
   if (shape.features == 0) return fail(Errc::kBadConfig, "model 'fm' needs data with at least one feature");
+  const std::uint64_t width = std::uint64_t{shape.classes == 2 ? 1 : shape.classes} * *rank;
+  if (shape.features > proto::kTableFloatsMax / width)
+    return fail(Errc::kBadConfig,
+                fmt::format("model 'fm': {} features of {} floats each are more than a table may have; take a lower rank", shape.features, width));
   return std::make_unique<FactorizationMachine>(shape, FactorizationMachine::Settings{*rank, static_cast<float>(*l2), static_cast<float>(*init)});
 }
 

@@ -1,5 +1,5 @@
 #pragma once
-/// A factorization machine of degree 2 (Rendle, ICDM 2010, equations 1 and 4): for each output
+/// A factorization machine of degree 2 (Rendle, ICDM 2010, equation 1 and lemma 3.1): for each output
 ///   z = b + Σ_i w_i x_i + Σ_{i<j} ⟨v_i, v_j⟩ x_i x_j,  the last sum as ½ Σ_f ((Σ_i v_if x_i)² − Σ_i v_if² x_i²): linear in a row's entries.
 /// Two classes: one output and the logistic loss; more: an output for each and softmax cross-entropy. Tables: sparse w (a row of `outputs` floats for each
 /// feature met) and v (outputs × rank, output by output), dense b (1 × outputs); dense data too is taken by its entries that are not zero. First values: w and

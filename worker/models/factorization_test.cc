@@ -2,6 +2,7 @@
 
 #include "worker/models/factorization.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "worker/models/cases.h"

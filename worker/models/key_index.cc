@@ -20,8 +20,7 @@ void KeyIndex::clear(std::size_t keys) {
 void KeyIndex::distinct(std::span<const std::uint32_t> indices, std::vector<Key>& keys) {
   clear(indices.size());
   for (const std::uint32_t index : indices) {
-    const std::uint32_t before = count_;
-    if (number_of(index) == before) keys.push_back(index);
+    if (add(index)) keys.push_back(index);
   }
   std::sort(keys.begin(), keys.end());
 }

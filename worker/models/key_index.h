@@ -20,11 +20,15 @@ class KeyIndex {
     if (slots_[at].number == kFree) slots_[at] = {key, count_++};
     return slots_[at].number;
   }
-  [[nodiscard]] std::uint32_t count() const { return count_; }
+  /// True at the first sight of `key`. REQUIRES as number_of.
+  bool add(std::uint32_t key) {
+    const std::uint32_t before = count_;
+    return number_of(key) == before;
+  }
 
-  /// Appends the distinct ones of a batch's `indices` to `keys`, sorted: what a sparse table is asked for.
+  /// Fills `keys`, empty before, with the distinct ones of a batch's `indices`, sorted: what a sparse table is asked for.
   void distinct(std::span<const std::uint32_t> indices, std::vector<Key>& keys);
-  /// rows[e] = the row of a view of `keys` that indices[e] belongs to. REQUIRES: `keys` are those of distinct(indices).
+  /// rows[e] = the row of a view of `keys` that indices[e] belongs to. REQUIRES: each of `indices` is among `keys`, which are distinct.
   void rows_of(std::span<const std::uint32_t> indices, std::span<const Key> keys, std::vector<std::uint32_t>& rows);
 
  private:

@@ -142,6 +142,8 @@ Result<std::unique_ptr<Model>> make_linear(const std::string& name, Link link, c
     return fail(Errc::kBadConfig,
                 fmt::format("model '{}' needs data of {} classes, this has {}", name, link == Link::kLogistic ? "2" : "2 to 65536", shape.classes));
   if (shape.features == 0) return fail(Errc::kBadConfig, fmt::format("model '{}' needs data with at least one feature", name));
+  if (shape.features > proto::kTableFloatsMax / shape.classes)
+    return fail(Errc::kBadConfig, fmt::format("model '{}': {} features of {} classes are more than a table may have", name, shape.features, shape.classes));
   return std::make_unique<Linear>(link, shape, static_cast<float>(*l2));
 }
 

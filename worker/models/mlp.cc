@@ -115,7 +115,8 @@ Result<std::unique_ptr<Model>> make_mlp(const std::string& params, const DataSha
   if (!activation) return fail(activation.error());
   const auto l2 = read->number("l2", 0, 0, 1);
   if (!l2) return fail(l2.error());
-  if (shape.sparse) return fail(Errc::kBadConfig, "model 'mlp' needs dense data (format idx); for sparse data there are softmax and logistic");
+  if (shape.sparse)
+    return fail(Errc::kBadConfig, "model 'mlp' needs dense data (format idx); for sparse data there are softmax, logistic, svm, svm-poly and fm");
   if (shape.classes < 2 || shape.classes > proto::kTableWidthMax)
     return fail(Errc::kBadConfig, fmt::format("model 'mlp' needs data of 2 to {} classes, this has {}", proto::kTableWidthMax, shape.classes));
   if (shape.features == 0) return fail(Errc::kBadConfig, "model 'mlp' needs data with at least one feature");

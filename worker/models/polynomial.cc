@@ -1,9 +1,14 @@
 #include "worker/models/polynomial.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <cmath>
+#include <stdexcept>
 #include <utility>
 
 #include "base/rng.h"
+#include "worker/models/key_index.h"
 #include "worker/models/linear.h"
 #include "worker/models/sparse_rows.h"
 
@@ -39,39 +44,86 @@ class Polynomial final : public Model {
         product_(static_cast<float>(std::sqrt(2.0) * gamma)) {}
 
   [[nodiscard]] std::vector<TableDecl> tables() const override { return linear_->tables(); }
-  void keys(const Batch& batch, std::vector<std::vector<Key>>& out) const override { linear_->keys(expanded(batch), out); }
-  Losses update(std::span<const TableView> params, const Batch& batch, std::span<const TableUpdate> out) override {
-    return linear_->update(params, expanded(batch), out);
+
+  void keys(const Batch& batch, std::vector<std::vector<Key>>& out) const override {
+    const Batch rows = sparse_.of(batch);
+    seen_.clear(std::min(cost(rows, 0, rows.rows), places_.rows));
+    for (std::uint32_t row = 0; row < rows.rows; ++row) {
+      each_feature(rows, row, [&](std::uint32_t index, float) {
+        if (seen_.add(index)) out[0].push_back(index);
+      });
+    }
+    std::sort(out[0].begin(), out[0].end());
   }
-  Scores evaluate(std::span<const TableView> params, const Batch& batch) override { return linear_->evaluate(params, expanded(batch)); }
+
+  Losses update(std::span<const TableView> params, const Batch& batch, std::span<const TableUpdate> out) override {
+    const Batch rows = sparse_.of(batch);
+    return linear_->update(params, expanded(rows, 0, rows.rows), out);
+  }
+
+  /// Some rows at a time: an evaluation's batches are large.
+  Scores evaluate(std::span<const TableView> params, const Batch& batch) override {
+    constexpr std::uint32_t kRows = 32;
+    const Batch rows = sparse_.of(batch);
+    Scores sum;
+    for (std::uint32_t first = 0; first < rows.rows; first += kRows) {
+      const Scores part = linear_->evaluate(params, expanded(rows, first, std::min(kRows, rows.rows - first)));
+      sum.examples += part.examples;
+      sum.loss_sum += part.loss_sum;
+      sum.metric_sum += part.metric_sum;
+    }
+    return sum;
+  }
 
  private:
-  /// Lives until the next call.
-  Batch expanded(const Batch& given) const {
-    const Batch rows = sparse_.of(given);
+  /// Features of rows [first, first + count).
+  [[nodiscard]] static std::uint64_t cost(const Batch& rows, std::uint32_t first, std::uint32_t count) {
+    std::uint64_t sum = 0;
+    for (std::uint32_t row = first; row < first + count; ++row) {
+      const std::uint64_t n = rows.offsets[row + 1] - rows.offsets[row];
+      sum += n * (n + 3) / 2;
+    }
+    constexpr std::uint64_t kMost = std::uint64_t{1} << 27;
+    if (sum > kMost)
+      throw std::runtime_error(fmt::format("a batch of {} rows has {} features and pairs, more than {}; take a smaller batch", count, sum, kMost));
+    return sum;
+  }
+
+  /// visit(place, value) of each feature of a row.
+  template <class Visit>
+  void each_feature(const Batch& rows, std::uint32_t row, Visit visit) const {
+    for (std::uint64_t e = rows.offsets[row]; e < rows.offsets[row + 1]; ++e) {
+      const std::uint32_t i = rows.indices[e];
+      const float x = rows.values[e];
+      visit(places_.of(i), single_ * x);
+      visit(places_.of(i, i), square_ * x * x);
+      for (std::uint64_t other = e + 1; other < rows.offsets[row + 1]; ++other) visit(places_.of(i, rows.indices[other]), product_ * x * rows.values[other]);
+    }
+  }
+
+  /// Rows [first, first + count) with their features. Lives until the next call.
+  Batch expanded(const Batch& rows, std::uint32_t first, std::uint32_t count) {
+    const std::uint64_t room = cost(rows, first, count);
     offsets_.assign(1, 0);
     indices_.clear();
     values_.clear();
-    for (std::uint32_t row = 0; row < rows.rows; ++row) {
-      for (std::uint64_t e = rows.offsets[row]; e < rows.offsets[row + 1]; ++e) {
-        const std::uint32_t i = rows.indices[e];
-        const float x = rows.values[e];
-        put(places_.of(i), single_ * x);
-        put(places_.of(i, i), square_ * x * x);
-        for (std::uint64_t other = e + 1; other < rows.offsets[row + 1]; ++other) put(places_.of(i, rows.indices[other]), product_ * x * rows.values[other]);
-      }
+    indices_.reserve(room);
+    values_.reserve(room);
+    for (std::uint32_t row = first; row < first + count; ++row) {
+      each_feature(rows, row, [&](std::uint32_t index, float value) {
+        indices_.push_back(index);
+        values_.push_back(value);
+      });
       offsets_.push_back(indices_.size());
     }
     Batch out = rows;
+    out.rows = count;
     out.features = places_.rows;
+    out.labels = rows.labels.subspan(first, count);
     out.offsets = offsets_;
     out.indices = indices_;
     out.values = values_;
     return out;
-  }
-  void put(std::uint32_t index, float value) const {
-    indices_.push_back(index);
-    values_.push_back(value);
   }
 
   const std::unique_ptr<Model> linear_;
@@ -79,9 +131,10 @@ class Polynomial final : public Model {
   const float single_, square_, product_;
   // Scratch: keeps its memory between batches, never its content.
   mutable SparseRows sparse_;
-  mutable std::vector<std::uint64_t> offsets_;
-  mutable std::vector<std::uint32_t> indices_;
-  mutable std::vector<float> values_;
+  mutable KeyIndex seen_;
+  std::vector<std::uint64_t> offsets_;
+  std::vector<std::uint32_t> indices_;
+  std::vector<float> values_;
 };
 
 }  // namespace
