@@ -83,9 +83,6 @@ class Polynomial final : public Model {
       const std::uint64_t n = rows.offsets[row + 1] - rows.offsets[row];
       sum += n * (n + 3) / 2;
     }
-    constexpr std::uint64_t kMost = std::uint64_t{1} << 27;
-    if (sum > kMost)
-      throw std::runtime_error(fmt::format("a batch of {} rows has {} features and pairs, more than {}; take a smaller batch", count, sum, kMost));
     return sum;
   }
 
@@ -104,6 +101,9 @@ class Polynomial final : public Model {
   /// Rows [first, first + count) with their features. Lives until the next call.
   Batch expanded(const Batch& rows, std::uint32_t first, std::uint32_t count) {
     const std::uint64_t room = cost(rows, first, count);
+    constexpr std::uint64_t kMost = std::uint64_t{1} << 27;
+    if (room > kMost)
+      throw std::runtime_error(fmt::format("a batch of {} rows has {} features and pairs, more than {}; take a smaller batch", count, room, kMost));
     offsets_.assign(1, 0);
     indices_.clear();
     values_.clear();
