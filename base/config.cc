@@ -104,7 +104,7 @@ std::optional<Duration> to_duration(const Node& node) {
   const std::string_view unit = text.substr(digits);
   const double ns = unit == "us" ? 1e3 : unit == "ms" ? 1e6 : unit == "s" ? 1e9 : unit == "min" ? 6e10 : unit == "h" ? 3.6e12 : 0;
   const auto value = whole<double>(text.substr(0, digits));
-  if (!value || ns == 0 || *value <= 0 || *value * ns < 1 || *value * ns > 9e18) return std::nullopt;
+  if (!value || ns == 0 || *value < 0 || (*value > 0 && *value * ns < 1) || *value * ns > 9e18) return std::nullopt;
   return Duration{std::llround(*value * ns)};
 }
 

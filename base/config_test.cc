@@ -98,7 +98,7 @@ TEST(Config, NumbersAndDurationsAreStrict) {
   for (const char* bad : {"18446744073709551616", "-1", "1.0", "1e3"}) EXPECT_FALSE(to_count(scalar(bad))) << bad;
   EXPECT_EQ(to_duration(scalar("500ms"))->ns, 500'000'000);
   EXPECT_EQ(to_duration(scalar("1.5s"))->ns, 1'500'000'000);
-  for (const char* bad : {"500", "ms", "0s", "-1s", "1 s", "1d", "1e3s", "99999999999999h"}) EXPECT_FALSE(to_duration(scalar(bad))) << bad;
+  for (const char* bad : {"500", "ms", "-1s", "1 s", "1d", "1e3s", "99999999999999h"}) EXPECT_FALSE(to_duration(scalar(bad))) << bad;
 }
 
 TEST(Config, JsonOfParams) {

@@ -81,19 +81,21 @@ JobComparison compare_job(const std::string& name, const std::vector<RunRecord>&
   double first = -std::numeric_limits<double>::infinity();
   double best = std::numeric_limits<double>::infinity();
   double longest = 0;
+  std::vector<double> ends;  // of the runs, in seconds since the job's submission
   for (const auto& run : runs) {
-    const auto& points = run.jobs.at(name).points;
-    longest = std::max(longest, run.wall_seconds);
+    const auto& [points, summary] = run.jobs.at(name);
+    ends.push_back(run.wall_seconds - detail::number(summary, "submitted_seconds"));
+    longest = std::max(longest, ends.back());
     if (points.empty()) continue;
     first = std::max(first, points.front().loss);
     best = std::min(best, manager::best_level(points));
   }
   out.first_loss = first;
   out.best_loss = best;
-  for (const auto& run : runs) {
-    const auto& record = run.jobs.at(name);
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    const auto& record = runs[i].jobs.at(name);
     const auto seconds = manager::seconds_to_fraction(record.points, first, best, 0.9);
-    out.runs.push_back({seconds.value_or(run.wall_seconds), seconds.has_value(), manager::loss_seconds(record.points, first, best, longest), record.summary});
+    out.runs.push_back({seconds.value_or(ends[i]), seconds.has_value(), manager::loss_seconds(record.points, first, best, longest), record.summary});
   }
   return out;
 }

@@ -26,7 +26,7 @@ struct RunRecord {
 
 /// One job in one run.
 struct JobOutcome {
-  double seconds_to_90 = 0;  ///< the run's wall seconds if never reached
+  double seconds_to_90 = 0;  ///< until the run's end if never reached
   bool reached = false;
   double loss_seconds = 0;  ///< ∫ remaining normalised loss dt until the longest run's end
   nlohmann::json summary;

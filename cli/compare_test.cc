@@ -44,6 +44,15 @@ TEST(Compare, TimeTo90IsAgainstTheBestOfAnyRun) {
   EXPECT_THAT(to_text(*c), HasSubstr("20.0 s*"));
 }
 
+TEST(Compare, WhatALateJobNeverReachedCountsFromItsSubmission) {
+  auto a = run("a", 5, 1, 20), b = run("b", 10, 0, 20);
+  for (RunRecord* r : {&a, &b}) r->jobs["m"].summary["submitted_seconds"] = 8;
+  const auto c = compare({a, b});
+  ASSERT_TRUE(c);
+  EXPECT_FALSE(c->jobs[0].runs[0].reached);
+  EXPECT_EQ(c->jobs[0].runs[0].seconds_to_90, 12);
+}
+
 TEST(Compare, FasterIsBetterInEveryMeasure) {
   const auto c = compare({run("slow", 12, 0, 20), run("fast", 4, 0, 20)});
   ASSERT_TRUE(c);

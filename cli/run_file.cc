@@ -28,6 +28,8 @@ struct Context {
   Problems& problems;
 };
 
+constexpr Duration kSubmitAfterMax = from_ms(7 * 86'400'000LL);
+
 /// Names of the design that this version doesn't have; a name that a room knows never gets here.
 constexpr std::string_view kPlannedModels[] = {"linear", "ridge", "mf", "matrix-factorization", "kmeans", "lda", "gbt"};
 constexpr std::string_view kPlannedPolicies[] = {"fifo", "srtf", "las", "progress", "slaq-maxmin", "optimus", "asha", "sluice"};
@@ -152,8 +154,9 @@ void read_data_name(MapReader& reader, Context& context, proto::JobSpec& job) {
 
 /// One job of the file, its sweep spread out already. `written`: its name in the file, for messages, so that a sweep's mistake has the same words in every
 /// variant.
-proto::JobSpec read_job(const Node& node, const std::string& written, Context& context) {
-  proto::JobSpec job;
+JobPlan read_job(const Node& node, const std::string& written, Context& context) {
+  JobPlan plan;
+  proto::JobSpec& job = plan.spec;
   MapReader reader(node, "job '" + written + "'", context.problems);
   (void)reader.take("name");
   read_model(reader, context, job, node);
@@ -164,6 +167,7 @@ proto::JobSpec read_job(const Node& node, const std::string& written, Context& c
   job.epochs = static_cast<std::uint32_t>(reader.count("epochs", job.epochs, 1, 1'000'000));
   job.seed = reader.count("seed", job.seed, 0);
   job.weight = reader.positive("weight", job.weight);
+  plan.submit_after = reader.duration("submit_after", {}, {}, kSubmitAfterMax);
   if (const Node* slots = reader.take("slots")) {
     MapReader range(*slots, "slots of job '" + written + "'", context.problems);
     job.slots_min = static_cast<std::uint32_t>(range.count("min", job.slots_min, 0, 1024));
@@ -173,7 +177,7 @@ proto::JobSpec read_job(const Node& node, const std::string& written, Context& c
   }
   reader.planned({"validation", "stop", "init_from", "target", "group", "objective", "ack", "replicas", "work", "python", "library"});
   reader.finish();
-  return job;
+  return plan;
 }
 
 /// "mlp", or "mlp-2" in a sweep; empty after a mistake.
@@ -188,7 +192,7 @@ std::string base_name(const Node& node, Problems& problems) {
   return {};
 }
 
-void read_jobs(const Node& list, Context& context, std::vector<proto::JobSpec>& out) {
+void read_jobs(const Node& list, Context& context, std::vector<JobPlan>& out) {
   if (list.kind != Kind::kList || list.items.empty()) {
     context.problems.add(list.mark, "'jobs' must be a list with at least one job");
     return;
@@ -205,7 +209,7 @@ void read_jobs(const Node& list, Context& context, std::vector<proto::JobSpec>& 
       const std::string name = variants.size() == 1 ? base : fmt::format("{}-{}", base, i + 1);
       if (!base.empty() && !taken.insert(name).second) context.problems.add(node.find("name")->mark, fmt::format("two jobs are called '{}'", name));
       out.push_back(read_job(variants[i], base.empty() ? "?" : base, context));
-      out.back().name = name;
+      out.back().spec.name = name;
       if (!base.empty() && !text::valid_name(name))
         context.problems.add(node.find("name")->mark, fmt::format("the name '{}' is longer than 64 characters", name));
     }
@@ -292,7 +296,7 @@ Result<RunFile> read_run_file(const std::string& path, const std::vector<Overrid
   if (const Node* jobs = reader.need("jobs")) read_jobs(*jobs, context, out.jobs);
   reader.finish();
   if (!problems.empty()) return fail(problems.error());
-  for (const auto& job : out.jobs) {
+  for (const auto& [job, submit_after] : out.jobs) {
     if (const auto checked = proto::job_spec_from_json(proto::to_json(job)); !checked)
       return fail(Errc::kBadConfig, fmt::format("{}: job '{}': {}", path, job.name, checked.error().what));
   }

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/result.h"
 #include "proto/job_spec.h"
 
@@ -24,11 +25,15 @@ struct PolicyPlan {
   std::string name = "slaq";
   std::uint32_t round_ms = 500;
 };
+struct JobPlan {
+  proto::JobSpec spec;
+  Duration submit_after;  ///< from when the file's first jobs could be submitted
+};
 struct RunFile {
   std::string name;  ///< the file's name without folder and ending
   ClusterPlan cluster;
   PolicyPlan policy;
-  std::vector<proto::JobSpec> jobs;  ///< sweeps spread out: mlp-1, mlp-2, …
+  std::vector<JobPlan> jobs;  ///< sweeps spread out: mlp-1, mlp-2, …
 };
 
 /// What names and numbers mean is the rooms' business; these ask them. All are needed.

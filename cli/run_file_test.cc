@@ -69,14 +69,15 @@ TEST_F(RunFileTest, ReadsAWholeFile) {
                         "cluster: {servers: 2, slots: auto}\npolicy: {name: fair, round: 250ms}\njobs:\n  - name: mlp\n    model: mlp\n    data: tiny\n    "
                         "params: {hidden: [256, 128]}\n"
                         "    optimizer: {name: adam, lr: 0.003}\n    batch: 64\n    epochs: 5\n    seed: 9\n    weight: 2\n    consistency: {mode: ssp, "
-                        "staleness: 4}\n    slots: {min: 1, max: 8}\n");
+                        "staleness: 4}\n    slots: {min: 1, max: 8}\n    submit_after: 1.5s\n");
   ASSERT_TRUE(got) << got.error().what;
   EXPECT_EQ(got->name, "sweep");
   EXPECT_EQ(got->cluster.servers, 2u);
   EXPECT_FALSE(got->cluster.slots);
   EXPECT_EQ(got->policy.round_ms, 250u);
   ASSERT_EQ(got->jobs.size(), 1u);
-  const auto& job = got->jobs[0];
+  const auto& [job, submit_after] = got->jobs[0];
+  EXPECT_EQ(submit_after, from_ms(1500));
   EXPECT_EQ(job.name, "mlp");
   EXPECT_EQ(job.params, R"({"hidden":[256,128]})");
   EXPECT_EQ(job.optimizer.number("lr", 0), 0.003);
@@ -90,7 +91,7 @@ TEST_F(RunFileTest, SweepsAreTheProductOfTheirAxesInTheFilesOrder) {
       kData + "jobs:\n  - name: m\n    model: mlp\n    data: tiny\n    params: {hidden: [[64], [256, 128]]}\n    optimizer: {name: adam, lr: [0.1, 0.2]}\n");
   ASSERT_TRUE(got) << got.error().what;
   std::vector<std::string> seen;
-  for (const auto& job : got->jobs) seen.push_back(job.name + job.params + std::to_string(job.optimizer.number("lr", 0)).substr(0, 3));
+  for (const auto& [job, submit_after] : got->jobs) seen.push_back(job.name + job.params + std::to_string(job.optimizer.number("lr", 0)).substr(0, 3));
   EXPECT_THAT(seen, ElementsAre("m-1{\"hidden\":[64]}0.1", "m-2{\"hidden\":[64]}0.2", "m-3{\"hidden\":[256,128]}0.1", "m-4{\"hidden\":[256,128]}0.2"));
 }
 
@@ -98,8 +99,8 @@ TEST_F(RunFileTest, AnyScalarOfAJobCanBeAnAxis) {
   const auto got = read(kData + "jobs:\n  - {name: m, model: [mlp, softmax], data: tiny, batch: [32, 64], seed: [1, 2, 3]}\n");
   ASSERT_TRUE(got) << got.error().what;
   EXPECT_EQ(got->jobs.size(), 12u);
-  EXPECT_EQ(got->jobs[11].model, "softmax");
-  EXPECT_EQ(got->jobs[11].seed, 3u);
+  EXPECT_EQ(got->jobs[11].spec.model, "softmax");
+  EXPECT_EQ(got->jobs[11].spec.seed, 3u);
 }
 
 TEST_F(RunFileTest, AllMistakesAtOnceWithPlaces) {
@@ -128,7 +129,7 @@ TEST_F(RunFileTest, SchedulesBecomeTheOptimizersNumbers) {
   const auto numbers = [&](const std::string& schedule) {
     const auto got = read(kData + "jobs:\n  - {name: m, model: mlp, data: tiny, optimizer: {name: adam, lr: 0.1, clip: 2, schedule: " + schedule + "}}\n");
     EXPECT_TRUE(got) << got.error().what;
-    return got ? got->jobs.at(0).optimizer.numbers : std::map<std::string, double>{};
+    return got ? got->jobs.at(0).spec.optimizer.numbers : std::map<std::string, double>{};
   };
   using Numbers = std::map<std::string, double>;
   EXPECT_EQ(numbers("constant"), (Numbers{{"lr", 0.1}, {"clip", 2}}));
@@ -200,7 +201,10 @@ TEST_F(RunFileTest, OverridesAreCheckedLikeTheFile) {
   ASSERT_TRUE(got) << got.error().what;
   EXPECT_EQ(got->cluster.slots, 3u);
   EXPECT_EQ(got->jobs.size(), 2u);
-  EXPECT_EQ(got->jobs[1].epochs, 1u);
+  EXPECT_EQ(got->jobs[1].spec.epochs, 1u);
+  EXPECT_EQ(got->jobs[1].submit_after, Duration{}) << "at once, where the file says nothing";
+  EXPECT_EQ(words(text, {*parse_override("jobs.m.submit_after=0s")}), "");
+  EXPECT_THAT(words(text, {*parse_override("jobs.m.submit_after=5")}), HasSubstr("'submit_after' under job 'm' must be a length of time"));
   EXPECT_EQ(words(text, {*parse_override("jobs.m.epochs=no")}),
             "--set jobs.m.epochs=no: 'epochs' under job 'm' must be a whole number from 1 to 1000000, not 'no'");
   EXPECT_THAT(words(text, {*parse_override("jobs.n.epochs=2")}), HasSubstr("unknown name 'n'"));

@@ -1,126 +1,15 @@
-/// The manager alone, among made-up servers and workers: all in one thread, in simulated time, from a seed.
+/// The manager alone: jobs from submission to their end, rounds, what is recorded, what is lost.
 #include "manager/manager.h"
 
 #include <sys/resource.h>
 
 #include <csignal>
 
-#include "base/rng.h"
-#include "manager/fake_members_test.h"
-#include "manager/policy.h"
+#include "manager/fake_cluster_test.h"
 #include "manager/view_json.h"
 
 namespace sluice::manager::test {
 namespace {
-
-using nlohmann::json;
-
-std::string fresh_folder() {
-  static int number = 0;
-  return (std::filesystem::temp_directory_path() / fmt::format("sluice-manager-{}-{}", ::getpid(), number++)).string();
-}
-
-proto::JobSpec spec(const std::string& name) {
-  proto::JobSpec out;
-  out.name = name;
-  out.model = "softmax";
-  out.data.name = "data";
-  out.data.format = "libsvm";
-  out.data.train = {"/data/train"};
-  return out;
-}
-
-class Cluster {
- public:
-  explicit Cluster(std::uint64_t seed = 1) : transport_(clock), executor(clock, seed, [this] { return transport_.next_delivery(); }) {
-    options.listen = "inproc://manager";
-    options.state_dir = folder;
-    options.on_fatal = [](const Error& error) { ADD_FAILURE() << error.what; };
-  }
-  ~Cluster() {
-    std::error_code ignored;
-    std::filesystem::remove_all(folder, ignored);
-  }
-  net::Runtime runtime() { return {clock, transport_, executor, 1}; }
-  void start() {
-    const auto started = start_manager(options, runtime());
-    ASSERT_TRUE(started) << started.error().what;
-  }
-  FakeServer& server(const std::string& name) {
-    auto made = std::make_unique<FakeServer>(runtime(), options.listen, name, world);
-    FakeServer& ref = *made;
-    executor.start(name, std::move(made));
-    return ref;
-  }
-  FakeWorker& worker(const std::string& name, std::uint32_t slots) {
-    auto made = std::make_unique<FakeWorker>(runtime(), options.listen, name, slots, world);
-    FakeWorker& ref = *made;
-    executor.start(name, std::move(made));
-    return ref;
-  }
-  void run(double seconds) {
-    const Instant limit = clock.now() + from_seconds(seconds);
-    (void)executor.run_until([&] { return clock.now() >= limit; }, limit);
-    clock.advance_to(limit);
-  }
-  json call(const std::string& verb, const json& arguments = json::object()) { return call_text(verb, arguments.dump()); }
-  json call_text(const std::string& verb, const std::string& arguments) {
-    net::Channel channel(*transport_.connect(options.listen), clock);
-    proto::Header h;
-    h.body = proto::Call{verb, arguments};
-    (void)channel.request(std::move(h), {}, clock.now() + from_ms(5000));
-    for (int i = 0; i < 5000; ++i) {
-      channel.step();
-      if (auto done = channel.next()) {
-        if (!done->answer) return {{"error", done->answer.error().what}};
-        if (const auto* reply = std::get_if<proto::CallReply>(&done->answer->header.body)) return json::parse(reply->json);
-        const auto& refused = std::get<proto::Refused>(done->answer->header.body);
-        return {{"refused", refused.text}, {"code", refused.code}};
-      }
-      run(0.001);
-    }
-    return {{"error", "not answered"}};
-  }
-  json submit(const std::vector<std::string>& names) {
-    json jobs = json::array();
-    for (const auto& name : names) jobs.push_back(json::parse(proto::to_json(spec(name))));
-    return call("submit", {{"jobs", jobs}});
-  }
-  json job(const std::string& name) {
-    const json ps = call("ps");
-    for (const auto& j : ps["jobs"])
-      if (j["job"] == name) return j;
-    return {};
-  }
-  std::vector<json> log() const {
-    std::vector<json> lines;
-    std::ifstream in(folder + "/decisions.jsonl");
-    for (std::string line; std::getline(in, line);) lines.push_back(json::parse(line));
-    return lines;
-  }
-  bool run_to_end(double seconds) {
-    const Instant limit = clock.now() + from_seconds(seconds);
-    while (clock.now() < limit) {
-      run(0.25);
-      const json ps = call("ps");
-      bool over = true;
-      for (const auto& j : ps["jobs"]) over = over && (j["state"] == "done" || j["state"] == "failed");
-      if (over) return true;
-    }
-    return false;
-  }
-
-  const std::string folder = fresh_folder();
-  SimClock clock;
-  World world;
-  ManagerOptions options;
-
- private:
-  net::InprocTransport transport_;
-
- public:
-  SimExecutor executor;
-};
 
 TEST(Manager, JobsWaitForServersThenForWorkersAndSaySo) {
   Cluster c;
@@ -437,65 +326,6 @@ TEST(Manager, AGrantIsSentAgainUntilItIsAcknowledged) {
   EXPECT_EQ(grants, 0);
 }
 
-TEST(Manager, MisuseIsAnsweredInWords) {
-  Cluster c;
-  c.start();
-  c.server("s1");
-  c.worker("w1", 1);
-  c.run(1);
-  ASSERT_FALSE(c.submit({"a"}).contains("refused"));
-  const auto refused = [&](const json& answer, const std::string& code, const std::string& words) {
-    EXPECT_EQ(answer.value("code", ""), code) << answer;
-    EXPECT_NE(answer.value("refused", "").find(words), std::string::npos) << answer;
-  };
-  refused(c.submit({"a"}), "bad_config", "'a'");
-  refused(c.submit({"x", "x"}), "bad_config", "'x'");
-  refused(c.call("submit"), "bad_config", "jobs");
-  refused(c.call("submit", {{"jobs", {{{"name", "z"}}}}}), "bad_config", "");
-  refused(c.call_text("ps", "{"), "bad_config", "ps");
-  refused(c.call_text("ps", "[1]"), "bad_config", "object");
-  refused(c.call("psx"), "bad_config", "did you mean 'ps'");
-  refused(c.call("explain", {{"job", "b"}}), "not_found", "unknown job 'b'");
-  refused(c.call("explain", {{"job", 7}}), "bad_config", "explain");
-  const json explained = c.call("explain", {{"job", "a"}});
-  ASSERT_EQ(explained.value("jobs", json::array()).size(), 1U) << explained;
-  ASSERT_EQ(explained["jobs"][0]["decisions"].size(), 1U) << explained;
-  EXPECT_EQ(explained["jobs"][0]["decisions"][0]["after"], 1);
-  auto& twin = c.worker("w1", 1);
-  c.run(1.5);
-  ASSERT_FALSE(twin.refused.empty());
-  EXPECT_EQ(twin.refused.back().code, "denied");
-  EXPECT_NE(twin.refused.back().text.find("there is a worker named 'w1' already"), std::string::npos);
-}
-
-/// Twelve exploratory jobs of 15 slot-seconds each on two slots: some learn all they can in the first second, some all their life, some nothing. Mean seconds
-/// to 90 % of each job's own drop.
-double seconds_to_90(const std::string& policy, std::uint64_t seed) {
-  Cluster c(seed);
-  c.options.policy = policy;
-  c.start();
-  c.server("s1");
-  c.worker("w1", 2);
-  std::vector<std::string> names;
-  for (std::uint64_t id = 1; id <= 12; ++id) {
-    auto& job = c.world.jobs[JobId{id}];
-    job.steps_total = 15000;
-    SeededRng rng(mix64(seed, id));
-    const double tau = 150 * std::pow(40, rng.uniform()), range = 0.5 + 2 * rng.uniform(), floor = 0.1 + rng.uniform(), power = 0.7 + rng.uniform();
-    const bool exponential = rng.below(2) == 0;
-    job.loss = [=, noise = SeededRng(seed + id)](double step) mutable {
-      const double shape = exponential ? std::exp(-step / tau) : std::pow(1 + step / tau, -power);
-      return (floor + range * shape) * (1 + 0.01 * (noise.uniform() - 0.5));
-    };
-    names.push_back(fmt::format("job-{}", id));
-  }
-  c.submit(names);
-  EXPECT_TRUE(c.run_to_end(300));
-  const json summary = c.call("summary");
-  EXPECT_EQ(summary["aggregate"]["seconds_to_90_reached"], 12) << policy << seed;
-  return summary["aggregate"]["seconds_to_90_mean"];
-}
-
 TEST(Manager, SlaqReachesNinetyPercentSoonerThanFair) {
   double fair = 0, slaq = 0;
   for (const std::uint64_t seed : {1U, 3U}) {
@@ -533,60 +363,6 @@ TEST(Manager, AFullDiskIsAProblemThatIsNamedAndTrainingGoesOn) {
   for (const json& line : c.log()) EXPECT_TRUE(line.is_object());
   std::ifstream summary(c.folder + "/summary.json");
   EXPECT_EQ(json::parse(summary)["jobs"].size(), 3U);
-}
-
-TEST(Manager, ARepeatedSubmitIsAnsweredAsTheFirstWas) {
-  Cluster c;
-  c.start();
-  auto connection = *c.runtime().transport.connect(c.options.listen);
-  proto::Header h;
-  h.envelope.request = 77;
-  h.body = proto::Call{"submit", json{{"jobs", {json::parse(proto::to_json(spec("a")))}}}.dump()};
-  std::vector<std::string> answers;
-  for (int i = 0; i < 2; ++i) {
-    ASSERT_TRUE(connection->send({{net::Frame::from(proto::encode(h))}}));
-    c.run(0.1);
-    const auto message = connection->receive();
-    ASSERT_TRUE(message);
-    const auto answer = proto::decode(message->frames[0].bytes());
-    ASSERT_TRUE(answer);
-    ASSERT_TRUE(std::holds_alternative<proto::CallReply>(answer->body));
-    answers.push_back(std::get<proto::CallReply>(answer->body).json);
-  }
-  EXPECT_EQ(answers[0], answers[1]);
-  EXPECT_EQ(c.call("ps")["jobs"].size(), 1U);
-}
-
-TEST(Manager, StartIsRefusedForAnUnknownPolicyATakenAddressOrFolder) {
-  Cluster c;
-  c.options.policy = "fare";
-  auto refused = start_manager(c.options, c.runtime());
-  ASSERT_FALSE(refused);
-  EXPECT_EQ(refused.error().code, Errc::kBadConfig);
-  EXPECT_NE(refused.error().what.find("did you mean 'fair'"), std::string::npos);
-  c.options.policy = "fair";
-  std::string ready;
-  c.options.on_ready = [&](const std::string& address) { ready = address; };
-  c.start();
-  EXPECT_EQ(ready, "inproc://manager");
-  refused = start_manager(c.options, c.runtime());
-  ASSERT_FALSE(refused);
-  EXPECT_EQ(refused.error().code, Errc::kCannotConnect);
-  EXPECT_NE(refused.error().what.find("is in use by pid"), std::string::npos);
-  c.options.state_dir = fresh_folder();
-  refused = start_manager(c.options, c.runtime());
-  ASSERT_FALSE(refused);
-  EXPECT_EQ(refused.error().code, Errc::kCannotConnect);
-  std::filesystem::remove_all(c.options.state_dir);
-}
-
-TEST(Manager, ShutdownEndsItWithASummary) {
-  Cluster c;
-  c.start();
-  EXPECT_EQ(c.call("shutdown")["version"], 1);
-  c.run(0.1);
-  EXPECT_FALSE(c.executor.kill("manager"));
-  EXPECT_TRUE(std::filesystem::exists(c.folder + "/summary.json"));
 }
 
 }  // namespace

@@ -44,7 +44,10 @@ Result<RunFile> read_with_flags(const RunFlags& flags) {
 std::string plan_text(const RunFile& file, std::uint32_t slots, bool json) {
   if (json) {
     nlohmann::json jobs = nlohmann::json::array();
-    for (const auto& job : file.jobs) jobs.push_back(nlohmann::json::parse(proto::to_json(job)));
+    for (const auto& [job, submit_after] : file.jobs) {
+      jobs.push_back(nlohmann::json::parse(proto::to_json(job)));
+      jobs.back()["submit_after_s"] = submit_after.seconds();
+    }
     const nlohmann::json document = {
         {"version", 1}, {"policy", file.policy.name}, {"slots", slots}, {"servers", file.cluster.servers}, {"jobs", std::move(jobs)}};
     return document.dump() + "\n";
@@ -56,11 +59,13 @@ std::string plan_text(const RunFile& file, std::uint32_t slots, bool json) {
                {"OPTIMIZER", Align::kLeft},
                {"BATCH"},
                {"EPOCHS"},
-               {"SEED"}});
-  for (const auto& job : file.jobs) {
+               {"SEED"},
+               {"SUBMITTED"}});
+  for (const auto& [job, submit_after] : file.jobs) {
     std::string optimizer = job.optimizer.name;
     for (const auto& [name, value] : job.optimizer.numbers) optimizer += fmt::format(" {}={}", name, value);
-    table.add({job.name, job.model, job.data.name, job.params, optimizer, std::to_string(job.batch), std::to_string(job.epochs), std::to_string(job.seed)});
+    table.add({job.name, job.model, job.data.name, job.params, optimizer, std::to_string(job.batch), std::to_string(job.epochs), std::to_string(job.seed),
+               fmt::format("{:g} s", submit_after.seconds())});
   }
   return table.text() + fmt::format("{} jobs, {} worker slots, {} servers, policy {}; nothing was started (--dry-run)\n", file.jobs.size(), slots,
                                     file.cluster.servers, file.policy.name);

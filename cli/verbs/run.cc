@@ -11,6 +11,7 @@
 #include "cli/detail/print.h"
 #include "cli/detail/progress.h"
 #include "cli/detail/run_flags.h"
+#include "cli/detail/submissions.h"
 #include "cli/detail/summary.h"
 #include "cli/detail/table.h"
 #include "cli/run_file.h"
@@ -23,16 +24,18 @@ using detail::Json;
 
 /// A manager that is gone is known by its process; one that is held up (a paused machine) gets the time that its other children give it (detail/role_flags.h).
 constexpr Duration kManagerPatience = from_ms(30'000);
-constexpr Duration kAnswerDeadline = from_ms(1000), kAnswerDeadlineMax = from_ms(4000);
+constexpr Duration kAnswerDeadline = from_ms(1000), kAnswerDeadlineMax = from_ms(4000), kSubmitDeadline = from_ms(10'000);
 
-/// Until all jobs are over: shows what happens. Errors: kInterrupted, a role that is lost, a manager that stopped answering.
-Result<void> watch(detail::EmbeddedCluster& cluster, detail::Signals& signals, Clock& clock, const std::string& out) {
+/// Until all jobs are submitted and over: shows what happens. Errors: kInterrupted, a role that is lost, a job that is refused, a manager that stopped
+/// answering.
+Result<void> watch(detail::EmbeddedCluster& cluster, detail::Submissions& submissions, detail::Signals& signals, Clock& clock, const std::string& out) {
   detail::Progress progress(detail::stderr_is_terminal(), clock);
   detail::JsonTail decisions(out + "/decisions.jsonl");
   std::set<std::string> problems_told;
   Instant heard = clock.now();
   Duration deadline = kAnswerDeadline;
   for (;;) {
+    if (auto sent = submissions.send_due(); !sent) return sent;
     const auto ps = cluster.manager().call("ps", Json::object(), deadline);
     deadline = ps ? kAnswerDeadline : std::min(deadline * 2, kAnswerDeadlineMax);  // a manager that needs longer for every answer is slow, not gone
     if (ps) {
@@ -42,9 +45,10 @@ Result<void> watch(detail::EmbeddedCluster& cluster, detail::Signals& signals, C
         if (problem.is_string() && problems_told.insert(problem.get<std::string>()).second) detail::note("warning: " + problem.get<std::string>());
       }
       const auto& jobs = detail::list(*ps, "jobs");
-      if (!jobs.empty() && std::all_of(jobs.begin(), jobs.end(), [](const Json& job) { return detail::is_over(detail::text(job, "state")); })) return {};
+      const bool over = std::all_of(jobs.begin(), jobs.end(), [](const Json& job) { return detail::is_over(detail::text(job, "state")); });
+      if (over && !jobs.empty() && submissions.left() == 0) return {};
     }
-    const Instant next = clock.now() + from_ms(400);
+    const Instant next = std::min(clock.now() + from_ms(400), submissions.next());
     do {
       const detail::Event event = signals.wait(next - clock.now());
       if (event == detail::Event::kStop) return fail(Errc::kInterrupted, "interrupted by " + signals.last());
@@ -54,12 +58,6 @@ Result<void> watch(detail::EmbeddedCluster& cluster, detail::Signals& signals, C
     if (clock.now() - heard > kManagerPatience)
       return fail(Errc::kTimedOut, fmt::format("the manager has not answered for {:g} s; its log: {}/logs/manager.log", kManagerPatience.seconds(), out));
   }
-}
-
-Json submission(const RunFile& file) {
-  Json jobs = Json::array();
-  for (const auto& job : file.jobs) jobs.push_back(Json::parse(proto::to_json(job)));
-  return {{"jobs", std::move(jobs)}};
 }
 
 /// Prints the table or the JSON of the summary that the manager left. Errors: kIo when there is none.
@@ -94,8 +92,8 @@ Result<void> run_cluster(const RunFile& file, detail::EmbeddedOptions options, b
   detail::EmbeddedCluster cluster(options, detail::SocketFolder(entropy_seed()), signals, transport, clock);
   auto ended = cluster.start();
   if (ended) {
-    const auto submitted = cluster.manager().call("submit", submission(file), from_ms(10'000));
-    ended = submitted ? watch(cluster, signals, clock, options.out) : tl::unexpected(submitted.error());
+    detail::Submissions submissions(file.jobs, cluster.manager(), clock, kSubmitDeadline);
+    ended = watch(cluster, submissions, signals, clock, options.out);
   }
   cluster.stop();
   const auto shown = ended || ended.error().code == Errc::kInterrupted || ended.error().code == Errc::kJobFailed ? show_end(options.out, json) : Result<void>{};
@@ -106,7 +104,7 @@ int run_verb(const detail::RunFlags& flags, const std::string& out_flag, bool dr
   const auto file = detail::read_with_flags(flags);
   if (!file) return detail::report(file.error(), flags.json);
   const std::uint32_t slots = file->cluster.slots.value_or(detail::cores());
-  for (const auto& job : file->jobs) {
+  for (const auto& [job, submit_after] : file->jobs) {
     if (job.slots_min <= slots) continue;
     return detail::report(
         {Errc::kUnplaceable, fmt::format("job '{}' needs {} worker slots (slots: {{min: {}}}), and the cluster has {}; lower its minimum or give --slots",

@@ -7,6 +7,7 @@
 #include "cli/detail/print.h"
 #include "cli/detail/progress.h"
 #include "cli/detail/run_flags.h"
+#include "cli/detail/submissions.h"
 #include "cli/detail/summary.h"
 #include "cli/verbs/verbs.h"
 #include "net/zmq_transport.h"
@@ -25,11 +26,23 @@ Json only(const Json& document, const std::set<std::string>& names) {
   return out;
 }
 
-/// Until all of the jobs are over. Errors: kInterrupted (the jobs go on), a manager that stopped answering.
-Result<void> wait_for(detail::ManagerClient& manager, const std::set<std::string>& names, Clock& clock, detail::Signals& signals) {
+/// Submits each job at its time. Errors: kInterrupted (what was submitted goes on), a job that is refused, a manager that doesn't answer.
+Result<void> send_all(detail::Submissions& submissions, Clock& clock, detail::Signals& signals) {
+  for (;;) {
+    if (auto sent = submissions.send_due(); !sent) return sent;
+    if (submissions.left() == 0) return {};
+    if (signals.wait(submissions.next() - clock.now()) == detail::Event::kStop)
+      return fail(Errc::kInterrupted, fmt::format("interrupted; {}, which go on (sluice ps shows them)", submissions.words()));
+  }
+}
+
+/// Until all of the jobs are submitted and over. Errors: as send_all().
+Result<void> wait_for(detail::ManagerClient& manager, detail::Submissions& submissions, const std::set<std::string>& names, Clock& clock,
+                      detail::Signals& signals) {
   detail::Progress progress(detail::stderr_is_terminal(), clock);
   Instant heard = clock.now();
   for (;;) {
+    if (auto sent = submissions.send_due(); !sent) return sent;
     const auto ps = manager.call("ps", Json::object(), from_ms(1000));
     if (ps) {
       heard = clock.now();
@@ -41,7 +54,8 @@ Result<void> wait_for(detail::ManagerClient& manager, const std::set<std::string
     } else if (clock.now() - heard > from_ms(10'000)) {
       return tl::unexpected(ps.error());
     }
-    if (signals.wait(from_ms(500)) == detail::Event::kStop) return fail(Errc::kInterrupted, "interrupted; the jobs go on (sluice ps shows them)");
+    if (signals.wait(std::min(from_ms(500), submissions.next() - clock.now())) == detail::Event::kStop)
+      return fail(Errc::kInterrupted, fmt::format("interrupted; {}, which go on (sluice ps shows them)", submissions.words()));
   }
 }
 
@@ -52,16 +66,14 @@ Result<void> submit(const detail::RunFlags& flags, const std::string& address, b
   SystemClock clock;
   net::ZmqTransport transport(clock);
   detail::ManagerClient manager(transport, clock, address);
-  Json jobs = Json::array();
   std::set<std::string> names;
-  for (const auto& job : file->jobs) {
-    jobs.push_back(Json::parse(proto::to_json(job)));
-    names.insert(job.name);
+  for (const auto& job : file->jobs) names.insert(job.spec.name);
+  detail::Submissions submissions(file->jobs, manager, clock, from_ms(3000));
+  if (!wait) {
+    if (auto sent = send_all(submissions, clock, signals); !sent) return sent;
+    return detail::print(flags.json ? submissions.answer().dump() + "\n" : submissions.words() + "\n");
   }
-  const auto submitted = manager.call("submit", {{"jobs", std::move(jobs)}});
-  if (!submitted) return tl::unexpected(submitted.error());
-  if (!wait) return detail::print(flags.json ? submitted->dump() + "\n" : fmt::format("submitted {} job{}\n", names.size(), names.size() == 1 ? "" : "s"));
-  if (auto ended = wait_for(manager, names, clock, signals); !ended) return ended;
+  if (auto ended = wait_for(manager, submissions, names, clock, signals); !ended) return ended;
   const auto summary = manager.call("summary");
   if (!summary) return tl::unexpected(summary.error());
   const Json mine = only(*summary, names);

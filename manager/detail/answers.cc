@@ -145,19 +145,20 @@ Result<json> Core::explain(const std::string& wanted) const {
   return json{{"version", 1}, {"policy", rounds_.policy().name()}, {"jobs", std::move(jobs)}};
 }
 
-double Core::wall_seconds() const {
-  if (jobs_.all().empty()) return 0;
-  const Instant now = clock_.now();
-  Instant from = now;
-  std::int64_t last = 0;
-  for (const auto& [id, job] : jobs_.all()) {
-    from = std::min(from, job.submitted);
-    last = std::max(last, job.submitted.ns + from_seconds(job.seconds_since_submission(now)).ns);
-  }
-  return (Instant{last} - from).seconds();
+Instant Core::first_submission() const {
+  Instant first = clock_.now();
+  for (const auto& [id, job] : jobs_.all()) first = std::min(first, job.submitted);
+  return first;
 }
 
-json Core::summary_of(const Job& job) const {
+double Core::wall_seconds() const {
+  const Instant now = clock_.now(), from = first_submission();
+  double last = 0;
+  for (const auto& [id, job] : jobs_.all()) last = std::max(last, (job.submitted - from).seconds() + job.seconds_since_submission(now));
+  return last;
+}
+
+json Core::summary_of(const Job& job, Instant first_submission) const {
   const auto points = job.curve.points();
   const double best = best_level(points);
   const auto to_90 = seconds_to_fraction(points, job.first_loss, best, 0.9);
@@ -175,6 +176,7 @@ json Core::summary_of(const Job& job) const {
           {"best_loss", number_or_null(job.reports > 0, best)},
           {"validation_loss", number_or_null(job.evaluated > 0, job.validation_loss)},
           {"metrics", std::move(metrics)},
+          {"submitted_seconds", (job.submitted - first_submission).seconds()},
           {"seconds", job.seconds_since_submission(clock_.now())},
           {"seconds_to_90", number_or_null(to_90.has_value(), to_90.value_or(0))},
           {"loss_seconds", loss_seconds(points, job.first_loss, best, job.seconds_since_submission(clock_.now()))},
@@ -187,8 +189,9 @@ json Core::summary() const {
   json jobs = json::array();
   double loss_sum = 0, to_90_sum = 0;
   std::size_t reached = 0;
+  const Instant first = first_submission();
   for (const auto& [id, job] : jobs_.all()) {
-    jobs.push_back(summary_of(job));
+    jobs.push_back(summary_of(job, first));
     loss_sum += jobs.back()["loss_seconds"].get<double>();
     if (const json& to_90 = jobs.back()["seconds_to_90"]; to_90.is_number()) {
       to_90_sum += to_90.get<double>();

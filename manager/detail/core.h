@@ -87,8 +87,9 @@ class Core {
   void write(const nlohmann::json& line, const char* key);
   void ask_round(const std::string& trigger) { trigger_ = trigger_.empty() ? trigger : trigger_; }
   [[nodiscard]] nlohmann::json ps_of(const Job& job) const;
-  [[nodiscard]] nlohmann::json summary_of(const Job& job) const;
+  [[nodiscard]] nlohmann::json summary_of(const Job& job, Instant first_submission) const;
   [[nodiscard]] std::string reason_of(const Job& job) const;
+  [[nodiscard]] Instant first_submission() const;  ///< now, if there was none
   [[nodiscard]] double wall_seconds() const;
 
   ManagerOptions options_;

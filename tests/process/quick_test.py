@@ -47,6 +47,17 @@ class Quick(harness.ProcessTest):
         self.assertEqual(status, 2)
         self.assertIn("not runs of the same jobs", err)
 
+    def test_a_job_is_submitted_at_its_time(self):
+        file = self.run_file([harness.job("late", epochs=1, submit_after="2s"), harness.job("early", epochs=1)])
+        status, out, err = self.call("run", file, "--out", "o")
+        self.assertEqual(status, 0, err)
+        jobs = {job["job"]: job for job in self.summary("o")["jobs"]}
+        self.assertEqual(jobs["early"]["submitted_seconds"], 0)
+        self.assertLess(jobs["early"]["seconds"], 2)  # the run goes on though all that it has is done
+        self.assertGreaterEqual(jobs["late"]["submitted_seconds"], 1.9)
+        self.assertLess(jobs["late"]["seconds"], 2)
+        self.assertGreaterEqual(self.summary("o")["wall_seconds"], 1.9)
+
     def test_a_misspelt_key_starts_nothing(self):
         file = self.run_file([harness.job("one", epocs=3)])
         status, out, err = self.call_within(5, "run", file, "--out", "o")
