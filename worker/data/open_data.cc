@@ -5,13 +5,13 @@
 
 #include "base/log.h"
 #include "base/registry.h"
+#include "base/temporary_file.h"
 #include "worker/data/cache.h"
 #include "worker/data/cache_layout.h"
 #include "worker/data/dataset.h"
 #include "worker/data/idx.h"
 #include "worker/data/libsvm.h"
 #include "worker/data/source_record.h"
-#include "worker/data/temporary_file.h"
 
 namespace sluice::worker {
 namespace {
@@ -125,7 +125,7 @@ Result<OpenedData> open_data(const proto::DataSpec& spec, const DataOptions& opt
   const auto known = formats();
   const auto format = known.find(spec.format);
   if (!format) return fail(format.error());
-  if (auto made = data::make_private_folder(options.cache_dir); !made) return fail(made.error());
+  if (auto made = make_private_folder(options.cache_dir); !made) return fail(made.error());
   const auto train = Part(spec, spec.train, nullptr, **format, options).open(spec.max_bad_rows);
   if (!train) return fail(train.error());
   OpenedData out;
