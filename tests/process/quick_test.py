@@ -37,8 +37,8 @@ class Quick(harness.ProcessTest):
         tables = json.loads(out)["tables"]
         self.assertEqual(len(tables), 4)  # two layers: weights and biases
         for table in tables:
-            with open(os.path.join(self.folder, "two", table["table"] + ".npy"), "rb") as file:
-                content = file.read()
+            with open(os.path.join(self.folder, "two", table["table"] + ".npy"), "rb") as npy:
+                content = npy.read()
             self.assertEqual(content[:8], b"\x93NUMPY\x01\x00")
             header = 10 + int.from_bytes(content[8:10], "little")
             self.assertIn(f"'shape': ({table['rows']}, {table['cols']}, )".encode(), content[:header])
