@@ -30,7 +30,10 @@ struct FormatFiles {
   std::size_t least, most;
   const char* shape;
 };
-constexpr FormatFiles kFormats[] = {{"csv", 1, 1, "one file"}, {"idx", 2, 2, "two files: [images, labels]"}, {"libsvm", 1, 1, "one file"}};
+constexpr FormatFiles kFormats[] = {{"csv", 1, 1, "one file"},
+                                    {"idx", 2, 2, "two files: [images, labels]"},
+                                    {"libsvm", 1, 1, "one file"},
+                                    {"npy", 1, 2, "two files, [X.npy, y.npy], or one .npz file"}};
 
 void look_for(const Node& node, const fs::path& path, const std::string& dataset, Problems& problems) {
   std::error_code error;

@@ -11,6 +11,7 @@
 #include "worker/data/dataset.h"
 #include "worker/data/idx.h"
 #include "worker/data/libsvm.h"
+#include "worker/data/npy.h"
 #include "worker/data/source_record.h"
 #include "worker/data/temporary_file.h"
 
@@ -27,7 +28,7 @@ using Read = std::function<Result<Rows>(std::vector<SourceFile>& files, const st
                                         const Mapping* mapping, const data::Progress& progress)>;
 struct Format {
   std::string files;  ///< what a part consists of, in order, for messages
-  std::size_t file_count = 1;
+  std::size_t files_least = 1, files_most = 1;
   Read read;
 };
 
@@ -35,13 +36,16 @@ bool targets(const proto::DataSpec& spec) { return spec.labels == proto::LabelKi
 
 Registry<Format> formats() {
   Registry<Format> out("data format");
-  out.add("csv", {"one file", 1, [](auto& files, const auto& paths, const auto& spec, const Mapping* mapping, const auto& progress) {
+  out.add("csv", {"one file", 1, 1, [](auto& files, const auto& paths, const auto& spec, const Mapping* mapping, const auto& progress) {
                     return data::read_csv(files[0], paths[0], spec, {.mapping = mapping}, progress);
                   }});
-  out.add("idx", {"[images, labels]", 2, [](auto& files, const auto& paths, const auto& spec, const Mapping* mapping, const auto& progress) {
+  out.add("idx", {"[images, labels]", 2, 2, [](auto& files, const auto& paths, const auto& spec, const Mapping* mapping, const auto& progress) {
                     return data::read_idx(files[0], paths[0], files[1], paths[1], spec.labels, mapping, progress);
                   }});
-  out.add("libsvm", {"one file", 1, [](auto& files, const auto& paths, const auto& spec, const Mapping* mapping, const auto& progress) {
+  out.add("npy", {"[X.npy, y.npy] or one .npz file", 1, 2, [](auto& files, const auto& paths, const auto& spec, const Mapping* mapping, const auto& progress) {
+                    return data::read_npy(files, paths, spec.labels, mapping, progress);
+                  }});
+  out.add("libsvm", {"one file", 1, 1, [](auto& files, const auto& paths, const auto& spec, const Mapping* mapping, const auto& progress) {
                        return data::read_libsvm(files[0], paths[0], {.features = spec.features, .targets = targets(spec), .mapping = mapping}, progress);
                      }});
   return out;
@@ -54,7 +58,7 @@ class Part {
       : spec_(spec), paths_(paths), mapping_(mapping), format_(format), options_(options) {}
 
   Result<Cached> open(std::uint64_t bad_rows_max) {
-    if (paths_.size() != format_.file_count)
+    if (paths_.size() < format_.files_least || paths_.size() > format_.files_most)
       return fail(Errc::kBadConfig, fmt::format("data '{}': format {} needs {}, {} named", spec_.name, spec_.format, format_.files, paths_.size()));
     std::vector<std::uint64_t> hashes;
     for (const std::string& path : paths_) {
