@@ -37,6 +37,7 @@ SEAMS = [
     ("uses Cap'n Proto", r"#include <capnp|wire\.capnp\.h", ["proto/"]),
     ("uses GSL", r"#include <gsl/", ["manager/predictors/"]),
     ("uses zlib", r"#include <zlib", ["worker/data/"]),
+    ("uses libzip", r"#include <zip\.h", ["worker/data/npz.cc", "worker/data/npy_test.cc"]),
     ("uses CLI11", r"#include <CLI/", ["cli/"]),
 ]
 WORDS = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
