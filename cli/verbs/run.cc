@@ -14,6 +14,7 @@
 #include "cli/detail/submissions.h"
 #include "cli/detail/summary.h"
 #include "cli/detail/table.h"
+#include "cli/report.h"
 #include "cli/run_file.h"
 #include "cli/verbs/verbs.h"
 #include "net/zmq_transport.h"
@@ -65,9 +66,15 @@ Result<void> show_end(const std::string& out, bool json) {
   const auto summary = detail::read_json(out + "/summary.json");
   if (!summary) return fail(Errc::kIo, fmt::format("the manager left no summary ({}); what it left is in {}", summary.error().what, out));
   const auto printed = detail::print(json ? summary->dump() + "\n" : "\n" + detail::summary_table(*summary));
-  detail::note(fmt::format("files: {}/ (summary.json, decisions.jsonl, losses.csv, logs/)", out));
+  detail::note(fmt::format("files: {}/ (report.html, summary.json, decisions.jsonl, losses.csv, logs/)", out));
   if (!printed) return printed;
   return detail::verdict(*summary);
+}
+
+/// report.html: of whatever the run left behind. That it can't be written is no failure of the run.
+void write_page(const std::string& out) {
+  const std::string path = default_report({out});
+  if (const auto written = write_report({out}, path); !written) detail::note(fmt::format("warning: {}", written.error().what));
 }
 
 /// run.json: what was asked for, so that runs can be compared and done again. Errors: kIo naming the file.
@@ -96,6 +103,7 @@ Result<void> run_cluster(const RunFile& file, detail::EmbeddedOptions options, b
     ended = watch(cluster, submissions, signals, clock, options.out);
   }
   cluster.stop();
+  write_page(options.out);
   const auto shown = ended || ended.error().code == Errc::kInterrupted || ended.error().code == Errc::kJobFailed ? show_end(options.out, json) : Result<void>{};
   return ended ? shown : ended;
 }
