@@ -51,8 +51,8 @@ struct Comparison {
 
 /// Reads run.json, summary.json and losses.csv of an output folder. Errors: kNotFound (which file; not an output folder), kBadData (file:line and what).
 [[nodiscard]] Result<RunRecord> load_run(const std::string& folder);
-/// The same of a run that goes on or was killed: what is missing or not valid is left out, and a sentence for each is added to `notes`. Jobs without an entry in
-/// summary.json have state "unfinished" there. Errors: kNotFound: not one of a run's files is in the folder.
+/// The same of a run that goes on or was killed: what is missing or not valid is left out, and a sentence for each is added to `notes`. Jobs without an entry
+/// in summary.json have state "unfinished" there. Errors: kNotFound: not one of a run's files is in the folder.
 [[nodiscard]] Result<RunRecord> load_what_is_there(const std::string& folder, std::vector<std::string>& notes);
 /// Errors: kBadConfig: fewer than two runs, or runs of different jobs (which, and how they differ).
 [[nodiscard]] Result<Comparison> compare(std::vector<RunRecord> runs);

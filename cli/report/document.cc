@@ -121,7 +121,7 @@ void add_score(const Json& summary, Json& out) {
   const auto metrics = summary.find("metrics");
   const bool has = metrics != summary.end() && metrics->is_object() && !metrics->empty() && metrics->begin()->is_number();
   out["score"] = has ? Json(rounded(metrics->begin()->get<double>(), 6)) : Json(nullptr);
-  out["score_text"] = has ? detail::metric_text(summary) : "-";
+  out["score_text"] = has ? detail::metric_text(summary) : "–";
   out["score_name"] = has ? detail::cut(metrics->begin().key(), 40) : "";
 }
 
@@ -230,7 +230,9 @@ double median(std::vector<double> values) {
 }
 
 /// Every so many-th, so that at most `count_max` are left.
-std::size_t step_for(std::size_t count, std::size_t count_max) { return std::max<std::size_t>(1, (count + count_max - 1) / std::max<std::size_t>(1, count_max)); }
+std::size_t step_for(std::size_t count, std::size_t count_max) {
+  return std::max<std::size_t>(1, (count + count_max - 1) / std::max<std::size_t>(1, count_max));
+}
 
 Json outcomes_of(const Context& context, const RunFiles& run) {
   std::vector<double> predicted, actual;

@@ -94,14 +94,15 @@ function headline() {
       tile('policy', one.policy, `${count(one.slots)} worker slot${one.slots === 1 ? '' : 's'}${one.servers ? `, ${one.servers} server${one.servers === 1 ? '' : 's'}` : ''}`),
       tile('wall time', seconds(one.wall), one.ended ? null : 'the run did not come to an end, or goes on'),
       tile('jobs', count(one.jobs.length), states(one)),
-      tile('mean time to 90 %', seconds(one.seconds_to_90), `reached by ${count(one.reached)} of ${count(one.jobs.length)}; else the run’s end counts`),
+      tile('mean time to 90\u00a0%', seconds(one.seconds_to_90), one.reached === one.jobs.length ? 'reached by all' : `reached by ${count(one.reached)} of ${count(one.jobs.length)}; else the run’s end counts`),
       one.worst ? tile('worst job', nameOf(one.worst.job), `${seconds(one.worst.seconds)} to 90 %${one.worst.reached ? '' : ', never reached'}`) : null,
       tile('moves', count(one.moves?.count ?? one.moves_total), one.moves ? `${show(one.moves.p50_ms, 3)} ms at the median, ${show(one.moves.p99_ms, 3)} at p99` : null),
       tile('rounds', one.rounds ? count(one.rounds.count) : '–', `${count(one.decisions_total)} changed something${one.rounds ? `; ${show(one.rounds.p99_ms, 2)} ms at p99` : ''}`),
-      one.loss_seconds === null ? null : tile('loss-seconds a job', show(one.loss_seconds, 3), 'remaining normalised loss, summed over time'));
+      one.loss_seconds === null || data.comparison ? null : tile('loss-seconds a job', show(one.loss_seconds, 3), 'remaining normalised loss, summed over time'));
     by('headline').append(...(several ? [el('h3', {}, ...label(one))] : []), tiles);
   }
   const notes = runs.flatMap(one => [...one.notes, ...one.problems.map(problem => `${one.folder}: reported during the run: ${problem}`)]);
+  for (const one of runs) if (!one.ended) notes.push(`${one.folder}: no end yet, so its jobs are measured against their best losses so far`);
   if (data.not_compared) notes.push('The runs are not compared, and each is measured against its own best losses: ' + data.not_compared);
   by('notes').hidden = notes.length === 0;
   by('notes').querySelector('ul').append(...notes.map(note => el('li', {}, note)));
@@ -139,18 +140,16 @@ function comparison() {
 function panels(section, draw) {
   const host = by(section).querySelector('.panels');
   host.replaceChildren();
-  for (const run of runs) {
-    const panel = el('div', {class: 'panel'}, several ? el('h3', {}, ...label(run)) : null);
-    host.append(panel);
-    draw(run, panel);
-  }
+  const made = runs.map(run => el('div', {class: 'panel'}, several ? el('h3', {}, ...label(run)) : null));
+  host.append(...made);  // all of them first: how wide one is depends on the others
+  runs.forEach((run, i) => draw(run, made[i]));
 }
 
 function drawLosses(run, panel) {
   const isLog = by('log').checked, low = 0.003;
   const top = Math.min(1.6, Math.max(1.05, ...run.jobs.flatMap(job => job.q)));
   const y = isLog ? logarithmic(low, Math.max(1.05, top), 'remaining normalised loss') : linear(0, top, 'remaining normalised loss', 5);
-  const plot = frame(panel, `Loss curves of ${run.policy}`, several ? 320 : 380, linear(0, longest, TIME, several ? 5 : 9), y);
+  const plot = frame(panel, `Loss curves of ${run.policy}`, several ? 320 : 380, linear(0, longest, TIME, several ? 5 : 9), overTime(y));
   const points = [];
   const greyFirst = [...run.jobs].sort((a, b) => styles.has(a.job) - styles.has(b.job));
   for (const job of greyFirst) {
@@ -176,7 +175,7 @@ function drawLosses(run, panel) {
 function drawSlots(run, panel) {
   const {t, jobs, n} = run.bands;
   const most = Math.max(1, run.slots);
-  const plot = frame(panel, `Worker slots of ${run.policy}`, several ? 240 : 280, linear(0, longest, TIME, several ? 5 : 9), linear(0, most, 'worker slots', Math.min(most, 6)));
+  const plot = frame(panel, `Worker slots of ${run.policy}`, several ? 240 : 280, linear(0, longest, TIME, several ? 5 : 9), overTime(linear(0, most, 'worker slots', Math.min(most, 6))));
   let below = t.map(() => 0);
   jobs.forEach((place, band_) => {
     const above = below.map((slots, i) => slots + n[band_][i]);
@@ -204,7 +203,7 @@ function drawDecisions(run, panel) {
   for (const {one} of changes) totals.set(one.reason, (totals.get(one.reason) ?? 0) + 1);
   const reasons = [...totals.keys()].sort((a, b) => totals.get(b) - totals.get(a)).slice(0, 20);
   const plot = frame(panel, `Decisions of ${run.policy}`, 60 + 36 * Math.max(2, reasons.length), linear(0, longest, TIME, several ? 5 : 9),
-    rows(reasons.length ? reasons.map(reason => reason.replaceAll('_', ' ')) : ['', '']));
+    rows(reasons.length ? reasons.map(reason => reason.replaceAll('_', ' ')).map(reason => (reason.length > 15 ? reason.slice(0, 14) + '…' : reason)) : ['', '']));
   const size = changes.length > 1200 ? 2.6 : changes.length > 300 ? 3.4 : 4.4;
   const points = [];
   const tall = (plot.bottom - plot.top) / Math.max(2, reasons.length);
@@ -298,20 +297,25 @@ function sayings() {
 
 // --- the table ---
 
-const columns = [
-  ['job', job => nameOf(job.job), 'name'], ['model', job => job.model, 'words'], ['state', job => job.state, 'words'], ['submitted', job => job.submitted, '', seconds],
-  ['first loss', job => job.first, '', show], ['final loss', job => job.final, '', show], ['held-out loss', job => job.validation, '', show], ['held out', job => job.score, ''],
-  ['to 90 %', job => job.seconds_to_90, '', seconds], ['slot-seconds', job => job.slot_seconds, '', value => (value === null ? '–' : value.toFixed(1))],
-  ['moves', job => job.moves, '', value => (value === null ? '–' : count(value))], ['redone', job => job.redone, '', value => (value === null ? '–' : count(value))],
-  ['why it ended', job => job.reason, 'why-ended'],
+const known = write => value => (value === null ? '–' : write(value));
+const columns = [  // what is looked for first, first: a narrow window shows fewer
+  ['job', job => nameOf(job.job), 'name'], ['state', job => job.state, 'words'], ['held out', job => job.score, ''], ['to 90 %', job => job.seconds_to_90, '', seconds],
+  ['slot-seconds', job => job.slot_seconds, '', known(value => value.toFixed(1))], ['moves', job => job.moves, '', known(count)],
+  ['first loss', job => job.first, '', show], ['final loss', job => job.final, '', show], ['held-out loss', job => job.validation, '', show],
+  ...(runs.some(run => run.jobs.some(job => job.redone > 0)) ? [['redone batches', job => job.redone, '', known(count)]] : []),
+  ['submitted', job => job.submitted, '', seconds], ['model', job => job.model, 'words'], ['reason', job => job.reason, 'words reason'],
 ];
+function cell(job, [title, value, kind, text], scores) {
+  if (title === 'held out') return el('td', {}, (scores.length > 1 && job.score_name ? job.score_name + ' ' : '') + job.score_text);
+  return el('td', {class: kind}, text ? text(value(job)) : value(job));
+}
 
 function drawTable(run, host) {
   const scores = [...new Set(run.jobs.map(job => job.score_name).filter(Boolean))];
   const body = el('tbody');
   const heads = columns.map(([title, , kind], i) => {
     const button = el('button', {type: 'button'}, title === 'held out' && scores.length === 1 ? `held-out ${scores[0]}` : title);
-    const head = el('th', {class: kind && kind !== '' ? 'words' : '', scope: 'col'}, button);
+    const head = el('th', {class: kind ? 'words' : '', scope: 'col'}, button);
     button.addEventListener('click', () => {
       const descending = head.getAttribute('aria-sort') === 'ascending';
       for (const other of heads) other.removeAttribute('aria-sort');
@@ -321,7 +325,7 @@ function drawTable(run, host) {
     return head;
   });
   const line = job => el('tr', {class: [job.state === 'failed' ? 'failed' : '', run.worst?.job === job.job ? 'worst' : ''].join(' ').trim()},
-    ...columns.map(([title, value, kind, text]) => el('td', {class: kind}, title === 'held out' ? (scores.length > 1 && job.score_name ? `${job.score_name} ` : '') + job.score_text : text ? text(value(job)) : value(job))));
+    ...columns.map(column => cell(job, column, scores)));
   const write = (column, direction) => {
     const wanted = by('filter').value.trim().toLowerCase();
     const shown = run.jobs.filter(job => !wanted || [nameOf(job.job), job.model, job.state].some(text => text.toLowerCase().includes(wanted)));
@@ -337,7 +341,10 @@ function drawTable(run, host) {
   };
   write(null, 1);
   by('filter').addEventListener('input', () => write(null, 1));
-  host.append(...(several ? [el('h3', {}, ...label(run))] : []), el('div', {class: 'scroll'}, el('table', {}, el('thead', {}, el('tr', {}, ...heads)), body)));
+  const failed = run.jobs.filter(job => job.state === 'failed');
+  host.append(...(several ? [el('h3', {}, ...label(run))] : []),
+    ...failed.slice(0, 20).map(job => el('p', {class: 'trouble'}, `${nameOf(job.job)} failed: ${job.reason}`)),
+    ...(failed.length > 20 ? [el('p', {class: 'trouble'}, `and ${count(failed.length - 20)} more failed`)] : []), el('div', {class: 'scroll'}, el('table', {}, el('thead', {}, el('tr', {}, ...heads)), body)));
 }
 
 // --- all of it ---

@@ -43,8 +43,8 @@ function logarithmic(low, high, label) {
 /** Linear within ± step, logarithmic outside: for values of both signs over several powers of ten. */
 function signedLog(low, high, step, label) {
   const bend = value => Math.sign(value) * Math.log1p(Math.abs(value) / step);
-  const marks = [0];
-  for (let size = step; size <= Math.max(-low, high) * 1.0001; size *= 10) marks.push(size, -size);
+  const marks = [0];  // the most wanted ones first
+  for (let size = 10 ** Math.floor(Math.log10(Math.max(-low, high)) + 1e-9); size >= step * 0.9999; size /= 10) marks.push(size, -size);
   return {label, place: value => (bend(value) - bend(low)) / (bend(high) - bend(low)), ticks: marks.filter(mark => mark >= low && mark <= high), text: value => show(value)};
 }
 /** Rows with a name each, the first on top. */
@@ -52,24 +52,31 @@ function rows(names) {
   return {label: '', place: row => 1 - (row + 0.5) / names.length, ticks: names.map((_, row) => row), text: row => names[row], isRows: true};
 }
 
+/** The ticks that have `room` pixels between them; those that come first are kept. */
+function spaced(scale, pixel, room) {
+  const kept = [];
+  for (const tick of scale.ticks) if (kept.every(other => Math.abs(pixel(other) - pixel(tick)) >= room)) kept.push(tick);
+  return kept;
+}
+
 let clips = 0;
+
+/** Over time all plots begin at the same place, so that one can look from one down to the next. */
+const overTime = yScale => Object.assign(yScale, {isWide: true});
 
 /** Axes in `host` and an area to draw in: {area, x(value), y(value), width, height, node, left, top}; pixels of a drawing as wide as the host. */
 function frame(host, name, height, xScale, yScale) {
   const width = Math.max(300, host.clientWidth || 900);
-  const left = yScale.isRows ? 118 : 54;
+  const left = yScale.isRows || yScale.isWide ? 100 : 64;
   const right = width - 14, top = 10, bottom = height - 40;
   const x = value => left + xScale.place(value) * (right - left);
   const y = value => bottom - yScale.place(value) * (bottom - top);
   const node = svg('svg', {class: 'plot', viewBox: `0 0 ${width} ${height}`, role: 'img', 'aria-label': name});
-  const most = Math.max(2, Math.floor((right - left) / 70));
-  const every = Math.ceil(xScale.ticks.length / most);
-  xScale.ticks.forEach((tick, i) => {
-    if (i % every !== 0) return;
+  for (const tick of spaced(xScale, x, 44)) {
     node.append(svg('line', {class: 'grid', x1: x(tick), x2: x(tick), y1: top, y2: bottom}),
       svg('text', {x: x(tick), y: bottom + 16, 'text-anchor': 'middle'}, xScale.text(tick)));
-  });
-  for (const tick of yScale.ticks) {
+  }
+  for (const tick of spaced(yScale, y, 15)) {
     node.append(svg('line', {class: 'grid', x1: left, x2: right, y1: y(tick), y2: y(tick)}),
       svg('text', {x: left - 6, y: y(tick) + 4, 'text-anchor': 'end'}, yScale.text(tick)));
   }
@@ -77,7 +84,7 @@ function frame(host, name, height, xScale, yScale) {
     svg('text', {x: (left + right) / 2, y: height - 6, 'text-anchor': 'middle'}, xScale.label));
   if (yScale.label) node.append(svg('text', {x: 12, y: (top + bottom) / 2, 'text-anchor': 'middle', transform: `rotate(-90 12 ${(top + bottom) / 2})`}, yScale.label));
   const clip = 'clip' + ++clips;
-  node.append(svg('clipPath', {id: clip}, svg('rect', {x: left, y: top - 6, width: right - left + 8, height: bottom - top + 8})));
+  node.append(svg('clipPath', {id: clip}, svg('rect', {x: left, y: top - 6, width: right - left + 8, height: bottom - top + 11})));
   const area = svg('g', {'clip-path': `url(#${clip})`});
   node.append(area);
   host.append(node);

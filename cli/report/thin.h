@@ -24,9 +24,8 @@ struct Bands {
   std::vector<std::vector<double>> n;  ///< bands × t
   bool exact = true;                   ///< else means over equally long times
 };
-/// band_of[place of a job]: its band, of `bands`. events: by time. Where more than count_max times are left, the means over count_max equally long times from 0 to
-/// `end`.
-[[nodiscard]] Bands slot_bands(std::span<const SlotEvent> events, std::span<const std::uint32_t> band_of, std::size_t bands, double end,
-                               std::size_t count_max);
+/// band_of[place of a job]: its band, of `bands`. events: by time. Where more than count_max times are left, the means over count_max equally long times from 0
+/// to `end`.
+[[nodiscard]] Bands slot_bands(std::span<const SlotEvent> events, std::span<const std::uint32_t> band_of, std::size_t bands, double end, std::size_t count_max);
 
 }  // namespace sluice::cli::report

@@ -18,7 +18,8 @@ int report_verb(const std::vector<std::string>& folders, const std::string& out,
 }  // namespace
 
 void add_report(CLI::App& app, int& status) {
-  auto* verb = app.add_subcommand("report", "Writes a page about a run, or about several side by side, that any browser shows: losses, worker slots, decisions and why");
+  auto* verb =
+      app.add_subcommand("report", "Writes a page about a run, or about several side by side, that any browser shows: losses, worker slots, decisions and why");
   struct Flags {
     std::vector<std::string> folders;
     std::string out;
