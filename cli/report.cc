@@ -16,7 +16,7 @@ namespace sluice::cli {
 namespace {
 namespace fs = std::filesystem;
 
-Result<report::RunFiles> read_files(const std::string& folder, std::size_t changes_max) {
+Result<report::RunFiles> read_files(const std::string& folder, std::size_t decision_bytes) {
   report::RunFiles out;
   auto record = load_what_is_there(folder, out.notes);
   if (!record) return tl::unexpected(record.error());
@@ -24,7 +24,7 @@ Result<report::RunFiles> read_files(const std::string& folder, std::size_t chang
   const std::string path = folder + "/decisions.jsonl";
   std::ifstream in(path);
   if (!in) out.notes.push_back(fmt::format("{}: {}", path, std::strerror(errno)));
-  report::DigestReader reader(changes_max);
+  report::DigestReader reader(decision_bytes);
   for (std::string line; std::getline(in, line);) reader.add(line);
   out.digest = reader.take();
   if (out.digest.bad_lines > 0)
@@ -78,7 +78,7 @@ Result<WrittenReport> write_report(const std::vector<std::string>& folders, cons
   std::vector<report::RunFiles> runs;
   WrittenReport out{path, 0, {}};
   for (const auto& folder : folders) {
-    auto run = read_files(folder, limits.changes / folders.size());
+    auto run = read_files(folder, limits.decision_bytes / folders.size());
     if (!run) return tl::unexpected(run.error());
     out.notes.insert(out.notes.end(), run->notes.begin(), run->notes.end());
     runs.push_back(std::move(*run));

@@ -17,6 +17,7 @@ using detail::text;
 constexpr std::size_t kChangesOfOneMax = 48;  // a decision over a whole cluster has thousands
 constexpr std::size_t kRefusedMax = 4;
 constexpr std::size_t kSentenceMax = 200;
+constexpr std::size_t kLaterBytes = 250;  // what the lines that follow add for each change: its move and its outcome
 constexpr int kDigits = 5;
 
 /// A count or a number that JSON may hold as anything.
@@ -96,7 +97,7 @@ void DigestReader::add_round(const Json& round) {
   out_.end_seconds = seconds;
   out_.slots_max = std::max(out_.slots_max, static_cast<std::uint32_t>(std::min<std::uint64_t>(whole(round, "slots"), 1u << 30)));
   follow_slots(round, seconds);
-  if (out_.decisions_total++ % stride_ == 0) keep(round, entry_of(round, seconds));
+  if (out_.decisions_total++ % stride_ == 0) keep(entry_of(round, seconds));
 }
 
 void DigestReader::follow_slots(const Json& round, double seconds) {
@@ -146,17 +147,17 @@ Json DigestReader::entry_of(const Json& round, double seconds) {
           {"refused", std::move(refused)}};
 }
 
-void DigestReader::keep(const Json& round, Json entry) {
-  const std::size_t changes = std::max<std::size_t>(1, entry["changes"].size());
-  const auto [it, is_new] = kept_.try_emplace(whole(round, "decision"));
+void DigestReader::keep(Json entry) {
+  const std::size_t bytes = entry.dump(-1, ' ', false, Json::error_handler_t::replace).size() + kLaterBytes * entry["changes"].size();
+  const auto [it, is_new] = kept_.try_emplace(entry["id"].get<std::uint64_t>());
   if (!is_new) return;  // a number that comes twice is no decision of ours
-  it->second = {out_.decisions_total - 1, changes, std::move(entry)};
-  kept_changes_ += changes;
-  while (kept_changes_ > changes_max_ && kept_.size() > 1) {
+  it->second = {out_.decisions_total - 1, bytes, std::move(entry)};
+  kept_bytes_ += bytes;
+  while (kept_bytes_ > bytes_max_ && kept_.size() > 1) {
     stride_ *= 2;
     std::erase_if(kept_, [&](const auto& one) {
       if (one.second.ordinal % stride_ == 0) return false;
-      kept_changes_ -= one.second.changes;
+      kept_bytes_ -= one.second.bytes;
       return true;
     });
   }

@@ -1,6 +1,6 @@
 #pragma once
 /// What decisions.jsonl tells a report: who had the worker slots when, what was decided and why, and how the predictions came out. One pass over the file;
-/// the sentences, its largest part, are kept of at most so many decisions, evenly chosen. One thread.
+/// the decisions with their sentences, its largest part, are kept up to a number of bytes, evenly chosen. One thread.
 
 #include <cstdint>
 #include <map>
@@ -46,8 +46,8 @@ struct Digest {
 
 class DigestReader {
  public:
-  /// `changes_max`: how many changes of slots are kept with their sentences.
-  explicit DigestReader(std::size_t changes_max) : changes_max_(changes_max) {}
+  /// `bytes_max`: of the decisions that are kept, as JSON; one is kept at least.
+  explicit DigestReader(std::size_t bytes_max) : bytes_max_(bytes_max) {}
   /// The file's next line, whatever is in it. A line that is not whole (a kill, a full disk) is counted and left out.
   void add(const std::string& line);
   [[nodiscard]] Digest take();
@@ -55,7 +55,7 @@ class DigestReader {
  private:
   struct Kept {
     std::uint64_t ordinal = 0;
-    std::size_t changes = 0;
+    std::size_t bytes = 0;
     nlohmann::json entry;
   };
   std::uint32_t place(const std::string& job);
@@ -65,16 +65,16 @@ class DigestReader {
   void add_outcome(const nlohmann::json& outcome);
   void follow_slots(const nlohmann::json& round, double seconds);
   [[nodiscard]] nlohmann::json entry_of(const nlohmann::json& round, double seconds);
-  void keep(const nlohmann::json& round, nlohmann::json entry);
+  void keep(nlohmann::json entry);
   [[nodiscard]] Kept* kept(const nlohmann::json& line);
 
-  std::size_t changes_max_;
+  std::size_t bytes_max_;
   Digest out_;
   std::uint64_t line_ = 0;
   std::map<std::string, std::uint32_t> places_;
   std::map<std::pair<std::string, std::int64_t>, std::uint32_t> owners_;  ///< of (worker, slot)
   std::map<std::uint64_t, Kept> kept_;                                    ///< by decision
-  std::size_t kept_changes_ = 0;
+  std::size_t kept_bytes_ = 0;
   std::uint64_t stride_ = 1;  ///< every how many-th decision is kept
   bool begun_ = false;
   double zero_ms_ = 0;  ///< the first job's submission

@@ -20,7 +20,7 @@ using detail::Json;
 using detail::number;
 using detail::text;
 
-constexpr double kQMax = 4;  // a diverging loss would need all digits of the page
+constexpr double kQMax = 4;  // far above the plot; a diverging loss would need all digits of the page
 constexpr std::size_t kNameMax = 80, kWordsMax = 300;
 constexpr std::size_t kProblemsMax = 20;
 
@@ -102,7 +102,8 @@ void add_curve(const Context& context, const JobRecord& job, const Reference& re
   const std::vector<double> levels = manager::smoothed(job.points);
   std::vector<Point> points;
   for (std::size_t i = 0; i < levels.size(); ++i) {
-    const double q = reference.range() > 0 ? (levels[i] - reference.best) / reference.range() : 1;
+    const double never_fell = levels[i] > reference.first ? kQMax : 1;
+    const double q = reference.range() > 0 ? (levels[i] - reference.best) / reference.range() : never_fell;
     points.push_back({submitted + job.points[i].seconds, std::isfinite(q) ? std::clamp(q, 0.0, kQMax) : kQMax});
   }
   const std::size_t count = context.limits.curve_points / std::max<std::size_t>(1, context.runs * jobs);

@@ -20,7 +20,7 @@ struct RunFiles {
 /// How much of each kind a page holds, over all its runs.
 struct Limits {
   std::size_t curve_points = 60'000;
-  std::size_t changes = 4'000;  ///< with their sentences: the largest part
+  std::size_t decision_bytes = 3'000'000;  ///< with their sentences: the largest part
   std::size_t outcomes = 4'000;
   std::size_t times = 1'000;  ///< of the worker slots, each run
   std::size_t coloured = 24;  ///< jobs with a colour of their own
@@ -37,7 +37,8 @@ struct Limits {
 ///           "outcomes":{"total","unpredicted","at_least","median_predicted","median_actual","points":[[place, predicted, actual, decision]…]}}],
 ///  "comparison": what `sluice compare --json` prints, or null; "not_compared": why}
 /// t: seconds since the first job's submission. q: remaining normalised loss (smoothed loss − best) / (first − best): against the run's own first and best
-/// loss, in a comparison against that of all runs. Drops are in parts of first − best. Numbers that are not known are null.
+/// loss, in a comparison against that of all runs; at most 4. Of
+/// a job that never got better than its first loss: 1, and 4 where it was worse. Drops are in parts of first − best. Numbers that are not known are null.
 [[nodiscard]] nlohmann::json document(const std::vector<RunFiles>& runs, const Limits& limits = {});
 
 }  // namespace sluice::cli::report

@@ -168,5 +168,13 @@ TEST(Document, LossesThatNeverFallAndNumbersThatAreNoneAreNoCrash) {
   for (const json& q : got["runs"][0]["jobs"][0]["q"]) EXPECT_EQ(q, 1);
 }
 
+TEST(Document, ALossThatOnlyRoseLeavesThePlot) {
+  auto hot = run("slaq", {"m"});
+  for (std::size_t i = 1; i < hot.record.jobs["m"].points.size(); ++i) hot.record.jobs["m"].points[i].loss = 1e23;
+  const json q = document({hot})["runs"][0]["jobs"][0]["q"];
+  EXPECT_EQ(q[0], 1);
+  for (std::size_t i = 1; i < q.size(); ++i) EXPECT_EQ(q[i], 4);
+}
+
 }  // namespace
 }  // namespace sluice::cli::report

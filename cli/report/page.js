@@ -82,6 +82,11 @@ function states(run) {
   return found.map(state => `${count(stateOf(run, state))} ${state}`).join(', ') || 'none';
 }
 const tile = (what, value, more) => el('div', {class: 'tile'}, el('span', {}, what), el('b', {}, value), more ? el('span', {}, more) : null);
+/** What tells a run from the others: its policy, with its folder's name where two have the same. */
+function called(run) {
+  const alike = runs.filter(other => other.policy === run.policy).length > 1;
+  return alike ? `${run.policy} ${run.folder.replace(/\/+$/, '').split('/').at(-1)}` : run.policy;
+}
 const label = run => [run.policy, ' ', el('small', {}, run.folder)];
 
 function headline() {
@@ -115,18 +120,18 @@ function comparison() {
   by('comparison').hidden = !compared;
   if (!compared) return;
   const total = (what, key) => el('tr', {}, el('td', {class: 'words'}, what), ...compared.runs.map((run, i) => el('td', {}, seconds(run[key]) + (i > 0 ? change(run[key], compared.runs[0][key]) : ''))));
-  const heads = (what, run) => el('th', {}, `${what} ${run.policy}`);
+  const heads = (what, i) => el('th', {}, what, el('br'), called(runs[i]));
   const score = (job, i) => runs[i].jobs.find(one => nameOf(one.job) === job.job)?.score_text ?? '–';
   const worst = compared.runs.map((_, i) => compared.jobs.reduce((most, job) => (job.runs[i].seconds_to_90 > (most?.runs[i].seconds_to_90 ?? -1) ? job : most), null));
   by('comparison').querySelector('div').append(
     el('p', {class: 'say'}, 'As ', el('code', {}, 'sluice compare'), ' measures: each job from its submission, against the best smoothed loss that any of the runs reached. What was never reached (*) counts as the run’s end.'),
-    el('table', {}, el('thead', {}, el('tr', {}, el('th', {class: 'words'}, ''), ...compared.runs.map(run => el('th', {}, run.policy)))),
+    el('table', {}, el('thead', {}, el('tr', {}, el('th', {class: 'words'}, ''), ...runs.map(run => el('th', {}, called(run))))),
       el('tbody', {}, total('mean time to 90 %', 'seconds_to_90_mean'), total('worst time to 90 %', 'seconds_to_90_worst'),
         el('tr', {}, el('td', {class: 'words'}, 'worst job'), ...worst.map(job => el('td', {}, job ? job.job : '–'))),
         total('mean loss-seconds a job', 'loss_seconds_per_job'), total('wall time', 'wall_seconds'))),
     el('h3', {}, 'Job by job'),
     el('div', {class: 'scroll'}, el('table', {}, el('thead', {}, el('tr', {}, el('th', {class: 'words'}, 'job'), el('th', {}, 'first loss'), el('th', {}, 'best loss'),
-      ...compared.runs.map(run => heads('to 90 %', run)), ...compared.runs.map(run => heads('held out', run)))),
+      ...runs.map((_, i) => heads('to 90 %', i)), ...runs.map((_, i) => heads('held out', i)))),
       el('tbody', {}, ...compared.jobs.map(job => {
         const least = Math.min(...job.runs.map(run => run.seconds_to_90));
         return el('tr', {}, el('td', {class: 'name'}, job.job), el('td', {}, show(job.first_loss)), el('td', {}, show(job.best_loss)),
@@ -274,7 +279,7 @@ function drawOutcomes(run, panel) {
   for (const [cx, cy, point] of points) plot.area.append(svg('circle', {class: `job dot ${looks(point[0])}`, 'data-job': point[0], cx: cx.toFixed(1), cy: cy.toFixed(1), r: 3.2}));
   if (points.length === 0) empty(plot, 'no prediction was checked');
   panel.append(el('p', {class: 'say'}, total ? `${count(at_least)} of ${count(total)} predictions were reached or surpassed; at the median ${show(median_predicted, 3)} was predicted and ${show(median_actual, 3)} came. ` : '',
-    unpredicted ? `${count(unpredicted)} more outcomes had no prediction of a drop.` : '', points.length < total ? ` ${count(points.length)} are drawn, evenly chosen.` : ''));
+    unpredicted ? `${count(unpredicted)} more had no predicted drop, or are of jobs that never got better.` : '', points.length < total ? ` ${count(points.length)} are drawn, evenly chosen.` : ''));
   onPoint(plot, (at, event) => {
     const near = at && nearest(points, at, 16);
     focus(near ? near[2][0] : null);
@@ -285,7 +290,7 @@ function drawOutcomes(run, panel) {
 function sayings() {
   const say = (section, words) => (by(section).querySelector('.say').textContent = words);
   const thinned = runs.some(run => run.jobs.some(job => job.t.length < job.points));
-  say('losses', `What is left of each job’s improvement: 1 at its first loss, 0 at the best smoothed loss that ${data.comparison ? 'any of the runs' : 'it'} reached. A curve begins with the job’s first report; × is a failed job.` +
+  say('losses', `What is left of each job’s improvement: 1 at its first loss, 0 at the best smoothed loss that ${data.comparison ? 'any of the runs' : 'it'} reached. A curve begins with the job’s first report and leaves the plot where the loss is far above the first; × is a failed job.` +
     (thinned ? ' Curves are thinned: the points that shape them are kept.' : ''));
   const means = runs.some(run => !run.bands.exact);
   say('slots', 'Which jobs had the worker slots. What stays empty was idle.' + (means ? ' There were too many changes to draw each: these are means over a thousandth of the time.' : '') +

@@ -84,7 +84,7 @@ function frame(host, name, height, xScale, yScale) {
     svg('text', {x: (left + right) / 2, y: height - 6, 'text-anchor': 'middle'}, xScale.label));
   if (yScale.label) node.append(svg('text', {x: 12, y: (top + bottom) / 2, 'text-anchor': 'middle', transform: `rotate(-90 12 ${(top + bottom) / 2})`}, yScale.label));
   const clip = 'clip' + ++clips;
-  node.append(svg('clipPath', {id: clip}, svg('rect', {x: left, y: top - 6, width: right - left + 8, height: bottom - top + 11})));
+  node.append(svg('clipPath', {id: clip}, svg('rect', {x: left - 6, y: top - 6, width: right - left + 14, height: bottom - top + 11})));
   const area = svg('g', {'clip-path': `url(#${clip})`});
   node.append(area);
   host.append(node);
