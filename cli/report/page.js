@@ -133,9 +133,10 @@ function comparison() {
     el('div', {class: 'scroll'}, el('table', {}, el('thead', {}, el('tr', {}, el('th', {class: 'words'}, 'job'), el('th', {}, 'first loss'), el('th', {}, 'best loss'),
       ...runs.map((_, i) => heads('to 90 %', i)), ...runs.map((_, i) => heads('held out', i)))),
       el('tbody', {}, ...compared.jobs.map(job => {
-        const least = Math.min(...job.runs.map(run => run.seconds_to_90));
+        const shown = job.runs.map(run => seconds(run.seconds_to_90)), least = seconds(Math.min(...job.runs.map(run => run.seconds_to_90)));
+        const differ = shown.some(text => text !== least);  // as far as one sees
         return el('tr', {}, el('td', {class: 'name'}, job.job), el('td', {}, show(job.first_loss)), el('td', {}, show(job.best_loss)),
-          ...job.runs.map(run => el('td', {class: run.seconds_to_90 === least && run.reached ? 'best' : ''}, seconds(run.seconds_to_90) + (run.reached ? '' : '*'))),
+          ...job.runs.map((run, i) => el('td', {class: differ && run.reached && shown[i] === least ? 'best' : ''}, shown[i] + (run.reached ? '' : '*'))),
           ...job.runs.map((_, i) => el('td', {}, score(job, i))));
       })))));
 }
