@@ -16,5 +16,6 @@ void add_compare(CLI::App& app, int& status);
 void add_export(CLI::App& app, int& status);
 void add_predict(CLI::App& app, int& status);
 void add_eval(CLI::App& app, int& status);
+void add_report(CLI::App& app, int& status);
 
 }  // namespace sluice::cli
