@@ -10,14 +10,14 @@
 
 namespace sluice::cli {
 namespace {
-struct Flags {
+struct ExplainFlags {
   detail::ManagerFlags manager;
   std::string job;
   std::string out;
   bool json = false;
 };
 
-Result<nlohmann::json> ask(const Flags& flags) {
+Result<nlohmann::json> ask(const ExplainFlags& flags) {
   if (!flags.out.empty()) return explain_offline(flags.out, flags.job);
   if (flags.manager.address.empty())
     return fail(Errc::kBadConfig, "say which run: --manager ADDR for a running cluster, or --out DIR for a run that has ended");
@@ -32,7 +32,7 @@ Result<nlohmann::json> ask(const Flags& flags) {
 
 void add_explain(CLI::App& app, int& status) {
   auto* verb = app.add_subcommand("explain", "Says why each job has what it has: every change of its slots, with the reason and the evidence");
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<ExplainFlags>();
   verb->add_option("JOB", flags->job, "Only this job (default: all)");
   flags->manager.add_to(*verb, /*required=*/false);
   verb->add_option("--out", flags->out, "Read the decisions of a run that has ended from its output folder");

@@ -12,6 +12,10 @@ void add_worker(CLI::App& app, int& status);
 void add_submit(CLI::App& app, int& status);
 void add_ps(CLI::App& app, int& status);
 void add_explain(CLI::App& app, int& status);
+void add_cancel(CLI::App& app, int& status);
+void add_pause(CLI::App& app, int& status);
+void add_resume(CLI::App& app, int& status);
+void add_set(CLI::App& app, int& status);
 void add_compare(CLI::App& app, int& status);
 
 }  // namespace sluice::cli
