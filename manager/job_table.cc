@@ -258,7 +258,7 @@ bool JobTable::fail(JobId id, Errc code, std::string words, Instant now) {
 bool JobTable::cancel(JobId id, Instant now) {
   Job* job = find(id);
   if (job == nullptr || job->ended()) return false;
-  end(*job, JobState::kCancelled, "cancelled as asked", now);
+  end(*job, JobState::kCancelled, "as asked", now);
   return true;
 }
 

@@ -46,7 +46,7 @@ void say_paused(const ClusterView& view, Decision& decision) {
     const auto d = std::lower_bound(decision.jobs.begin(), decision.jobs.end(), job.id, [](const JobDecision& of, JobId id) { return of.job < id; });
     if (d == decision.jobs.end() || d->job != job.id) continue;
     d->reason = Reason::kPaused;
-    d->sentence = "paused: it holds no worker slots until it is resumed";
+    d->sentence = "it holds no worker slots until it is resumed";
   }
 }
 

@@ -19,7 +19,7 @@ void add_order(CLI::App& app, int& status, const std::string& name, const std::s
   verb->add_option("JOB", flags->jobs, "Names of jobs, as sluice ps shows them; none is touched if one is not known")->required();
   flags->manager.add_to(*verb);
   verb->add_flag("--json", flags->json, "Print JSON");
-  verb->footer(fmt::format("Example:\n  sluice {} mlp-3 mlp-4 --manager tcp://127.0.0.1:7070 --insecure-tcp", name));
+  verb->footer(fmt::format("Example:\n  sluice {} mlp-3 mlp-4", name));
   verb->callback([flags, name, &status] { status = detail::order(flags->manager, name, {{"jobs", flags->jobs}}, flags->json); });
 }
 }  // namespace

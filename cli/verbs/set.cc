@@ -26,7 +26,7 @@ void add_set(CLI::App& app, int& status) {
   verb->add_option("KEY=VALUE", flags->values, "weight=2, slots.min=1, slots.max=4: any of them, all at once or none")->required();
   flags->manager.add_to(*verb);
   verb->add_flag("--json", flags->json, "Print JSON");
-  verb->footer("Example:\n  sluice set mlp-3 weight=2 slots.max=4 --manager tcp://127.0.0.1:7070 --insecure-tcp");
+  verb->footer("Example:\n  sluice set mlp-3 weight=2 slots.max=4");
   verb->callback([flags, &status] { status = set_verb(*flags); });
 }
 

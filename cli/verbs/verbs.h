@@ -16,6 +16,9 @@ void add_cancel(CLI::App& app, int& status);
 void add_pause(CLI::App& app, int& status);
 void add_resume(CLI::App& app, int& status);
 void add_set(CLI::App& app, int& status);
+void add_logs(CLI::App& app, int& status);
+void add_up(CLI::App& app, int& status);
+void add_down(CLI::App& app, int& status);
 void add_compare(CLI::App& app, int& status);
 
 }  // namespace sluice::cli

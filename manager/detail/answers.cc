@@ -46,7 +46,7 @@ Result<void> replace_file(const std::string& path, const std::string& content) {
 
 std::string Core::reason_of(const Job& job) const {
   if (job.ended()) return job.reason;
-  if (job.paused()) return "paused: it holds no worker slots until it is resumed";
+  if (job.paused()) return "it holds no worker slots until it is resumed";
   if (std::string waiting = ring_.waiting_for(members_); !waiting.empty()) return waiting;
   if (fleet_.slots() == 0) return "waiting for workers: there are no worker slots";
   if (!job.reason.empty()) return job.reason;

@@ -64,7 +64,7 @@ TEST_P(Orders, ACancelledJobsSlotsGoToOthersAtOnceAndItsTablesAreFreed) {
   EXPECT_EQ(change["reason"], "cancelled");
   EXPECT_EQ(change["before"], 1);
   EXPECT_EQ(change["after"], 0);
-  EXPECT_EQ(change["sentence"], "cancelled as asked");
+  EXPECT_EQ(change["sentence"], "as asked");
   EXPECT_EQ(asked["reason"], "cancelled");
   EXPECT_EQ(asked["sentence"], "cancelled; it was running with 1 worker slot");
   c.run(4);
@@ -90,7 +90,7 @@ TEST_P(Orders, APausedJobHoldsNoSlotUntilItIsResumedAndThenComesToItsEnd) {
   EXPECT_EQ(granted(1), 0U);
   EXPECT_EQ(granted(2), 2U);
   EXPECT_EQ(entry(c, "round", "a")["reason"], "paused");
-  EXPECT_EQ(c.job("a")["reason"], "paused: it holds no worker slots until it is resumed");
+  EXPECT_EQ(c.job("a")["reason"], "it holds no worker slots until it is resumed");
   c.run(1);
   const json before = c.job("a");
   EXPECT_EQ(before["state"], "paused");
