@@ -31,7 +31,7 @@ struct Context {
 constexpr Duration kSubmitAfterMax = from_ms(7 * 86'400'000LL);
 
 /// Names of the design that this version doesn't have; a name that a room knows never gets here.
-constexpr std::string_view kPlannedModels[] = {"linear", "ridge", "mf", "matrix-factorization", "kmeans", "lda", "gbt"};
+constexpr std::string_view kPlannedModels[] = {"mf", "matrix-factorization", "kmeans", "lda", "gbt"};
 constexpr std::string_view kPlannedPolicies[] = {"fifo", "srtf", "las", "progress", "slaq-maxmin", "optimus", "asha", "sluice"};
 /// The room's words, with a hint if the name is one of the design's.
 Error with_plan(Error error, const std::string& name, std::span<const std::string_view> planned) {
@@ -145,6 +145,9 @@ void read_data_name(MapReader& reader, Context& context, proto::JobSpec& job) {
   if (name.empty()) return;
   if (const auto it = context.data.find(name); it != context.data.end()) {
     job.data = it->second;
+    if (context.names.check_labels == nullptr || !context.names.check_model(job.model, job.params)) return;  // said already
+    if (const auto checked = context.names.check_labels(job.model, job.params, job.data.labels); !checked)
+      context.problems.add(reader.mark("model"), fmt::format("{} (data: {})", checked.error().what, name));
     return;
   }
   std::vector<std::string> known;

@@ -24,6 +24,10 @@ KnownNames test_names() {
     if (params.find("hiden") != std::string::npos) return fail(Errc::kBadConfig, text::unknown_name("parameter", "hiden", {"hidden"}));
     return {};
   };
+  out.check_labels = [](const std::string& model, const std::string&, proto::LabelKind labels) -> Result<void> {
+    if (model == "mlp" && labels == proto::LabelKind::kTargets) return fail(Errc::kBadConfig, "model 'mlp' needs classes");
+    return {};
+  };
   out.check_optimizer = [](const proto::OptimizerSpec& spec) -> Result<void> {
     if (spec.name != "adam" && spec.name != "sgd") return fail(Errc::kBadConfig, text::unknown_name("optimizer", spec.name, {"adam", "sgd"}));
     for (const auto& [key, value] : spec.numbers) {
@@ -184,8 +188,39 @@ TEST_F(RunFileTest, MissingDataSaysWhichFileAndWhereToGetIt) {
       << "a mistake of the file comes first";
   EXPECT_THAT(words("data:\n  d: {format: libsvm, train: wordnet/train.libsvm}\n" + jobs), HasSubstr("wordnet-base"));
   EXPECT_THAT(words("data:\n  d: {format: idx, train: rows.txt}\n" + jobs), HasSubstr("must be two files: [images, labels]"));
-  EXPECT_THAT(words("data:\n  d: {format: csv, train: rows.txt}\n" + jobs), HasSubstr("part of the design but not in this version yet"));
+  EXPECT_THAT(words("data:\n  d: {format: cvs, train: rows.txt}\n" + jobs), HasSubstr("unknown format 'cvs'; did you mean 'csv'?"));
   EXPECT_EQ(words("data:\n  d: {format: libsvm, train: rows.txt}\n" + jobs), "");
+}
+
+/// What labels are is said by the dataset; a model that can't learn from them is refused before anything starts, once, at the model.
+TEST_F(RunFileTest, LabelsAreClassesOrTargets) {
+  const std::string file = "data:\n  d: {format: libsvm, train: rows.txt, labels: targets}\n  c: {format: libsvm, train: rows.txt}\n";
+  const auto got = read(file + "jobs:\n  - {name: m, model: softmax, data: d}\n  - {name: n, model: mlp, data: c}\n");
+  ASSERT_TRUE(got) << got.error().what;
+  EXPECT_EQ(got->jobs[0].spec.data.labels, proto::LabelKind::kTargets);
+  EXPECT_EQ(got->jobs[1].spec.data.labels, proto::LabelKind::kClasses);
+  EXPECT_EQ(words(file + "jobs:\n  - {name: m, model: mlp, data: d}\n"), "sweep.yaml:5:22: model 'mlp' needs classes (data: d)");
+  EXPECT_THAT(words(file + "jobs:\n  - {name: m, model: mpl, data: d}\n"), Not(HasSubstr("needs classes")));
+  EXPECT_THAT(words("data:\n  d: {format: libsvm, train: rows.txt, labels: target}\njobs: []\n"),
+              HasSubstr("2:48: unknown 'labels' 'target'; did you mean 'targets'?"));
+}
+
+TEST_F(RunFileTest, CsvSaysHowItIsRead) {
+  const std::string jobs = "jobs:\n  - {name: m, model: mlp, data: d}\n";
+  const auto got =
+      read("data:\n  d: {format: csv, train: rows.txt, label: price, separator: tab, header: yes, missing: mean, text: zip, skip: [id, 7]}\n" + jobs);
+  ASSERT_TRUE(got) << got.error().what;
+  const proto::CsvSpec& csv = got->jobs[0].spec.data.csv;
+  EXPECT_EQ(csv, (proto::CsvSpec{"price", "\t", "yes", "mean", {"zip"}, {"id", "7"}}));
+  const auto said = [&](const std::string& more) { return words("data:\n  d: {format: csv, train: rows.txt, " + more + "}\n" + jobs); };
+  EXPECT_EQ(said("header: auto"), "");
+  EXPECT_THAT(said("separator: ab"), HasSubstr("2:48: 'separator' must be one character (or tab), not 'ab'"));
+  EXPECT_THAT(said("missing: meen"), HasSubstr("unknown 'missing' 'meen'; did you mean 'mean'?"));
+  EXPECT_THAT(said("skip: [[1]]"), HasSubstr("'skip': a column's name or number is wanted here, not a list"));
+  EXPECT_THAT(said("features: 7"), HasSubstr("'features' is for libsvm files"));
+  EXPECT_THAT(said("lable: x"), HasSubstr("unknown key 'lable' under dataset 'd'; did you mean 'label'?"));
+  EXPECT_THAT(words("data:\n  d: {format: libsvm, train: rows.txt, label: x}\n" + jobs),
+              HasSubstr("2:47: 'label' is for csv files; this dataset is of format libsvm"));
 }
 
 TEST_F(RunFileTest, AnotherVersionSaysSoAndNothingElse) {

@@ -29,7 +29,8 @@ int run(int argc, char** argv) {
   int status = 0;
   for (const auto add : {sluice::cli::add_run, sluice::cli::add_manager, sluice::cli::add_server, sluice::cli::add_worker, sluice::cli::add_submit,
                          sluice::cli::add_ps, sluice::cli::add_explain, sluice::cli::add_cancel, sluice::cli::add_pause, sluice::cli::add_resume,
-                         sluice::cli::add_set, sluice::cli::add_logs, sluice::cli::add_up, sluice::cli::add_down, sluice::cli::add_compare}) {
+                         sluice::cli::add_set, sluice::cli::add_logs, sluice::cli::add_up, sluice::cli::add_down, sluice::cli::add_compare,
+                         sluice::cli::add_export}) {
     add(app, status);
   }
   if (const std::string words = unknown_verb(app, argc, argv); !words.empty()) return sluice::cli::detail::report({sluice::Errc::kBadConfig, words}, false);

@@ -20,5 +20,6 @@ void add_logs(CLI::App& app, int& status);
 void add_up(CLI::App& app, int& status);
 void add_down(CLI::App& app, int& status);
 void add_compare(CLI::App& app, int& status);
+void add_export(CLI::App& app, int& status);
 
 }  // namespace sluice::cli

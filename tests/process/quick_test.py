@@ -30,6 +30,22 @@ class Quick(harness.ProcessTest):
         self.assertEqual(status, 0, err)
         self.assertIn("0 → ", out)
         self.assertEqual(self.call("explain", "tow", "--out", "o")[0], 2)
+        # The models are there, whole; nothing of the servers' parts is left.
+        self.assertEqual(sorted(os.listdir(os.path.join(self.folder, "o", "jobs", "two"))), ["job.yaml", "model.safetensors"])
+        status, out, err = self.call("export", "two", "--out", "o", "--to", "two", "--format", "npy", "--json")
+        self.assertEqual(status, 0, err)
+        tables = json.loads(out)["tables"]
+        self.assertEqual(len(tables), 4)  # two layers: weights and biases
+        for table in tables:
+            with open(os.path.join(self.folder, "two", table["table"] + ".npy"), "rb") as npy:
+                content = npy.read()
+            self.assertEqual(content[:8], b"\x93NUMPY\x01\x00")
+            header = 10 + int.from_bytes(content[8:10], "little")
+            self.assertIn(f"'shape': ({table['rows']}, {table['cols']}, )".encode(), content[:header])
+            self.assertEqual(len(content) - header, table["rows"] * table["cols"] * 4)
+        status, _, err = self.call("export", "tow", "--out", "o", "--to", "x")
+        self.assertIn("two", err)
+        self.assertEqual(status, 2)
         # A second run into the same folder is refused, and says what to do.
         status, _, err = self.call("run", file, "--out", "o")
         self.assertEqual(status, 4)

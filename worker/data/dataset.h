@@ -47,6 +47,9 @@ struct OpenedData {
   std::uint64_t bad_rows = 0;  ///< skipped, within max_bad_rows
 };
 
+/// The shape as a JSON object, for whoever uses a model later: {"features":…,"classes":…,"sparse":…}.
+[[nodiscard]] std::string describe(const DataShape& shape);
+
 struct DataOptions {
   std::string cache_dir;  ///< created if missing, 0700
   std::uint64_t shuffle_seed = 1;

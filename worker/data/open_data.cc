@@ -5,13 +5,15 @@
 
 #include "base/log.h"
 #include "base/registry.h"
+#include "base/temporary_file.h"
 #include "worker/data/cache.h"
 #include "worker/data/cache_layout.h"
+#include "worker/data/csv.h"
 #include "worker/data/dataset.h"
 #include "worker/data/idx.h"
 #include "worker/data/libsvm.h"
+#include "worker/data/npy.h"
 #include "worker/data/source_record.h"
-#include "worker/data/temporary_file.h"
 
 namespace sluice::worker {
 namespace {
@@ -26,17 +28,25 @@ using Read = std::function<Result<Rows>(std::vector<SourceFile>& files, const st
                                         const Mapping* mapping, const data::Progress& progress)>;
 struct Format {
   std::string files;  ///< what a part consists of, in order, for messages
-  std::size_t file_count = 1;
+  std::size_t files_least = 1, files_most = 1;
   Read read;
 };
 
+bool targets(const proto::DataSpec& spec) { return spec.labels == proto::LabelKind::kTargets; }
+
 Registry<Format> formats() {
   Registry<Format> out("data format");
-  out.add("idx", {"[images, labels]", 2, [](auto& files, const auto& paths, const auto&, const Mapping* mapping, const auto& progress) {
-                    return data::read_idx(files[0], paths[0], files[1], paths[1], mapping, progress);
+  out.add("csv", {"one file", 1, 1, [](auto& files, const auto& paths, const auto& spec, const Mapping* mapping, const auto& progress) {
+                    return data::read_csv(files[0], paths[0], spec, {.mapping = mapping}, progress);
                   }});
-  out.add("libsvm", {"one file", 1, [](auto& files, const auto& paths, const auto& spec, const Mapping* mapping, const auto& progress) {
-                       return data::read_libsvm(files[0], paths[0], {.features = spec.features, .mapping = mapping}, progress);
+  out.add("idx", {"[images, labels]", 2, 2, [](auto& files, const auto& paths, const auto& spec, const Mapping* mapping, const auto& progress) {
+                    return data::read_idx(files[0], paths[0], files[1], paths[1], spec.labels, mapping, progress);
+                  }});
+  out.add("npy", {"[X.npy, y.npy] or one .npz file", 1, 2, [](auto& files, const auto& paths, const auto& spec, const Mapping* mapping, const auto& progress) {
+                    return data::read_npy(files, paths, spec.labels, mapping, progress);
+                  }});
+  out.add("libsvm", {"one file", 1, 1, [](auto& files, const auto& paths, const auto& spec, const Mapping* mapping, const auto& progress) {
+                       return data::read_libsvm(files[0], paths[0], {.features = spec.features, .targets = targets(spec), .mapping = mapping}, progress);
                      }});
   return out;
 }
@@ -48,7 +58,7 @@ class Part {
       : spec_(spec), paths_(paths), mapping_(mapping), format_(format), options_(options) {}
 
   Result<Cached> open(std::uint64_t bad_rows_max) {
-    if (paths_.size() != format_.file_count)
+    if (paths_.size() < format_.files_least || paths_.size() > format_.files_most)
       return fail(Errc::kBadConfig, fmt::format("data '{}': format {} needs {}, {} named", spec_.name, spec_.format, format_.files, paths_.size()));
     std::vector<std::uint64_t> hashes;
     for (const std::string& path : paths_) {
@@ -71,11 +81,18 @@ class Part {
 
   /// Of the sources' bytes and everything that shapes the cache, but no path: equal on all hosts.
   [[nodiscard]] std::uint64_t content_hash(const std::vector<std::uint64_t>& sources) const {
-    std::string text = fmt::format("{} {} {} {}", data::kCacheVersion, spec_.format, spec_.features, options_.shuffle_seed);
+    std::string text =
+        fmt::format("{} {} {} {} {}", data::kCacheVersion, spec_.format, spec_.features, options_.shuffle_seed, targets(spec_) ? "targets" : "classes");
+    if (spec_.format == "csv") {
+      const proto::CsvSpec& csv = spec_.csv;
+      text += fmt::format("\x1f{}\x1f{}\x1f{}\x1f{}\x1f{}\x1f{}", csv.label, csv.separator, csv.header, csv.missing, fmt::join(csv.text, "\x1e"),
+                          fmt::join(csv.skip, "\x1e"));
+    }
     for (const std::uint64_t source : sources) text += fmt::format(" {:x}", source);
     if (mapping_ != nullptr) {
       text += fmt::format(" test {} {}", mapping_->features, mapping_->index_base);
       for (const std::int64_t label : mapping_->labels) text += fmt::format(" {}", label);
+      text += mapping_->schema;
     }
     return XXH3_64bits(text.data(), text.size());
   }
@@ -100,6 +117,10 @@ class Part {
     };
     const auto rows = format_.read(files, paths_, spec_, mapping_, progress);
     if (!rows) return fail(rows.error());
+    if (mapping_ == nullptr && !rows->mapping.schema.empty() && options_.progress) {
+      if (const auto schema = data::csv_schema_from_bytes(rows->mapping.schema))
+        options_.progress(fmt::format("{}: {}", paths_.front(), data::describe(*schema)));
+    }
     std::vector<std::uint64_t> hashes;
     for (std::size_t i = 0; i < files.size(); ++i) {
       if (files[i].changed()) return fail(Errc::kBadData, fmt::format("{}: was changed while it was read", paths_[i]));
@@ -125,7 +146,7 @@ Result<OpenedData> open_data(const proto::DataSpec& spec, const DataOptions& opt
   const auto known = formats();
   const auto format = known.find(spec.format);
   if (!format) return fail(format.error());
-  if (auto made = data::make_private_folder(options.cache_dir); !made) return fail(made.error());
+  if (auto made = make_private_folder(options.cache_dir); !made) return fail(made.error());
   const auto train = Part(spec, spec.train, nullptr, **format, options).open(spec.max_bad_rows);
   if (!train) return fail(train.error());
   OpenedData out;

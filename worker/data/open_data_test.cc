@@ -4,6 +4,7 @@
 #include <tbb/parallel_for.h>
 #include <utime.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 
@@ -77,6 +78,9 @@ TEST_F(OpenData, TheHashIsOfContentAndOptions) {
   declared.features = 7;
   EXPECT_NE(hash(declared), original);
   EXPECT_NE(hash(spec, 2), original);
+  auto regression = spec;
+  regression.labels = proto::LabelKind::kTargets;
+  EXPECT_NE(hash(regression), original);
   folder.write("train.txt", "1 1:1\n2 2:2\n");
   EXPECT_NE(hash(spec), original);
 }
@@ -155,6 +159,40 @@ TEST_F(OpenData, ImagesFromGzip) {
   EXPECT_FLOAT_EQ(batch.dense[2 * first], 0);
   EXPECT_FLOAT_EQ(batch.dense[2 * first + 1], 1);
   EXPECT_FLOAT_EQ(batch.dense[2 * (1 - first)], 0.2F);
+}
+
+/// CSV: the test part follows the training part through the cache as it does without one; every option makes another cache; what was found is told.
+TEST_F(OpenData, CsvFollowsItsTrainingPartThroughTheCache) {
+  proto::DataSpec spec;
+  spec.name = "cars";
+  spec.format = "csv";
+  spec.train = {folder.write("train.csv", "colour,size,kind\nred,1,a\nblue,2,\"b c\"\nred,3,a\n")};
+  spec.test = {folder.write("test.csv", "colour,size,kind\nblue,7,\"b c\"\ngreen,8,a\n")};
+  for (int round = 0; round < 2; ++round) {
+    const auto opened = open_data(spec, options);
+    ASSERT_TRUE(opened) << opened.error().what;
+    EXPECT_EQ(opened->train->shape().classes, 2U);
+    ASSERT_EQ(opened->test->shape().features, 3U);
+    BatchReader reader(opened->test);
+    const Batch batch = reader.read_plain(0, 2);
+    const std::uint32_t blue = batch.labels[0] == 1 ? 0 : 1;
+    EXPECT_EQ(std::vector<float>(batch.dense.begin() + 3 * blue, batch.dense.begin() + 3 * blue + 3), (std::vector<float>{1, 0, 7}));
+  }
+  EXPECT_TRUE(std::any_of(said.begin(), said.end(), [](const std::string& words) {
+    return words.find("3 columns: 1 numbers, 1 text (categories: 'colour' 2); label 'kind'") != std::string::npos;
+  }));
+  spec.test.clear();
+  const std::size_t before = caches().size();
+  std::vector<proto::CsvSpec> others(4);
+  others[0].label = "colour";
+  others[1].missing = "zero";
+  others[2].skip = {"size"};
+  others[3].text = {"size"};
+  for (const proto::CsvSpec& csv : others) {
+    spec.csv = csv;
+    EXPECT_TRUE(open_data(spec, options));
+  }
+  EXPECT_EQ(caches().size(), before + others.size());
 }
 
 TEST_F(OpenData, ManyConvertingAtOnceAllSucceed) {

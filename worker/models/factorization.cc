@@ -140,7 +140,7 @@ Result<std::unique_ptr<Model>> make_fm(const std::string& params, const DataShap
   if (!init) return fail(init.error());
   const std::uint32_t most = proto::kTableWidthMax / *rank;
   if (shape.classes < 2 || shape.classes > most)
-    return fail(Errc::kBadConfig, fmt::format("model 'fm' of rank {} needs data of 2 to {} classes, this has {}", *rank, most, shape.classes));
+    return fail(Errc::kBadConfig, fmt::format("model 'fm' of rank {} needs data of 2 to {} classes, {}", *rank, most, classes_words(shape)));
   if (shape.features == 0) return fail(Errc::kBadConfig, "model 'fm' needs data with at least one feature");
   const std::uint64_t width = std::uint64_t{shape.classes == 2 ? 1 : shape.classes} * *rank;
   if (shape.features > proto::kTableFloatsMax / width)
