@@ -9,6 +9,7 @@
 #include <cstring>
 #include <ctime>
 #include <filesystem>
+#include <vector>
 
 namespace sluice::cli::detail {
 namespace fs = std::filesystem;
@@ -23,6 +24,12 @@ std::string cache_folder() {
   if (const auto cache = environment("XDG_CACHE_HOME"); cache.starts_with('/')) return cache + "/sluice";
   if (const auto home = environment("HOME"); home.starts_with('/')) return home + "/.cache/sluice";
   return fmt::format("/tmp/sluice-cache-{}", ::getuid());
+}
+
+std::string state_folder() {
+  if (const auto state = environment("XDG_STATE_HOME"); state.starts_with('/')) return state + "/sluice";
+  if (const auto home = environment("HOME"); home.starts_with('/')) return home + "/.local/state/sluice";
+  return fmt::format("/tmp/sluice-state-{}", ::getuid());
 }
 
 std::string default_out(const std::string& name, std::int64_t wall_ms) {
@@ -70,7 +77,16 @@ SocketFolder::SocketFolder(std::uint64_t seed) {
 
 SocketFolder::~SocketFolder() {
   std::error_code ignored;
-  if (!path_.empty()) fs::remove_all(path_, ignored);
+  if (ours_ && !path_.empty()) fs::remove_all(path_, ignored);
+}
+
+void remove_sockets(const std::string& folder) {
+  std::error_code error;
+  std::vector<fs::path> sockets;
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error))
+    if (entry->is_socket(error)) sockets.push_back(entry->path());
+  for (const auto& socket : sockets) fs::remove(socket, error);
+  ::rmdir(folder.c_str());
 }
 
 }  // namespace sluice::cli::detail

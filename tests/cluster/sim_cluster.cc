@@ -125,7 +125,7 @@ bool SimCluster::run_to_end(double seconds) {
     run_for(0.2);
     const auto status = ps();
     bool all = !status["jobs"].empty();
-    for (const auto& j : status["jobs"]) all = all && (j["state"] == "done" || j["state"] == "failed");
+    for (const auto& j : status["jobs"]) all = all && (j["state"] == "done" || j["state"] == "failed" || j["state"] == "cancelled");
     if (all) return true;
   }
   return false;
