@@ -112,9 +112,10 @@ void read_consistency(const Node& node, Problems& problems, proto::ConsistencySp
     out.mode = proto::ConsistencyMode::kSsp;
     if (!bounded) problems.add(mark, "ssp needs its bound: consistency: {mode: ssp, staleness: 4}");
   } else if (mode == "bsp") {
-    problems.add(mark, "mode 'bsp' is part of the design but not in this version yet; ssp with staleness 0 is near it");
+    out.mode = proto::ConsistencyMode::kBsp;
+    if (bounded) problems.add(reader.mark("staleness"), "bsp has no staleness bound: it is 0; take 'staleness' out");
   } else if (mode != "asp") {
-    problems.add(mark, text::unknown_name("consistency mode", mode, {"asp", "ssp"}));
+    problems.add(mark, text::unknown_name("consistency mode", mode, {"asp", "bsp", "ssp"}));
   } else if (bounded) {
     problems.add(reader.mark("staleness"), "asp has no staleness bound; use mode: ssp, or take 'staleness' out");
   }

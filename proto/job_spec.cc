@@ -123,8 +123,8 @@ std::string read_optimizer(const Json& from, OptimizerSpec& to) {
 std::string read_consistency(const Json& from, ConsistencySpec& to) {
   Fields in(from, "consistency");
   const auto mode = in.text("mode", 16);
-  to.mode = mode == "ssp" ? ConsistencyMode::kSsp : ConsistencyMode::kAsp;
-  if (mode != "ssp" && mode != "asp") in.wrong("mode", "must be asp or ssp");
+  to.mode = mode == "ssp" ? ConsistencyMode::kSsp : mode == "bsp" ? ConsistencyMode::kBsp : ConsistencyMode::kAsp;
+  if (mode != name_of(to.mode)) in.wrong("mode", "must be asp, ssp or bsp");
   to.staleness = in.whole32("staleness", 0, 1'000'000);
   return in.finish({"mode", "staleness"});
 }
@@ -155,6 +155,11 @@ std::string read_spec(const Json& from, JobSpec& to) {
 
 }  // namespace
 
+std::string_view name_of(ConsistencyMode mode) {
+  constexpr std::string_view kNames[] = {"asp", "ssp", "bsp"};
+  return kNames[static_cast<std::size_t>(mode)];
+}
+
 std::string to_json(const JobSpec& spec) {
   const Json out = {
       {"name", spec.name},
@@ -168,7 +173,7 @@ std::string to_json(const JobSpec& spec) {
         {"features", spec.data.features},
         {"max_bad_rows", spec.data.max_bad_rows}}},
       {"optimizer", {{"name", spec.optimizer.name}, {"numbers", spec.optimizer.numbers}}},
-      {"consistency", {{"mode", spec.consistency.mode == ConsistencyMode::kSsp ? "ssp" : "asp"}, {"staleness", spec.consistency.staleness}}},
+      {"consistency", {{"mode", name_of(spec.consistency.mode)}, {"staleness", spec.consistency.staleness}}},
       {"batch", spec.batch},
       {"epochs", spec.epochs},
       {"seed", spec.seed},

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -35,7 +36,10 @@ struct OptimizerSpec {
   friend bool operator==(const OptimizerSpec&, const OptimizerSpec&) = default;
 };
 
-enum class ConsistencyMode : std::uint8_t { kAsp = 0, kSsp = 1 };
+enum class ConsistencyMode : std::uint8_t { kAsp = 0, kSsp = 1, kBsp = 2 };
+/// "asp", "ssp", "bsp".
+[[nodiscard]] std::string_view name_of(ConsistencyMode mode);
+
 
 struct ConsistencySpec {
   ConsistencyMode mode = ConsistencyMode::kAsp;

@@ -33,6 +33,14 @@ TEST(JobSpec, RoundTripsThroughOneLineOfJson) {
   EXPECT_EQ(job_spec_from_json(json), example());
 }
 
+TEST(JobSpec, EveryConsistencyModeRoundTrips) {
+  for (const auto mode : {ConsistencyMode::kAsp, ConsistencyMode::kSsp, ConsistencyMode::kBsp}) {
+    auto spec = example();
+    spec.consistency.mode = mode;
+    EXPECT_EQ(job_spec_from_json(to_json(spec)), spec) << name_of(mode);
+  }
+}
+
 TEST(JobSpec, EveryFieldIsAskedForByName) {
   const auto whole = nlohmann::json::parse(to_json(example()));
   for (const auto& [key, value] : whole.items()) {
