@@ -45,7 +45,8 @@ class JobHome {
   [[nodiscard]] Result<proto::JoinReply> join(Incarnation client, const proto::Join& join);
   /// Idempotent. The lease goes back from what was committed of it.
   void leave(Incarnation client);
-  /// A client that holds a lease gets the same one again. `now`: bsp's wait for the job's slots at its beginning ends by it. Errors: kNotFound: not in the job.
+  /// A client that holds a lease gets the same one again. `now`: bsp's wait for the job's slots at its beginning ends by it.
+  /// Errors: kNotFound: not in the job.
   [[nodiscard]] Result<proto::LeaseReply> lease(Incarnation client, Instant now = {});
   /// Errors: kNotFound: not in the job; kRejected: what is wrong with it: its number is consumed, a repeat gets the same answer, nothing else changed.
   [[nodiscard]] Result<proto::CommitReply> commit(Incarnation client, const proto::Commit& commit, Instant now);

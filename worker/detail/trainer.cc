@@ -40,7 +40,12 @@ void Trainer::guarded(F f) {
 }
 
 Trainer::Trainer(TrainerSetup setup, Client& client, Clock& clock, const DataRegistry& data)
-    : setup_(std::move(setup)), client_(client), clock_(clock), data_(data), bulk_(setup_.spec.consistency.mode == proto::ConsistencyMode::kBsp), slot_time_(clock.now()) {
+    : setup_(std::move(setup)),
+      client_(client),
+      clock_(clock),
+      data_(data),
+      bulk_(setup_.spec.consistency.mode == proto::ConsistencyMode::kBsp),
+      slot_time_(clock.now()) {
   std::vector<TableDecl> declared;
   guarded([&] { declared = setup_.model->tables(); });
   const auto specs = table_specs(declared, setup_.spec.seed, optimizer_of(setup_.spec, setup_.data.train->shape().rows));
