@@ -86,6 +86,17 @@ TEST_F(RunFileTest, ReadsAWholeFile) {
   EXPECT_THAT(job.data.train, ElementsAre((folder_ / "a.idx").string(), (folder_ / "b.idx").string())) << "roots are relative to the run file";
 }
 
+TEST_F(RunFileTest, ConsistencyIsOneOfThreeEachWithItsOwnNumbers) {
+  const auto with = [&](const std::string& text) {
+    const auto got = read(kData + "jobs:\n  - {name: m, model: mlp, data: tiny, consistency: {" + text + "}}\n");
+    return got ? std::string(name_of(got->jobs[0].spec.consistency.mode)) : got.error().what;
+  };
+  EXPECT_EQ(with("mode: bsp"), "bsp");
+  EXPECT_THAT(with("mode: bsp, staleness: 3"), HasSubstr("bsp has no staleness bound: it is 0"));
+  EXPECT_THAT(with("mode: ssp"), HasSubstr("ssp needs its bound"));
+  EXPECT_THAT(with("mode: bsb"), HasSubstr("did you mean 'bsp'? known: asp, bsp, ssp"));
+}
+
 TEST_F(RunFileTest, SweepsAreTheProductOfTheirAxesInTheFilesOrder) {
   const auto got = read(
       kData + "jobs:\n  - name: m\n    model: mlp\n    data: tiny\n    params: {hidden: [[64], [256, 128]]}\n    optimizer: {name: adam, lr: [0.1, 0.2]}\n");
