@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <set>
 #include <span>
 #include <string_view>
@@ -141,6 +143,29 @@ void read_model(MapReader& reader, Context& context, proto::JobSpec& job, const 
   }
 }
 
+/// "3epochs".
+std::optional<std::uint32_t> to_epochs(const std::string& text) {
+  std::uint32_t epochs = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), epochs);
+  const std::string_view unit(end, text.data() + text.size());
+  if (error != std::errc() || epochs == 0 || epochs > 1'000'000 || (unit != "epochs" && unit != "epoch")) return std::nullopt;
+  return epochs;
+}
+
+void read_stop(const Node& node, Problems& problems, proto::JobSpec& job) {
+  MapReader reader(node, "stop", problems);
+  const std::string written = reader.needed_text("patience");
+  if (const auto epochs = to_epochs(written)) {
+    job.patience_epochs = *epochs;
+  } else if (!written.empty()) {
+    problems.add(reader.mark("patience"), fmt::format("'patience' under stop must be a number of epochs with its unit (3epochs), not '{}'", written.substr(0, 80)));
+  }
+  if (!job.data.format.empty() && job.data.test.empty()) {
+    problems.add(node.mark, fmt::format("stop looks at the held-out loss, and dataset '{}' has no held-out rows; give it 'test'", job.data.name));
+  }
+  reader.finish();
+}
+
 void read_data_name(MapReader& reader, Context& context, proto::JobSpec& job) {
   const std::string name = reader.needed_text("data");
   if (name.empty()) return;
@@ -167,6 +192,7 @@ JobPlan read_job(const Node& node, const std::string& written, Context& context)
   job.batch = static_cast<std::uint32_t>(reader.count("batch", job.batch, 1, 1'000'000));
   job.epochs = static_cast<std::uint32_t>(reader.count("epochs", job.epochs, 1, 1'000'000));
   job.seed = reader.count("seed", job.seed, 0);
+  if (const Node* stop = reader.take("stop")) read_stop(*stop, context.problems, job);
   job.weight = reader.positive("weight", job.weight);
   plan.submit_after = reader.duration("submit_after", {}, {}, kSubmitAfterMax);
   if (const Node* slots = reader.take("slots")) {
@@ -176,7 +202,7 @@ JobPlan read_job(const Node& node, const std::string& written, Context& context)
     range.finish();
     if (job.slots_min > job.slots_max) context.problems.add(slots->mark, fmt::format("slots: min {} is above max {}", job.slots_min, job.slots_max));
   }
-  reader.planned({"validation", "stop", "init_from", "target", "group", "objective", "ack", "replicas", "work", "python", "library"});
+  reader.planned({"validation", "init_from", "target", "group", "objective", "ack", "replicas", "work", "python", "library"});
   reader.finish();
   return plan;
 }

@@ -97,6 +97,21 @@ TEST_F(RunFileTest, ConsistencyIsOneOfThreeEachWithItsOwnNumbers) {
   EXPECT_THAT(with("mode: bsb"), HasSubstr("did you mean 'bsp'? known: asp, bsp, ssp"));
 }
 
+TEST_F(RunFileTest, PatienceIsANumberOfEpochsAndNeedsHeldOutRows) {
+  const auto with = [&](const std::string& stop, const std::string& test = ", test: [a.idx, b.idx]") {
+    const auto got = read("data:\n  tiny: {format: idx, train: [a.idx, b.idx]" + test + "}\njobs:\n  - {name: m, model: mlp, data: tiny, stop: " + stop + "}\n");
+    return got ? std::to_string(got->jobs[0].spec.patience_epochs) : got.error().what;
+  };
+  EXPECT_EQ(with("{patience: 3epochs}"), "3");
+  EXPECT_EQ(with("{patience: 1epoch}"), "1");
+  for (const std::string wrong : {"3", "3 epoch", "0epochs", "-1epochs", "3batches", "epochs", "1.5epochs", "99999999999epochs"}) {
+    EXPECT_THAT(with("{patience: " + wrong + "}"), HasSubstr("must be a number of epochs with its unit (3epochs), not '" + wrong + "'"));
+  }
+  EXPECT_THAT(with("{}"), HasSubstr("patience"));
+  EXPECT_THAT(with("{patienc: 3epochs}"), HasSubstr("did you mean 'patience'"));
+  EXPECT_THAT(with("{patience: 3epochs}", ""), HasSubstr("dataset 'tiny' has no held-out rows; give it 'test'"));
+}
+
 TEST_F(RunFileTest, SweepsAreTheProductOfTheirAxesInTheFilesOrder) {
   const auto got = read(
       kData + "jobs:\n  - name: m\n    model: mlp\n    data: tiny\n    params: {hidden: [[64], [256, 128]]}\n    optimizer: {name: adam, lr: [0.1, 0.2]}\n");

@@ -143,10 +143,12 @@ std::string read_spec(const Json& from, JobSpec& to) {
   to.slots_min = in.whole32("slots_min", 0, 1'000'000);
   to.slots_max = in.whole32("slots_max", 1, 1'000'000);
   if (to.slots_min > to.slots_max) in.wrong("slots_min", "must not be above slots_max");
+  to.patience_epochs = in.whole32("patience_epochs", 0, 1'000'000'000);
   const Json* data = in.get("data");
   const Json* optimizer = in.get("optimizer");
   const Json* consistency = in.get("consistency");
-  auto error = in.finish({"name", "model", "params", "data", "optimizer", "consistency", "batch", "epochs", "seed", "weight", "slots_min", "slots_max"});
+  auto error = in.finish({"name", "model", "params", "data", "optimizer", "consistency", "batch", "epochs", "seed", "weight", "slots_min", "slots_max",
+                          "patience_epochs"});
   if (error.empty()) error = read_data(*data, to.data);
   if (error.empty()) error = read_optimizer(*optimizer, to.optimizer);
   if (error.empty()) error = read_consistency(*consistency, to.consistency);
@@ -180,6 +182,7 @@ std::string to_json(const JobSpec& spec) {
       {"weight", spec.weight},
       {"slots_min", spec.slots_min},
       {"slots_max", spec.slots_max},
+      {"patience_epochs", spec.patience_epochs},
   };
   return out.dump(-1, ' ', false, Json::error_handler_t::replace);
 }

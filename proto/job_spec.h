@@ -60,6 +60,7 @@ struct JobSpec {
   double weight = 1;  ///< in the policies, > 0
   std::uint32_t slots_min = 0;
   std::uint32_t slots_max = 1024;
+  std::uint32_t patience_epochs = 0;  ///< training ends when the held-out loss has not fallen for this many epochs; 0: it does not end for that
   friend bool operator==(const JobSpec&, const JobSpec&) = default;
 };
 

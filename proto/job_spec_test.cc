@@ -24,6 +24,7 @@ JobSpec example() {
   spec.weight = 2.5;
   spec.slots_min = 1;
   spec.slots_max = 2;
+  spec.patience_epochs = 3;
   return spec;
 }
 

@@ -276,6 +276,7 @@ struct JobReport {
   double metric = 0;
   std::string metric_name;
   std::uint64_t evaluated_at_step = 0;
+  std::string ended;  ///< why training ended before its epochs; empty where it did not
   friend bool operator==(const JobReport&, const JobReport&) = default;
 };
 /// Server → manager, a few times a second while something changed, and at once when a job's home state changes. Answer: Done (else it is sent again: totals

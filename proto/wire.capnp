@@ -207,6 +207,7 @@ struct JobReport {
   metric @16 :Float64;
   metricName @17 :Text;
   evaluatedAtStep @18 :UInt64;
+  ended @19 :Text;
 }
 struct Report {
   server @0 :UInt32;

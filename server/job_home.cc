@@ -108,6 +108,7 @@ void JobHome::take_out(Incarnation client) {
 
 void JobHome::leave(Incarnation client) {
   take_out(client);
+  if (!bsp_ && evaluation_due()) begin_evaluation();  // early stopping waited for its lease
   settle({});
 }
 
@@ -124,6 +125,7 @@ void JobHome::expire(const std::function<bool(Incarnation)>& expired) {
     take_out(it->first);
     it = clients_.erase(it);
   }
+  if (!bsp_ && evaluation_due()) begin_evaluation();
   settle({});
 }
 
@@ -149,7 +151,7 @@ proto::LeaseReply JobHome::lease_for(Incarnation client, Client& record) {
   if (!record.lease) {
     if (const auto part = evaluation_.next()) {  // first: it is short, and decisions wait for it
       record.lease = Lease{next_lease_++, *part};
-    } else if (const auto piece = bsp_ ? std::nullopt : schedule_.next()) {
+    } else if (const auto piece = bsp_ || !ended_.empty() ? std::nullopt : schedule_.next()) {
       record.lease = Lease{next_lease_++, *piece};
     }
   }
@@ -202,7 +204,7 @@ proto::CommitReply JobHome::apply(Incarnation client, Client& record, const prot
   piece.offset = commit.offset;
   schedule_.commit(piece.epoch, commit.examples);
   if (piece.offset == piece.rows) record.lease.reset();
-  if (schedule_.done() || is_early(step_)) window_.touch(true);
+  if (training_over() || is_early(step_)) window_.touch(true);
   if (!bsp_ && evaluation_due()) begin_evaluation();
 
   proto::CommitReply reply;
@@ -237,16 +239,36 @@ Result<proto::CommitReply> JobHome::commit(Incarnation client, const proto::Comm
   return *record.last_answer;
 }
 
+bool JobHome::any_training() const {
+  return std::any_of(clients_.begin(), clients_.end(), [](const auto& c) { return c.second.lease && std::holds_alternative<Piece>(c.second.lease->work); });
+}
+
+bool JobHome::training_over() const { return schedule_.done() || (!ended_.empty() && !any_training()); }
+
 bool JobHome::evaluation_due() const {
-  if (opened_.test_rows == 0 || evaluation_.running() || schedule_.epochs_done() == epochs_evaluated_) return false;
+  if (opened_.test_rows == 0 || evaluation_.running() || evaluation_.result().final_one) return false;
+  if (training_over()) return true;
   const bool paid_for = epochs_evaluated_ == 0 || (examples_ - examples_at_evaluation_) / kEvaluateRatio >= opened_.test_rows;
-  return schedule_.done() || paid_for;
+  return ended_.empty() && schedule_.epochs_done() > epochs_evaluated_ && paid_for;
+}
+
+void JobHome::judge() {
+  const EvaluationResult& scores = evaluation_.result();
+  if (spec_.patience_epochs == 0 || scores.final_one || schedule_.done() || !ended_.empty()) return;
+  if (!best_score_ || scores.loss < *best_score_) {
+    best_score_ = scores.loss;
+    best_epoch_ = epochs_evaluated_;
+  } else if (epochs_evaluated_ - best_epoch_ >= spec_.patience_epochs) {
+    ended_ = fmt::format("stopped early: the held-out loss is {:.6g} after {} epochs, and was {:.6g} after {}; patience: {} epochs", scores.loss,
+                         epochs_evaluated_, *best_score_, best_epoch_, spec_.patience_epochs);
+    window_.touch(true);
+  }
 }
 
 void JobHome::begin_evaluation() {
   epochs_evaluated_ = schedule_.epochs_done();  // those that ended while one was running are covered by this one
   examples_at_evaluation_ = examples_;
-  evaluation_.begin(step_, schedule_.done());
+  evaluation_.begin(step_, training_over());
 }
 
 Result<proto::CommitReply> JobHome::evaluate_commit(Incarnation client, const proto::EvaluateCommit& commit, Instant now) {
@@ -264,7 +286,10 @@ Result<proto::CommitReply> JobHome::evaluate_commit(Incarnation client, const pr
     return fail(Errc::kRejected, why);
   }
   window_.add_slot_seconds(commit.slot_seconds, now);
-  if (evaluation_.commit(*part, commit.loss_sum, commit.metric_sum, commit.metric)) window_.touch(evaluation_.result().final_one);
+  if (evaluation_.commit(*part, commit.loss_sum, commit.metric_sum, commit.metric)) {
+    window_.touch(evaluation_.result().final_one);
+    judge();
+  }
   record.lease.reset();
   if (!bsp_ && evaluation_due()) begin_evaluation();
   settle(now);
@@ -287,12 +312,11 @@ void JobHome::settle(Instant now) {
 
 void JobHome::at_border(Instant now) {
   if (evaluation_.running()) return;
-  const bool training = std::any_of(clients_.begin(), clients_.end(),
-                                    [](const auto& c) { return c.second.lease && std::holds_alternative<Piece>(c.second.lease->work); });
   if (evaluation_due()) {
-    if (!training) begin_evaluation();
+    if (!any_training()) begin_evaluation();
     return;
   }
+  if (!ended_.empty()) return;
   if (!gathered(now)) return;
   bsp_->border = false;
   for (auto& [client, record] : clients_) {
@@ -320,13 +344,13 @@ void JobHome::applied(std::uint64_t clock) {
   bsp_->border = true;
   bsp_->step = step_;
   clock_.limit(++bsp_->clock);
-  if (schedule_.done()) window_.touch(true);
+  if (training_over()) window_.touch(true);
   settle({});
 }
 
 bool JobHome::finished() const {
   if (bsp_ && !bsp_->committed.empty()) return false;
-  return schedule_.done() && (opened_.test_rows == 0 || evaluation_.result().final_one);
+  return training_over() && (opened_.test_rows == 0 || evaluation_.result().final_one);
 }
 
 Result<proto::Gate> JobHome::gate(Incarnation client) {
@@ -337,7 +361,7 @@ Result<proto::Gate> JobHome::gate(Incarnation client) {
 
 proto::HomeState JobHome::state() const {
   if (finished()) return proto::HomeState::kFinished;
-  return schedule_.done() ? proto::HomeState::kEvaluating : proto::HomeState::kTraining;
+  return training_over() ? proto::HomeState::kEvaluating : proto::HomeState::kTraining;
 }
 
 proto::JobReport JobHome::report() const {
@@ -356,6 +380,7 @@ proto::JobReport JobHome::report() const {
   report.metric = scores.metric;
   report.metric_name = scores.metric_name;
   report.evaluated_at_step = scores.step;
+  report.ended = ended_;
   return report;
 }
 

@@ -6,6 +6,9 @@
 /// (take_apply()), and when all have done it the gate opens. Leases and evaluations begin at the borders between clocks only; an evaluation waits until no
 /// training lease is out, and training waits for its end, so it sees the parameters of one step.
 ///
+/// With patience (early stopping) no more training leases are given out once the held-out loss has not fallen for that many epochs; those that are out are
+/// trained to their end, then the last scoring is of the final parameters, as always.
+///
 /// Rules it keeps, whatever clients send and however often: each example of each epoch is committed once; a commit is one state change, applied once, in its
 /// client's sequence; a client holds at most one lease; SSP's bound (see vector_clock.h); a client that left or expired holds back nobody, and what it had
 /// leased goes to others.
@@ -99,7 +102,12 @@ class JobHome {
   [[nodiscard]] static proto::LeaseReply say(const Lease& lease);
   void take_out(Incarnation client);
   void take_back(Client& record);
+  /// No training is left, or early stopping ended it and nobody holds a training lease any more.
+  [[nodiscard]] bool training_over() const;
+  [[nodiscard]] bool any_training() const;
   [[nodiscard]] bool evaluation_due() const;
+  /// Early stopping: whether the newest scores are worth going on.
+  void judge();
   void begin_evaluation();
   [[nodiscard]] bool finished() const;
   /// bsp: after anything changed. Closes the clock when its last slot has committed or gone; at a border between clocks, begins an evaluation or gives out work.
@@ -133,6 +141,9 @@ class JobHome {
   std::optional<OpenClock> bsp_;  ///< none: another consistency
   std::optional<proto::Apply> apply_;
   std::optional<Error> broken_;
+  std::optional<double> best_score_;  ///< the least held-out loss so far, with patience
+  std::uint32_t best_epoch_ = 0;      ///< epochs done when it was scored
+  std::string ended_;                 ///< why no more work is given out; empty while it is
   std::uint32_t epochs_evaluated_ = 0;        ///< epochs done when the newest evaluation began
   std::uint64_t examples_at_evaluation_ = 0;  ///< committed when it began
   ReportWindow window_;

@@ -123,7 +123,7 @@ class RandomHeader {
             number(),     number(), number(),
             number(),     u64(),    u64(),
             number(),     number(), text(),
-            u64()};
+            u64(),        text()};
   }
   Report fill(Report) {
     Report out{u32(), {}};
