@@ -50,8 +50,9 @@ struct Slot {
   std::uint64_t sequence = 1;
   proto::LeaseReply lease{};
 
-  void join(JobHome& home, const Shape& shape) {
-    const auto reply = home.join(id, join_of(shape));
+  void join(JobHome& home, const Shape& shape) { join(home, join_of(shape)); }
+  void join(JobHome& home, const proto::Join& body) {
+    const auto reply = home.join(id, body);
     ASSERT_TRUE(reply) << reply.error().what;
     in = true, clock = reply->clock, gate = reply->gate, sequence = reply->commit_sequence, lease = {};
   }
