@@ -148,8 +148,8 @@ std::string read_optimizer(const Json& from, OptimizerSpec& to) {
 std::string read_consistency(const Json& from, ConsistencySpec& to) {
   Fields in(from, "consistency");
   const auto mode = in.text("mode", 16);
-  to.mode = mode == "ssp" ? ConsistencyMode::kSsp : ConsistencyMode::kAsp;
-  if (mode != "ssp" && mode != "asp") in.wrong("mode", "must be asp or ssp");
+  to.mode = mode == "ssp" ? ConsistencyMode::kSsp : mode == "bsp" ? ConsistencyMode::kBsp : ConsistencyMode::kAsp;
+  if (mode != name_of(to.mode)) in.wrong("mode", "must be asp, ssp or bsp");
   to.staleness = in.whole32("staleness", 0, 1'000'000);
   return in.finish({"mode", "staleness"});
 }
@@ -168,10 +168,12 @@ std::string read_spec(const Json& from, JobSpec& to) {
   to.slots_min = in.whole32("slots_min", 0, 1'000'000);
   to.slots_max = in.whole32("slots_max", 1, 1'000'000);
   if (to.slots_min > to.slots_max) in.wrong("slots_min", "must not be above slots_max");
+  to.patience_epochs = in.whole32("patience_epochs", 0, 1'000'000'000);
   const Json* data = in.get("data");
   const Json* optimizer = in.get("optimizer");
   const Json* consistency = in.get("consistency");
-  auto error = in.finish({"name", "model", "params", "data", "optimizer", "consistency", "batch", "epochs", "seed", "weight", "slots_min", "slots_max"});
+  auto error = in.finish({"name", "model", "params", "data", "optimizer", "consistency", "batch", "epochs", "seed", "weight", "slots_min", "slots_max",
+                          "patience_epochs"});
   if (error.empty()) error = read_data(*data, to.data);
   if (error.empty()) error = read_optimizer(*optimizer, to.optimizer);
   if (error.empty()) error = read_consistency(*consistency, to.consistency);
@@ -179,6 +181,11 @@ std::string read_spec(const Json& from, JobSpec& to) {
 }
 
 }  // namespace
+
+std::string_view name_of(ConsistencyMode mode) {
+  constexpr std::string_view kNames[] = {"asp", "ssp", "bsp"};
+  return kNames[static_cast<std::size_t>(mode)];
+}
 
 std::string to_json(const JobSpec& spec) {
   const Json out = {
@@ -201,13 +208,14 @@ std::string to_json(const JobSpec& spec) {
           {"text", spec.data.csv.text},
           {"skip", spec.data.csv.skip}}}}},
       {"optimizer", {{"name", spec.optimizer.name}, {"numbers", spec.optimizer.numbers}}},
-      {"consistency", {{"mode", spec.consistency.mode == ConsistencyMode::kSsp ? "ssp" : "asp"}, {"staleness", spec.consistency.staleness}}},
+      {"consistency", {{"mode", name_of(spec.consistency.mode)}, {"staleness", spec.consistency.staleness}}},
       {"batch", spec.batch},
       {"epochs", spec.epochs},
       {"seed", spec.seed},
       {"weight", spec.weight},
       {"slots_min", spec.slots_min},
       {"slots_max", spec.slots_max},
+      {"patience_epochs", spec.patience_epochs},
   };
   return out.dump(-1, ' ', false, Json::error_handler_t::replace);
 }

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -53,7 +54,10 @@ struct OptimizerSpec {
   friend bool operator==(const OptimizerSpec&, const OptimizerSpec&) = default;
 };
 
-enum class ConsistencyMode : std::uint8_t { kAsp = 0, kSsp = 1 };
+enum class ConsistencyMode : std::uint8_t { kAsp = 0, kSsp = 1, kBsp = 2 };
+/// "asp", "ssp", "bsp".
+[[nodiscard]] std::string_view name_of(ConsistencyMode mode);
+
 
 struct ConsistencySpec {
   ConsistencyMode mode = ConsistencyMode::kAsp;
@@ -74,6 +78,7 @@ struct JobSpec {
   double weight = 1;  ///< in the policies, > 0
   std::uint32_t slots_min = 0;
   std::uint32_t slots_max = 1024;
+  std::uint32_t patience_epochs = 0;  ///< training ends when the held-out loss has not fallen for this many epochs; 0: it does not end for that
   friend bool operator==(const JobSpec&, const JobSpec&) = default;
 };
 

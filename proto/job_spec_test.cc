@@ -25,6 +25,7 @@ JobSpec example() {
   spec.weight = 2.5;
   spec.slots_min = 1;
   spec.slots_max = 2;
+  spec.patience_epochs = 3;
   return spec;
 }
 
@@ -32,6 +33,14 @@ TEST(JobSpec, RoundTripsThroughOneLineOfJson) {
   const std::string json = to_json(example());
   EXPECT_EQ(json.find('\n'), std::string::npos);
   EXPECT_EQ(job_spec_from_json(json), example());
+}
+
+TEST(JobSpec, EveryConsistencyModeRoundTrips) {
+  for (const auto mode : {ConsistencyMode::kAsp, ConsistencyMode::kSsp, ConsistencyMode::kBsp}) {
+    auto spec = example();
+    spec.consistency.mode = mode;
+    EXPECT_EQ(job_spec_from_json(to_json(spec)), spec) << name_of(mode);
+  }
 }
 
 TEST(JobSpec, EveryFieldIsAskedForByName) {

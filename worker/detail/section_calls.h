@@ -24,6 +24,7 @@ struct SectionOp {
   net::Frame payload;      ///< its bytes: keys, values
   HashSlot slot;
   bool push = false;
+  std::uint64_t batch = 0;        ///< push: of a held batch (bsp), its number; 0: applied at once
   std::size_t reply_floats = 0;   ///< pull: floats that an answer with values must have
   std::uint32_t reply_count = 0;  ///< pull: the answer's count
   std::uint64_t tag = 0;          ///< the asker's
@@ -81,13 +82,14 @@ class SectionCalls {
   struct Open {
     std::uint32_t lane = 0;
     bool push = false;
+    std::uint64_t batch = 0;
     std::size_t bytes = 0;
     std::vector<SectionOp> ops;
     std::vector<net::Frame> frames;
   };
   Creation& creation(std::uint32_t lane);
   void release_parked(Instant now);
-  Open& open_for(std::uint32_t lane, bool push);
+  Open& open_for(std::uint32_t lane, bool push, std::uint64_t batch);
   void send(Open& open);
   void send_tables(std::uint32_t lane, Instant deadline);
   /// Asks the lane that is no owner for the slot table it goes by.

@@ -40,7 +40,12 @@ void Trainer::guarded(F f) {
 }
 
 Trainer::Trainer(TrainerSetup setup, Client& client, Clock& clock, const DataRegistry& data)
-    : setup_(std::move(setup)), client_(client), clock_(clock), data_(data), slot_time_(clock.now()) {
+    : setup_(std::move(setup)),
+      client_(client),
+      clock_(clock),
+      data_(data),
+      bulk_(setup_.spec.consistency.mode == proto::ConsistencyMode::kBsp),
+      slot_time_(clock.now()) {
   std::vector<TableDecl> declared;
   guarded([&] { declared = setup_.model->tables(); });
   const auto specs = table_specs(declared, setup_.spec.seed, optimizer_of(setup_.spec, setup_.data.train->shape().rows));
@@ -84,6 +89,7 @@ void Trainer::take(ClientEvent& event) {
     on_committed(committed->reply);
   } else if (auto* gate = std::get_if<GateEvent>(&event)) {
     gate_ = std::max(gate_, gate->clock);
+    if (lease_retry_) lease_retry_ = clock_.now();  // bsp: work is given out where the gate opens
   } else if (auto* pushed = std::get_if<PushedEvent>(&event)) {
     if (pushed_ && pushed_->push == pushed->push) {
       pushed_->acknowledged = true;
@@ -224,6 +230,7 @@ bool Trainer::commit() {
   commit.loss_squares = committing_->losses.loss_squares;
   commit.step_read = committing_->step_read;
   commit.slot_seconds = take_slot_seconds();
+  if (bulk_) commit.batch = committing_->push;
   commit.next_lease = committing_->end == lease_.rows && !stopping_;
   client_.commit(commit);
   return true;
@@ -243,7 +250,7 @@ void Trainer::redo() {
 
 bool Trainer::push() {
   if (!held_ || pushed_ || (committing_ && !client_.push_follows_commit())) return false;
-  const auto id = client_.push(held_->shards, held_->step_read);
+  const auto id = client_.push(held_->shards, held_->step_read, bulk_);
   if (!id) return false;  // a shard's window is full: its answers come first
   held_->push = *id;
   pushed_ = std::move(held_);
