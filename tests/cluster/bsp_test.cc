@@ -31,7 +31,7 @@ struct Outcome {
 };
 
 Outcome train(const SimOptions& options, std::uint32_t slots, const proto::OptimizerSpec& optimizer = {"adagrad", {{"lr", 0.2}}}, double drop = 0,
-              std::uint32_t local_steps = 0) {
+              std::uint32_t local_steps = 0, proto::ConsistencyMode mode = proto::ConsistencyMode::kBsp) {
   SimOptions faulty = options;
   faulty.faults.delay_max = from_ms(3);
   faulty.faults.drop = faulty.faults.repeat = drop;
@@ -39,7 +39,8 @@ Outcome train(const SimOptions& options, std::uint32_t slots, const proto::Optim
   auto spec = bsp_job("recorded", write_data(cluster.folder(), kRows, kTestRows), slots);
   spec.optimizer = optimizer;
   spec.consistency.local_steps = local_steps;
-  spec.consistency.push = proto::LocalPush::kAverage;
+  spec.consistency.mode = mode;
+  spec.consistency.push = mode == proto::ConsistencyMode::kBsp ? proto::LocalPush::kAverage : proto::LocalPush::kDelta;
   cluster.submit({spec});
   EXPECT_TRUE(cluster.run_to_end(600)) << cluster.ps().dump(1);
   const auto j = cluster.ps()["jobs"][0];
@@ -214,9 +215,11 @@ TEST(BspLocalSteps, OfOneSlotAreAPlainLoop) {
     spec.consistency.local_steps = 5;
     Serial serial(spec, cluster.folder() / "serial-cache", 1);
     serial.run();
-    const auto there = train({.seed = 9, .slots = 1}, 1, sgd, 0, 5);
-    EXPECT_EQ(there.losses.size(), serial.recording.losses.size());
-    expect_near(there, serial.recording.parameters, 1e-5F);
+    for (const auto mode : {proto::ConsistencyMode::kAsp, proto::ConsistencyMode::kSsp, proto::ConsistencyMode::kBsp}) {
+      const auto there = train({.seed = 9, .lanes = 2, .slots = 1}, 1, sgd, 0, 5, mode);  // also where pushes wait for commits it sees its own last change
+      EXPECT_EQ(there.losses.size(), serial.recording.losses.size());
+      expect_near(there, serial.recording.parameters, 1e-5F);
+    }
   }
 }
 

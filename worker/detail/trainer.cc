@@ -283,6 +283,8 @@ bool Trainer::issue_pull() {
   for (std::size_t i = 0; i < count_; ++i) {
     Entry& entry = ring_[(first_ + i) % ring_.size()];
     if (entry.pull != 0) continue;
+    // Local steps begin with the slot's own last change: many batches that miss it would take its step again.
+    if (i > 0 && !entry.evaluate && setup_.spec.consistency.local_steps > 0) return false;
     if (early_pull_) {
       entry.pull = *early_pull_;
       entry.pulled = early_pulled_;
