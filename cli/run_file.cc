@@ -121,7 +121,14 @@ void read_consistency(const Node& node, Problems& problems, proto::ConsistencySp
   } else if (bounded) {
     problems.add(reader.mark("staleness"), "asp has no staleness bound; use mode: ssp, or take 'staleness' out");
   }
-  reader.planned({"local_steps"});
+  out.local_steps = static_cast<std::uint32_t>(reader.count("local_steps", 0, 1, proto::kLocalStepsMax));
+  const bool bulk = out.mode == proto::ConsistencyMode::kBsp;
+  const std::string push = reader.text("push", bulk && out.local_steps > 0 ? "average" : "delta");
+  out.push = push == "average" ? proto::LocalPush::kAverage : proto::LocalPush::kDelta;
+  if (push != "average" && push != "delta") problems.add(reader.mark("push"), text::unknown_name("push", push, {"average", "delta"}));
+  if (reader.take("push") != nullptr && out.local_steps == 0) {
+    problems.add(reader.mark("push"), "'push' says how local steps go together; give local_steps too");
+  }
   reader.finish();
 }
 
@@ -158,7 +165,8 @@ void read_stop(const Node& node, Problems& problems, proto::JobSpec& job) {
   if (const auto epochs = to_epochs(written)) {
     job.patience_epochs = *epochs;
   } else if (!written.empty()) {
-    problems.add(reader.mark("patience"), fmt::format("'patience' under stop must be a number of epochs with its unit (3epochs), not '{}'", written.substr(0, 80)));
+    problems.add(reader.mark("patience"),
+                 fmt::format("'patience' under stop must be a number of epochs with its unit (3epochs), not '{}'", written.substr(0, 80)));
   }
   if (!job.data.format.empty() && job.data.test.empty()) {
     problems.add(node.mark, fmt::format("stop looks at the held-out loss, and dataset '{}' has no held-out rows; give it 'test'", job.data.name));
@@ -193,6 +201,7 @@ JobPlan read_job(const Node& node, const std::string& written, Context& context)
   if (const Node* optimizer = reader.take("optimizer")) read_optimizer(*optimizer, context, job.optimizer);
   if (const Node* consistency = reader.take("consistency")) read_consistency(*consistency, context.problems, job.consistency);
   job.batch = static_cast<std::uint32_t>(reader.count("batch", job.batch, 1, 1'000'000));
+  if (const auto problem = proto::local_steps_problem(job); !problem.empty()) context.problems.add(reader.mark("consistency"), problem);
   job.epochs = static_cast<std::uint32_t>(reader.count("epochs", job.epochs, 1, 1'000'000));
   job.seed = reader.count("seed", job.seed, 0);
   if (const Node* stop = reader.take("stop")) read_stop(*stop, context.problems, job);

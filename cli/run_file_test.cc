@@ -101,9 +101,29 @@ TEST_F(RunFileTest, ConsistencyIsOneOfThreeEachWithItsOwnNumbers) {
   EXPECT_THAT(with("mode: bsb"), HasSubstr("did you mean 'bsp'? known: asp, bsp, ssp"));
 }
 
+TEST_F(RunFileTest, LocalStepsAreAveragedInStepAndAddedElsewhere) {
+  const auto with = [&](const std::string& text, const std::string& optimizer = "sgd") {
+    const auto got = read(kData + "jobs:\n  - {name: m, model: mlp, data: tiny, optimizer: " + optimizer + ", consistency: {" + text + "}}\n");
+    if (!got) return got.error().what;
+    const auto& c = got->jobs[0].spec.consistency;
+    return std::to_string(c.local_steps) + (c.push == proto::LocalPush::kAverage ? " average" : " delta");
+  };
+  EXPECT_EQ(with("mode: bsp, local_steps: 8"), "8 average");
+  EXPECT_EQ(with("mode: bsp, local_steps: 8, push: delta"), "8 delta");
+  EXPECT_EQ(with("mode: ssp, staleness: 2, local_steps: 8"), "8 delta");
+  EXPECT_THAT(with("mode: asp, local_steps: 8, push: average"), HasSubstr("push: average needs mode: bsp"));
+  EXPECT_THAT(with("mode: bsp, local_steps: 8", "adam"), HasSubstr("local_steps needs optimizer sgd: the slots take the steps, and 'adam' is the servers'"));
+  EXPECT_THAT(with("mode: bsp, local_steps: 8", "{name: sgd, schedule: {kind: step, every: 5}}"), HasSubstr("no schedule"));
+  EXPECT_THAT(with("mode: bsp, push: delta"), HasSubstr("give local_steps too"));
+  EXPECT_THAT(with("mode: bsp, local_steps: 8, push: deltas"), HasSubstr("did you mean 'delta'"));
+  EXPECT_THAT(with("mode: bsp, local_steps: 0"), HasSubstr("local_steps"));
+  EXPECT_THAT(with("mode: bsp, local_steps: 1001"), HasSubstr("local_steps"));
+}
+
 TEST_F(RunFileTest, PatienceIsANumberOfEpochsAndNeedsHeldOutRows) {
   const auto with = [&](const std::string& stop, const std::string& test = ", test: [a.idx, b.idx]") {
-    const auto got = read("data:\n  tiny: {format: idx, train: [a.idx, b.idx]" + test + "}\njobs:\n  - {name: m, model: mlp, data: tiny, stop: " + stop + "}\n");
+    const auto got =
+        read("data:\n  tiny: {format: idx, train: [a.idx, b.idx]" + test + "}\njobs:\n  - {name: m, model: mlp, data: tiny, stop: " + stop + "}\n");
     return got ? std::to_string(got->jobs[0].spec.patience_epochs) : got.error().what;
   };
   EXPECT_EQ(with("{patience: 3epochs}"), "3");

@@ -43,6 +43,24 @@ TEST(JobSpec, EveryConsistencyModeRoundTrips) {
   }
 }
 
+TEST(JobSpec, LocalStepsAreForSgdOnlyAndAveragesForBspOnly) {
+  JobSpec spec = example();
+  spec.consistency = {ConsistencyMode::kBsp, 0, 8, LocalPush::kAverage};
+  EXPECT_THAT(job_spec_from_json(to_json(spec)).error().what, HasSubstr("local_steps needs optimizer sgd"));
+  spec.optimizer = {"sgd", {{"lr", 0.1}}};
+  EXPECT_EQ(job_spec_from_json(to_json(spec)), spec);
+  EXPECT_EQ(spec.step_rows(), 8 * spec.batch);
+  spec.optimizer.numbers["schedule.warmup"] = 10;
+  EXPECT_THAT(job_spec_from_json(to_json(spec)).error().what, HasSubstr("no schedule"));
+  spec.optimizer.numbers.erase("schedule.warmup");
+  spec.consistency.mode = ConsistencyMode::kAsp;
+  EXPECT_THAT(job_spec_from_json(to_json(spec)).error().what, HasSubstr("push: average needs mode: bsp"));
+  spec.consistency.push = LocalPush::kDelta;
+  EXPECT_EQ(job_spec_from_json(to_json(spec)), spec);
+  spec.batch = 200'000;
+  EXPECT_THAT(job_spec_from_json(to_json(spec)).error().what, HasSubstr("batch × local_steps is 1600000; at most 1000000"));
+}
+
 TEST(JobSpec, EveryFieldIsAskedForByName) {
   const auto whole = nlohmann::json::parse(to_json(example()));
   for (const auto& [key, value] : whole.items()) {

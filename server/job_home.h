@@ -6,7 +6,7 @@
 /// (take_apply()), and when all have done it the gate opens. Leases and evaluations begin at the borders between clocks only; an evaluation waits until no
 /// training lease is out, and training waits for its end, so it sees the parameters of one step.
 ///
-/// With patience (early stopping) no more training leases are given out once the held-out loss has not fallen for that many epochs; those that are out are
+/// With patience (early stopping) no training leases are given out once the held-out loss has not fallen for that many epochs; those that are out are
 /// trained to their end, then the last scoring is of the final parameters, as always.
 ///
 /// Rules it keeps, whatever clients send and however often: each example of each epoch is committed once; a commit is one state change, applied once, in its
@@ -30,6 +30,7 @@
 #include "proto/saved_model.h"
 #include "server/detail/chunk_schedule.h"
 #include "server/detail/evaluation.h"
+#include "server/detail/open_clock.h"
 #include "server/detail/report_window.h"
 #include "server/vector_clock.h"
 
@@ -113,7 +114,8 @@ class JobHome {
   void judge();
   void begin_evaluation();
   [[nodiscard]] bool finished() const;
-  /// bsp: after anything changed. Closes the clock when its last slot has committed or gone; at a border between clocks, begins an evaluation or gives out work.
+  /// bsp: after anything changed. Closes the clock when its last slot has committed or gone; at a border between clocks, begins an evaluation or gives out
+  /// work.
   void settle(Instant now);
   void at_border(Instant now);
   [[nodiscard]] bool gathered(Instant now);
@@ -130,17 +132,6 @@ class JobHome {
   std::uint64_t step_ = 0;
   std::uint64_t examples_ = 0;
   std::uint64_t redone_ = 0;
-  /// bsp: the clock that is open. What depends on who comes first is decided at the borders between clocks only, in the order of the clients' ids: so the same
-  /// slots do the same work in every run.
-  struct OpenClock {
-    std::uint64_t clock = 0;
-    std::uint64_t step = 0;                            ///< the job's when it began
-    std::map<Incarnation, proto::ApplySlot> committed;  ///< a slot that leaves after its commit stays: its batch counts
-    bool applying = false;                             ///< closed, and on its way to the shards
-    bool border = true;                                ///< just begun: whoever has no lease gets one
-    bool begun = false;                                ///< the job's first slots are together
-    Instant since = Instant::never();                  ///< when the first asked for work
-  };
   std::optional<OpenClock> bsp_;  ///< none: another consistency
   std::optional<proto::Apply> apply_;
   std::optional<Error> broken_;

@@ -30,13 +30,17 @@ struct Outcome {
   friend bool operator==(const Outcome&, const Outcome&) = default;
 };
 
-Outcome train(const SimOptions& options, std::uint32_t slots, const std::string& optimizer = "adagrad", double drop = 0) {
+Outcome train(const SimOptions& options, std::uint32_t slots, const proto::OptimizerSpec& optimizer = {"adagrad", {{"lr", 0.2}}}, double drop = 0,
+              std::uint32_t local_steps = 0, proto::ConsistencyMode mode = proto::ConsistencyMode::kBsp) {
   SimOptions faulty = options;
   faulty.faults.delay_max = from_ms(3);
   faulty.faults.drop = faulty.faults.repeat = drop;
   SimCluster cluster(faulty);
   auto spec = bsp_job("recorded", write_data(cluster.folder(), kRows, kTestRows), slots);
-  spec.optimizer.name = optimizer;
+  spec.optimizer = optimizer;
+  spec.consistency.local_steps = local_steps;
+  spec.consistency.mode = mode;
+  spec.consistency.push = mode == proto::ConsistencyMode::kBsp ? proto::LocalPush::kAverage : proto::LocalPush::kDelta;
   cluster.submit({spec});
   EXPECT_TRUE(cluster.run_to_end(600)) << cluster.ps().dump(1);
   const auto j = cluster.ps()["jobs"][0];
@@ -59,7 +63,8 @@ TEST_P(Bsp, GivesTheSameBitsWhateverTheNetworkDoesAndWhereverShardsAre) {
   for (std::uint64_t seed = 2; seed < 5; ++seed) EXPECT_EQ(train({.seed = seed, .servers = 1, .workers = 1, .slots = slots}, slots), first) << seed;
   EXPECT_EQ(train({.seed = 5, .servers = 2, .lanes = 2, .workers = 1, .slots = slots}, slots), first) << "several servers and lanes";
   EXPECT_EQ(train({.seed = 6, .servers = 3, .workers = slots, .slots = 1}, slots), first) << "several workers";
-  EXPECT_EQ(train({.seed = 7, .servers = 2, .lanes = 3, .workers = slots, .slots = 1}, slots, "adagrad", 0.03), first) << "lost and repeated messages";
+  const proto::OptimizerSpec adagrad{"adagrad", {{"lr", 0.2}}};
+  EXPECT_EQ(train({.seed = 7, .servers = 2, .lanes = 3, .workers = slots, .slots = 1}, slots, adagrad, 0.03), first) << "lost and repeated messages";
 }
 
 TEST(BspOfOtherSlots, IsAnotherRun) {
@@ -72,8 +77,8 @@ class Serial {
   Serial(const proto::JobSpec& spec, const std::filesystem::path& cache, std::uint32_t slots) : spec_(spec), places_(slots) {
     data_ = *worker::open_data(spec.data, {.cache_dir = cache.string()});
     model_ = *(**worker::builtin_models().find("logistic"))("{}", data_.train->shape());
-    chunk_ = worker::chunk_rows(kRows, spec.batch);
-    schedule_.emplace(server::ChunkPlan{kRows, chunk_, spec.epochs, spec.seed});
+    const std::uint32_t chunk = worker::chunk_rows(kRows, spec.step_rows());
+    schedule_.emplace(server::ChunkPlan{kRows, chunk, spec.epochs, spec.seed});
     optimizer_ = *server::make_optimizer(spec.optimizer);
   }
   /// All clocks; the parameters after each epoch.
@@ -160,7 +165,6 @@ class Serial {
   std::vector<Place> places_;
   worker::OpenedData data_;
   std::unique_ptr<worker::Model> model_;
-  std::uint32_t chunk_ = 0;
   std::optional<server::ChunkSchedule> schedule_;
   std::unique_ptr<const server::Optimizer> optimizer_;
   std::map<Key, Row> rows_;
@@ -185,6 +189,43 @@ TEST_P(Bsp, IsAPlainLoopOverTheSameBatchesWithTheMeanGradient) {
     ASSERT_EQ(there.parameters[i].size(), serial.recording.parameters[i].size());
     for (std::size_t k = 0; k < there.parameters[i].size(); ++k) ASSERT_NEAR(there.parameters[i][k], serial.recording.parameters[i][k], 1e-5) << k;
   }
+}
+
+void expect_near(const Outcome& a, const std::vector<std::vector<float>>& b, float bound) {
+  ASSERT_EQ(a.parameters.size(), b.size());
+  for (std::size_t i = 0; i < b.size(); ++i) {
+    ASSERT_EQ(a.parameters[i].size(), b[i].size());
+    for (std::size_t k = 0; k < b[i].size(); ++k) ASSERT_NEAR(a.parameters[i][k], b[i][k], bound) << i << " " << k;
+  }
+}
+
+TEST_P(Bsp, OneLocalStepAveragedIsASharedStep) {
+  const std::uint32_t slots = GetParam();
+  const proto::OptimizerSpec sgd{"sgd", {{"lr", 0.3}}};
+  const auto local = train({.seed = 3, .slots = slots}, slots, sgd, 0, 1);
+  expect_near(local, train({.seed = 3, .slots = slots}, slots, sgd).parameters, 1e-5F);
+  EXPECT_EQ(train({.seed = 4, .servers = 3, .slots = slots}, slots, sgd, 0.02, 1), local) << "the same bits here too";
+}
+
+TEST(BspLocalSteps, OfOneSlotAreAPlainLoop) {
+  for (const proto::OptimizerSpec& sgd : {proto::OptimizerSpec{"sgd", {{"lr", 0.3}}}, proto::OptimizerSpec{"sgd", {}}}) {
+    SimCluster cluster({.seed = 9});
+    auto spec = bsp_job("recorded", write_data(cluster.folder(), kRows, kTestRows), 1);
+    spec.optimizer = sgd;
+    spec.consistency.local_steps = 5;
+    Serial serial(spec, cluster.folder() / "serial-cache", 1);
+    serial.run();
+    for (const auto mode : {proto::ConsistencyMode::kAsp, proto::ConsistencyMode::kSsp, proto::ConsistencyMode::kBsp}) {
+      const auto there = train({.seed = 9, .lanes = 2, .slots = 1}, 1, sgd, 0, 5, mode);  // also where pushes wait for commits it sees its own last change
+      EXPECT_EQ(there.losses.size(), serial.recording.losses.size());
+      expect_near(there, serial.recording.parameters, 1e-5F);
+    }
+  }
+}
+
+TEST(BspLocalSteps, SeveralSlotsLearnAsWell) {
+  const auto few = train({.seed = 2, .slots = 3}, 3, {"sgd", {{"lr", 0.3}}}, 0, 5);
+  EXPECT_LT(std::stod(few.validation), 0.4) << "ln 2 is where it begins";
 }
 
 class BspFaults : public testing::TestWithParam<std::uint64_t> {};
@@ -217,6 +258,25 @@ TEST_P(BspFaults, ASlotKilledInTheMiddleOfAClockHoldsNobodyUpAndNothingIsApplied
   EXPECT_EQ(j["examples"], 60000) << j;
   EXPECT_DOUBLE_EQ(j["metric"].get<double>(), 60000) << "a batch that was pushed and not committed is never applied";
   EXPECT_EQ(j["redone_batches"], 0) << j;
+}
+
+TEST_P(BspFaults, LocalStepsApplyEveryExampleExactlyOnceUnderEveryMode) {
+  for (const auto mode : {proto::ConsistencyMode::kAsp, proto::ConsistencyMode::kSsp, proto::ConsistencyMode::kBsp}) {
+    SimOptions options{.seed = GetParam(), .servers = 2, .workers = 2};
+    options.faults.drop = options.faults.repeat = options.faults.reorder = 0.03;
+    options.faults.delay_max = from_ms(2);
+    SimCluster cluster(options);
+    auto spec = bsp_job("counting", write_data(cluster.folder(), 1000, 100), 4);
+    spec.optimizer = {"sgd", {{"lr", 1}}};  // down by one an example
+    spec.consistency.mode = mode;
+    spec.consistency.local_steps = 3;
+    cluster.submit({spec});
+    ASSERT_TRUE(cluster.run_to_end(900)) << "seed " << GetParam() << cluster.ps().dump(1);
+    const auto j = cluster.ps()["jobs"][0];
+    EXPECT_EQ(j["state"], "done") << j;
+    EXPECT_DOUBLE_EQ(j["metric"].get<double>(), -3000) << "seed " << GetParam();
+    EXPECT_LE(j["step"].get<double>(), 80) << "three batches a step";
+  }
 }
 
 TEST_P(BspFaults, SlotsThatComeAndGoLoseNothing) {

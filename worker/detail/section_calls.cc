@@ -28,8 +28,9 @@ void append(std::vector<net::Frame>& frames, const net::Frame& bytes) {
 
 }  // namespace
 
-void SectionCalls::begin(const proto::Envelope& envelope, std::vector<proto::TableSpec> tables) {
+void SectionCalls::begin(const proto::Envelope& envelope, std::vector<proto::TableSpec> tables, proto::PushKind kind) {
   cancel();
+  kind_ = kind;
   envelope_ = envelope;
   tables_ = std::move(tables);
   announce_ = false;
@@ -129,7 +130,7 @@ void SectionCalls::send(Open& open) {
     deadline = std::min(deadline, op.deadline);
   }
   if (open.push) {
-    header.body = proto::Push{proto::PushKind::kGradient, proto::AckLevel::kApplied, std::move(sections), open.batch};
+    header.body = proto::Push{kind_, proto::AckLevel::kApplied, std::move(sections), open.batch};
   } else {
     header.body = proto::Pull{std::move(sections)};
   }

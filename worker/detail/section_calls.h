@@ -46,7 +46,8 @@ class SectionCalls {
   /// The deadline of what is asked now.
   [[nodiscard]] Instant deadline() const { return clock_.now() + patience_; }
   /// Begins a job: who speaks, and the tables to create where a lane doesn't know them.
-  void begin(const proto::Envelope& envelope, std::vector<proto::TableSpec> tables);
+  /// kind: of all its pushes.
+  void begin(const proto::Envelope& envelope, std::vector<proto::TableSpec> tables, proto::PushKind kind);
   /// The tables as the job was opened. announce: nobody made them yet, so they go ahead of the first message to each lane.
   void set_tables(std::vector<proto::TableSpec> tables, bool announce);
   /// Forgets everything that is under way; nothing is sent again.
@@ -106,6 +107,7 @@ class SectionCalls {
   Clock& clock_;
   Duration patience_;
   proto::Envelope envelope_;
+  proto::PushKind kind_ = proto::PushKind::kGradient;
   std::vector<proto::TableSpec> tables_;
   bool announce_ = false;
   std::vector<Creation> creations_;  ///< per lane

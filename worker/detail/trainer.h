@@ -25,6 +25,7 @@
 #include "proto/job_spec.h"
 #include "worker/client.h"
 #include "worker/detail/data_registry.h"
+#include "worker/detail/local_steps.h"
 #include "worker/model.h"
 
 namespace sluice::worker {
@@ -132,6 +133,7 @@ class Trainer {
   std::vector<ShardUpdate> spare_;                    ///< memory
   std::vector<std::vector<float>> rows_;              ///< sparse gradients
   std::vector<TableUpdate> targets_;
+  LocalSteps local_;
 
   Scores scores_;
   bool scored_ = false;  ///< the evaluation lease is being committed

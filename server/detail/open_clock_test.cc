@@ -1,5 +1,7 @@
 /// A job home under bsp.
 
+#include "server/detail/open_clock.h"
+
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
