@@ -168,7 +168,7 @@ Result<void> up(const UpFlags& flags) {
         fmt::format("{} of its {} processes are gone; starting them again", cluster.options.servers + 2 - cluster.roles.size(), cluster.options.servers + 2));
   } else {
     cluster.options = *options;
-    cluster.sockets = detail::SocketFolder(entropy_seed()).path();
+    cluster.sockets = detail::staying_sockets(options->out, entropy_seed());
   }
   auto started = start(cluster, signals, clock);
   if (started) return say(cluster, *before ? "up again" : "up", flags.json);
