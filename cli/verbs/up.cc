@@ -149,6 +149,8 @@ Result<void> up(const UpFlags& flags) {
   fresh.out = std::filesystem::absolute(flags.dir.empty() ? detail::state_folder() : flags.dir, error).lexically_normal().string();
   auto options = with_flags(fresh, flags);
   if (!options) return tl::unexpected(options.error());
+  if (std::filesystem::exists(fresh.out + "/run.json", error))
+    return fail(Errc::kCannotConnect, fmt::format("{}: is the output folder of a run; choose another folder with --dir", fresh.out));
   std::filesystem::create_directories(std::filesystem::path(fresh.out) / "logs", error);
   if (error) return fail(Errc::kIo, fmt::format("{}: can't be made: {}; choose another folder with --dir", fresh.out, error.message()));
   detail::ClusterLock lock;

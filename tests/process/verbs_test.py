@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 """What people order of a running cluster: cancel, pause, resume, set; a cluster that stays (up, down); what its roles said (logs)."""
-import glob
 import json
 import os
 import signal
@@ -17,7 +16,9 @@ class Orders(harness.ProcessTest):
     def start_run(self, *jobs):
         process = self.start("run", self.run_file(list(jobs)), "--out", "o")
         self.assertTrue(self.wait_until(lambda: self.training("o", jobs[0]["name"]), 20), "it never began to train")
-        self.environment["SLUICE_MANAGER"] = "ipc://" + glob.glob(os.path.join(self.runtime, "sluice-*", "manager.sock"))[0]
+        while "--manager" not in (line := process.stderr.readline()):  # as a person would find it
+            self.assertNotEqual(line, "")
+        self.environment["SLUICE_MANAGER"] = line.split()[-1]
         return process
 
     def order(self, *arguments):
@@ -148,6 +149,12 @@ class Up(harness.ProcessTest):
         self.well("down", "--dir", "other")
         self.assertEqual(len(self.processes()), 3)
         self.well("ps")
+
+    def test_a_folder_of_a_run_is_left_alone(self):
+        self.assertEqual(self.call("run", self.run_file([harness.job("one")]), "--out", "o")[0], 0)
+        status, _, err = self.call("up", "--dir", "o")
+        self.assertEqual(status, 4, err)
+        self.assertIn("is the output folder of a run", err)
 
     def test_a_folder_with_a_long_path(self):
         long = os.path.join("d" * 60, "e" * 60)
