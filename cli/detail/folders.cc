@@ -18,6 +18,16 @@ std::string environment(const char* name) {
   const char* value = std::getenv(name);
   return value == nullptr ? std::string{} : value;
 }
+
+// A socket's path has at most 107 bytes, and the longest name in such a folder is server-64-255.sock.
+constexpr std::size_t kSocketsMax = 84;
+
+std::string short_folder(std::uint64_t seed) {
+  constexpr std::size_t kBaseMax = 60;
+  std::string base = environment("XDG_RUNTIME_DIR");
+  if (!base.starts_with('/') || base.size() > kBaseMax || ::access(base.c_str(), W_OK | X_OK) != 0) base = "/tmp";
+  return fmt::format("{}/sluice-{:016x}", base, seed);
+}
 }  // namespace
 
 std::string cache_folder() {
@@ -68,16 +78,16 @@ Result<void> make_private(const std::string& folder) {
   return fail(Errc::kDenied, fmt::format("{}: is there already, and not a folder of this user alone", folder));
 }
 
-SocketFolder::SocketFolder(std::uint64_t seed) {
-  constexpr std::size_t kPathMax = 60;  // a socket's path has at most 107 bytes
-  std::string base = environment("XDG_RUNTIME_DIR");
-  if (!base.starts_with('/') || base.size() > kPathMax || ::access(base.c_str(), W_OK | X_OK) != 0) base = "/tmp";
-  path_ = fmt::format("{}/sluice-{:016x}", base, seed);
-}
+SocketFolder::SocketFolder(std::uint64_t seed) : path_(short_folder(seed)) {}
 
 SocketFolder::~SocketFolder() {
   std::error_code ignored;
   if (ours_ && !path_.empty()) fs::remove_all(path_, ignored);
+}
+
+std::string staying_sockets(const std::string& dir, std::uint64_t seed) {
+  const std::string path = dir + "/sockets";
+  return path.size() <= kSocketsMax ? path : short_folder(seed);
 }
 
 void remove_sockets(const std::string& folder) {

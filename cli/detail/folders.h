@@ -42,6 +42,10 @@ class SocketFolder {
   bool ours_ = true;
 };
 
+/// Where the sockets of a cluster that stays in `dir` are: dir/sockets, which nobody tidies away when a user logs out; where that is too long a path for
+/// sockets, a folder as of SocketFolder. Nothing is made.
+[[nodiscard]] std::string staying_sockets(const std::string& dir, std::uint64_t seed);
+
 /// Removes a folder that has nothing but sockets in it; anything else in it stays, and so does the folder.
 void remove_sockets(const std::string& folder);
 

@@ -40,7 +40,8 @@ std::optional<LocalCluster> from_json(const Json& json, const std::string& dir) 
   out.options = {
       .servers = json.at("servers"), .slots = json.at("slots"), .policy = json.at("policy"), .round_ms = json.at("round_ms"), .out = dir, .stays = true};
   out.sockets = json.at("sockets");
-  if (!fs::path(out.sockets).is_absolute() || !fs::path(out.sockets).filename().string().starts_with("sluice-")) return std::nullopt;
+  const fs::path sockets(out.sockets);
+  if (!sockets.is_absolute() || !(sockets.filename() == "sockets" || sockets.filename().string().starts_with("sluice-"))) return std::nullopt;
   for (const auto& role : json.at("roles"))
     out.roles.push_back({role.at("role"), {role.at("pid").get<pid_t>(), role.at("start").get<std::uint64_t>(), role.at("boot")}});
   return out;

@@ -21,7 +21,7 @@ class LocalClusterTest : public testing::Test {
     std::string pattern = (fs::temp_directory_path() / "sluice-local-XXXXXX").string();
     folder_ = ::mkdtemp(pattern.data());
     cluster_.options = {.servers = 2, .slots = 3, .policy = "fair", .round_ms = 100, .out = folder_, .stays = true};
-    cluster_.sockets = folder_ + "/sluice-sockets";
+    cluster_.sockets = folder_ + "/sockets";
   }
   ~LocalClusterTest() override { fs::remove_all(folder_); }
   std::string folder_;
@@ -46,7 +46,7 @@ TEST_F(LocalClusterTest, WhatIsWrittenIsReadAndWhatIsForgottenIsNot) {
   // A pid that another process has by now is not the worker.
   ASSERT_EQ((*read)->alive().size(), 1U);
   EXPECT_EQ((*read)->alive()[0].role, "manager");
-  EXPECT_EQ(local_manager(folder_), "ipc://" + folder_ + "/sluice-sockets/manager.sock");
+  EXPECT_EQ(local_manager(folder_), "ipc://" + folder_ + "/sockets/manager.sock");
   forget_local_cluster(**read);
   EXPECT_FALSE(read_local_cluster(folder_)->has_value());
 }
@@ -91,6 +91,13 @@ TEST_F(LocalClusterTest, OnlySocketsAreEverRemoved) {
   remove_sockets(cluster_.sockets);
   EXPECT_FALSE(fs::exists(cluster_.sockets));
   remove_sockets(cluster_.sockets);
+}
+
+TEST_F(LocalClusterTest, SocketsAreInTheClustersFolderUnlessItsPathIsTooLong) {
+  EXPECT_EQ(staying_sockets(folder_, 1), folder_ + "/sockets");
+  const std::string elsewhere = staying_sockets(folder_ + std::string(80, 'x'), 1);
+  EXPECT_THAT(elsewhere, HasSubstr("/sluice-0000000000000001"));
+  EXPECT_LE(elsewhere.size() + std::string("/server-64-255.sock").size(), 107u);
 }
 
 }  // namespace

@@ -149,6 +149,8 @@ Result<void> up(const UpFlags& flags) {
   fresh.out = std::filesystem::absolute(flags.dir.empty() ? detail::state_folder() : flags.dir, error).lexically_normal().string();
   auto options = with_flags(fresh, flags);
   if (!options) return tl::unexpected(options.error());
+  if (std::filesystem::exists(fresh.out + "/run.json", error))
+    return fail(Errc::kCannotConnect, fmt::format("{}: is the output folder of a run; choose another folder with --dir", fresh.out));
   std::filesystem::create_directories(std::filesystem::path(fresh.out) / "logs", error);
   if (error) return fail(Errc::kIo, fmt::format("{}: can't be made: {}; choose another folder with --dir", fresh.out, error.message()));
   detail::ClusterLock lock;
@@ -168,7 +170,7 @@ Result<void> up(const UpFlags& flags) {
         fmt::format("{} of its {} processes are gone; starting them again", cluster.options.servers + 2 - cluster.roles.size(), cluster.options.servers + 2));
   } else {
     cluster.options = *options;
-    cluster.sockets = detail::SocketFolder(entropy_seed()).path();
+    cluster.sockets = detail::staying_sockets(options->out, entropy_seed());
   }
   auto started = start(cluster, signals, clock);
   if (started) return say(cluster, *before ? "up again" : "up", flags.json);

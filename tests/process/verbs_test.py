@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 """What people order of a running cluster: cancel, pause, resume, set; a cluster that stays (up, down); what its roles said (logs)."""
-import glob
 import json
 import os
 import signal
@@ -17,7 +16,9 @@ class Orders(harness.ProcessTest):
     def start_run(self, *jobs):
         process = self.start("run", self.run_file(list(jobs)), "--out", "o")
         self.assertTrue(self.wait_until(lambda: self.training("o", jobs[0]["name"]), 20), "it never began to train")
-        self.environment["SLUICE_MANAGER"] = "ipc://" + glob.glob(os.path.join(self.runtime, "sluice-*", "manager.sock"))[0]
+        while "--manager" not in (line := process.stderr.readline()):  # as a person would find it
+            self.assertNotEqual(line, "")
+        self.environment["SLUICE_MANAGER"] = line.split()[-1]
         return process
 
     def order(self, *arguments):
@@ -109,7 +110,8 @@ class Up(harness.ProcessTest):
     def assert_nothing_left(self):
         self.assertEqual(self.processes(), [])
         self.assertEqual(self.socket_folders(), [])
-        self.assertFalse(os.path.exists(self.state("cluster.json")))
+        for name in ("sockets", "cluster.json"):
+            self.assertFalse(os.path.exists(self.state(name)), name)
 
     def test_up_jobs_down(self):
         out = self.up()
@@ -118,8 +120,7 @@ class Up(harness.ProcessTest):
         self.assertEqual(set(roles), {"manager", "server-1", "worker"})
         for pid in roles.values():
             self.assertEqual(os.getsid(pid), pid, "a session of its own")
-        for folder in self.socket_folders():
-            self.assertEqual(os.stat(os.path.join(self.runtime, folder)).st_mode & 0o777, 0o700)
+        self.assertEqual(os.stat(self.state("sockets")).st_mode & 0o777, 0o700)
         self.assertIn("up already", self.up())
         self.assertEqual(self.roles(), roles)
         status, _, err = self.call("up", "--slots", "3")
@@ -148,6 +149,20 @@ class Up(harness.ProcessTest):
         self.well("down", "--dir", "other")
         self.assertEqual(len(self.processes()), 3)
         self.well("ps")
+
+    def test_a_folder_of_a_run_is_left_alone(self):
+        self.assertEqual(self.call("run", self.run_file([harness.job("one")]), "--out", "o")[0], 0)
+        status, _, err = self.call("up", "--dir", "o")
+        self.assertEqual(status, 4, err)
+        self.assertIn("is the output folder of a run", err)
+
+    def test_a_folder_with_a_long_path(self):
+        long = os.path.join("d" * 60, "e" * 60)
+        self.up("--dir", long)
+        self.assertEqual(len(self.socket_folders()), 1)
+        self.well("ps", "--dir", long)
+        self.well("down", "--dir", long)
+        self.assertEqual(self.socket_folders(), [])
 
     def test_wrong_flags_start_nothing(self):
         for wrong, words in ((["--slots", "many"], "--slots must be auto (one a core) or a number from 1 to 256, not 'many'"), (["--slots", "0"], "not '0'"), (["--policy", "slak"], "did you mean 'slaq'?"),
