@@ -28,7 +28,7 @@ int run(int argc, char** argv) {
       "6 can never be placed, 7 timed out, 8 partly done, 70 our bug, 130 interrupted.");
   int status = 0;
   for (const auto add : {sluice::cli::add_run, sluice::cli::add_manager, sluice::cli::add_server, sluice::cli::add_worker, sluice::cli::add_submit,
-                         sluice::cli::add_ps, sluice::cli::add_explain, sluice::cli::add_compare}) {
+                         sluice::cli::add_ps, sluice::cli::add_explain, sluice::cli::add_compare, sluice::cli::add_data}) {
     add(app, status);
   }
   if (const std::string words = unknown_verb(app, argc, argv); !words.empty()) return sluice::cli::detail::report({sluice::Errc::kBadConfig, words}, false);

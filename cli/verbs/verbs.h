@@ -13,5 +13,6 @@ void add_submit(CLI::App& app, int& status);
 void add_ps(CLI::App& app, int& status);
 void add_explain(CLI::App& app, int& status);
 void add_compare(CLI::App& app, int& status);
+void add_data(CLI::App& app, int& status);
 
 }  // namespace sluice::cli
