@@ -12,6 +12,8 @@ inline constexpr const char* kBuild = "sluice 0.1.0";
 /// Equal for all processes of one running host, so that monotonic times can be compared; "unknown" where the system does not say (then no two hosts are taken
 /// for one).
 [[nodiscard]] std::string boot_id();
+/// Memory that this process may hope for: the host's, or its control group's limit (v1 or v2) where that is less. At least 1.
+[[nodiscard]] std::uint64_t host_memory_bytes();
 /// Resident memory of this process; 0 if the system does not say.
 [[nodiscard]] std::uint64_t resident_bytes();
 

@@ -20,7 +20,8 @@ bool is_for_home(const proto::Body& body) {
 }  // namespace
 
 Lane::Lane(LaneOptions options, std::unique_ptr<net::Listener> listener, std::shared_ptr<net::Poller> poller, std::shared_ptr<LaneInbox> inbox,
-           std::shared_ptr<ControlInbox> control, std::shared_ptr<KeeperInbox> keeper, net::Transport& transport, Clock& clock)
+           std::shared_ptr<ControlInbox> control, std::shared_ptr<KeeperInbox> keeper, std::shared_ptr<MemoryBudget> budget, net::Transport& transport,
+           Clock& clock)
     : options_(options),
       clock_(clock),
       poller_(std::move(poller)),
@@ -28,7 +29,7 @@ Lane::Lane(LaneOptions options, std::unique_ptr<net::Listener> listener, std::sh
       control_(std::move(control)),
       keeper_(std::move(keeper)),
       endpoint_(std::move(listener), clock),
-      tables_({options.index, options.spare_bytes}, ended_jobs_, transport),
+      tables_({options.index, options.spare_bytes}, ended_jobs_, std::move(budget), transport),
       homes_(ended_jobs_, from_ms(options.report_ms)),
       applies_(transport, clock, *poller_) {
   poller_->add(endpoint_.listener());
@@ -122,7 +123,7 @@ Reply Lane::answer(const net::Request& request) {
   if (const auto* pull = std::get_if<proto::Pull>(&body)) return tables_.pull(envelope, *pull, request.payload, *view_);
   if (is_for_home(body)) return answer_home(request);
   if (const auto* apply = std::get_if<proto::Apply>(&body)) return tables_.apply(envelope, *apply);
-  if (const auto* tables = std::get_if<proto::CreateTables>(&body)) return tables_.create(envelope, *tables);
+  if (const auto* tables = std::get_if<proto::CreateTables>(&body)) return tables_.create(envelope, *tables, *view_);
   if (std::holds_alternative<proto::SlotTableRequest>(body)) {
     return {proto::SlotTableMessage{envelope.ring < view_->version() ? view_->encoded() : std::string()}, {}};
   }

@@ -31,7 +31,8 @@ class Lane final : public Actor {
  public:
   /// `poller` is also in `inbox`, which wakes it. `keeper`: where ended jobs go, null: nowhere. `transport` and `clock` outlive the lane.
   Lane(LaneOptions options, std::unique_ptr<net::Listener> listener, std::shared_ptr<net::Poller> poller, std::shared_ptr<LaneInbox> inbox,
-       std::shared_ptr<ControlInbox> control, std::shared_ptr<KeeperInbox> keeper, net::Transport& transport, Clock& clock);
+       std::shared_ptr<ControlInbox> control, std::shared_ptr<KeeperInbox> keeper, std::shared_ptr<MemoryBudget> budget, net::Transport& transport,
+       Clock& clock);
   ~Lane() override;
 
   [[nodiscard]] Step step() override;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "base/host.h"
 #include "base/temporary_file.h"
 #include "base/text.h"
 #include "server/detail/control.h"
@@ -55,13 +56,15 @@ Result<void> start_server(const ServerOptions& options, net::Runtime runtime) {
     runtime.executor.start(options.name + "/keeper",
                            std::make_unique<Keeper>(options.models, options.name, options.lanes, keeper_inbox, control_inbox, poller));
   }
+  const auto budget = std::make_shared<MemoryBudget>(options.memory_bytes != 0 ? options.memory_bytes : host_memory_bytes() / 4 * 3);
   std::vector<std::shared_ptr<LaneInbox>> inboxes;
   for (std::uint32_t i = 0; i < options.lanes; ++i) {
     std::shared_ptr<net::Poller> poller = runtime.transport.poller();
     inboxes.push_back(std::make_shared<LaneInbox>(poller));
     const LaneOptions lane{i, options.lanes, options.report_ms, kSpareBytes / options.lanes};
-    runtime.executor.start(fmt::format("{}/lane{}", options.name, i), std::make_unique<Lane>(lane, std::move(listeners[i]), std::move(poller), inboxes.back(),
-                                                                                             control_inbox, keeper_inbox, runtime.transport, runtime.clock));
+    runtime.executor.start(fmt::format("{}/lane{}", options.name, i),
+                           std::make_unique<Lane>(lane, std::move(listeners[i]), std::move(poller), inboxes.back(), control_inbox, keeper_inbox, budget,
+                                                  runtime.transport, runtime.clock));
   }
   runtime.executor.start(fmt::format("{}/control", options.name), std::make_unique<Control>(options, std::move(addresses), std::move(inboxes), control_inbox,
                                                                                             std::move(*manager), std::move(control_poller), runtime.clock));

@@ -30,6 +30,9 @@ void add_server(CLI::App& app, int& status) {
   verb->add_option("--listen", options.listen, "Address of the lanes, {} is the lane's number: tcp://host:* or ipc:///dir/name-{}.sock")->required();
   verb->add_option("--name", options.name, "Name, unique in the cluster: a-z 0-9 . _ -")->required();
   verb->add_option("--lanes", options.lanes, "Threads that own shards")->check(CLI::Range(1, 256))->capture_default_str();
+  verb->add_option("--memory", options.memory_bytes,
+                   "For the tables of all jobs, as 8GB or 500MB; a job whose tables do not fit fails (default: 3/4 of the host's)")
+      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/true));
   verb->add_option("--models", options.models,
                    "Folder for the values of finished jobs, one folder a job; sluice export puts them together (default: they are freed)");
   flags->role.add_to(*verb);

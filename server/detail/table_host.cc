@@ -32,8 +32,8 @@ struct TableHost::Table {
   std::unordered_map<ShardId, std::unique_ptr<Shard>> shards;
 };
 
-TableHost::TableHost(TableHostOptions options, const EndedJobs& ended, net::Transport& transport)
-    : options_(options), ended_(ended), transport_(transport), pool_(transport) {}
+TableHost::TableHost(TableHostOptions options, const EndedJobs& ended, std::shared_ptr<MemoryBudget> budget, net::Transport& transport)
+    : options_(options), ended_(ended), budget_(std::move(budget)), transport_(transport), pool_(transport) {}
 TableHost::~TableHost() = default;
 
 namespace {
@@ -96,10 +96,11 @@ Result<TableHost::Job*> TableHost::open_job(const proto::Envelope& envelope) {
   return &job;
 }
 
-Reply TableHost::create(const proto::Envelope& envelope, const proto::CreateTables& request) {
+Reply TableHost::create(const proto::Envelope& envelope, const proto::CreateTables& request, const View& view) {
   const auto known = find_job(envelope);
   if (!known) return refuse(known.error());
   std::vector<std::unique_ptr<Table>> made;
+  std::uint64_t bytes = 0;
   for (const auto& spec : request.tables) {
     if (auto ok = proto::validate(spec); !ok) return refuse(ok.error());
     if (const Table* table = find_table(*known, spec.id); table != nullptr) {
@@ -109,11 +110,21 @@ Reply TableHost::create(const proto::Envelope& envelope, const proto::CreateTabl
     auto optimizer = make_optimizer(spec.optimizer);
     if (!optimizer) return refuse(optimizer.error());
     const bool sums = !(**builtin_optimizers().find(spec.optimizer.name)).gradient;
+    bytes += declared_bytes(spec, **optimizer, envelope.job, view, options_.lane);
     made.push_back(std::make_unique<Table>(Table{spec, std::move(*optimizer), sums, {}}));
   }
   const auto opened = open_job(envelope);
   if (!opened) return refuse(opened.error());
   Job& job = **opened;
+  if (!budget_->take(bytes)) {
+    const double gb = 1e9, used = static_cast<double>(budget_->used());
+    const std::string words = fmt::format(
+        "its parameters do not fit: {:.3f} GB of values and optimizer state would be on this lane, and of the server's {:.3f} GB for tables {:.3f} GB are free "
+        "(sluice server --memory)",
+        static_cast<double>(bytes) / gb, static_cast<double>(budget_->limit()) / gb, (static_cast<double>(budget_->limit()) - used) / gb);
+    return refuse({Errc::kUnplaceable, words});
+  }
+  job.declared_bytes += bytes;
   for (auto& table : made) {
     const std::size_t at = table->spec.id.value;
     if (job.tables.size() <= at) job.tables.resize(at + 1);
@@ -179,6 +190,7 @@ void TableHost::forget(JobId job) {
   const auto it = jobs_.find(job);
   if (it == jobs_.end()) return;
   dense_bytes_ -= it->second.dense_bytes;
+  budget_->give(it->second.declared_bytes);
   jobs_.erase(it);
 }
 
@@ -195,6 +207,7 @@ KeptTables TableHost::release(JobId job) {
     }
   }
   dense_bytes_ -= it->second.dense_bytes;
+  budget_->give(it->second.declared_bytes);
   out.owner = std::make_shared<std::vector<std::unique_ptr<Table>>>(std::move(it->second.tables));
   jobs_.erase(it);
   return out;

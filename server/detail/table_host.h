@@ -16,6 +16,7 @@
 #include "server/detail/ended_jobs.h"
 #include "server/detail/held_updates.h"
 #include "server/detail/keeper.h"
+#include "server/detail/memory_budget.h"
 #include "server/detail/reply.h"
 #include "server/detail/view.h"
 #include "server/sparse_shard.h"
@@ -33,11 +34,12 @@ class TableHost {
   static constexpr std::uint64_t kReplyBytesMax = std::uint64_t{256} << 20;  ///< values in one answer
 
   /// `ended` and `transport` outlive it.
-  TableHost(TableHostOptions options, const EndedJobs& ended, net::Transport& transport);
+  TableHost(TableHostOptions options, const EndedJobs& ended, std::shared_ptr<MemoryBudget> budget, net::Transport& transport);
   ~TableHost();
 
   /// Each method answers a request whose client is not expired. `view` is the newest.
-  [[nodiscard]] Reply create(const proto::Envelope& envelope, const proto::CreateTables& request);
+  /// Refuses tables for which there is no memory (kUnplaceable, with the numbers).
+  [[nodiscard]] Reply create(const proto::Envelope& envelope, const proto::CreateTables& request, const View& view);
   /// Applies every section that is new, this lane's and sound; the others' outcomes say what to do. A payload that does not fit its sections changes nothing at
   /// all.
   [[nodiscard]] Reply push(const proto::Envelope& envelope, const proto::Push& request, std::span<const net::Frame> payload, const View& view);
@@ -62,6 +64,7 @@ class TableHost {
     std::vector<std::unique_ptr<Table>> tables;  ///< by id; null: not made known
     std::size_t dense_bytes = 0;
     std::uint64_t clocks_applied = 0;  ///< bsp
+    std::uint64_t declared_bytes = 0;  ///< taken from the budget
   };
   /// A push's or pull's sections beside what they need; the same order.
   struct Located {
@@ -88,6 +91,7 @@ class TableHost {
 
   TableHostOptions options_;
   const EndedJobs& ended_;
+  std::shared_ptr<MemoryBudget> budget_;
   net::Transport& transport_;
   BufferPool pool_;
   std::size_t dense_bytes_ = 0;
