@@ -165,7 +165,8 @@ News JobTable::report(const proto::JobReport& r, Instant now) {
   }
   // Where the home stands counts whatever its numbers are worth: a diverged job ends too.
   if (r.state == proto::HomeState::kFinished) {
-    finish(r.job, job->diverging ? fmt::format("epochs reached; {}", job->reason) : "epochs reached", now);
+    const std::string why = r.ended.empty() ? "epochs reached" : r.ended.substr(0, 512);
+    finish(r.job, job->diverging ? fmt::format("{}; {}", why, job->reason) : why, now);
     return News::kFinished;
   }
   JobState& stage = job->paused() ? job->resumes_as : job->state;

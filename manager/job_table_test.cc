@@ -115,6 +115,15 @@ TEST_F(JobTableTest, AFlatCurveIsAPlateauUntilItFallsAgain) {
   EXPECT_EQ(job().phase(), JobPhase::kTraining);
 }
 
+TEST_F(JobTableTest, AJobThatItsHomeEndedEarlySaysWhy) {
+  auto r = next(1.0);
+  r.state = proto::HomeState::kFinished;
+  r.ended = "stopped early: enough";
+  EXPECT_EQ(table.report(r, now), News::kFinished);
+  EXPECT_EQ(job().state, JobState::kDone);
+  EXPECT_EQ(job().reason, "stopped early: enough");
+}
+
 TEST_F(JobTableTest, ItsHomesStateDecidesWhenItEvaluatesAndEnds) {
   (void)table.report(next(2.0), now);
   auto r = next(1.0);

@@ -71,9 +71,9 @@ JobView view_of(const Job& job, const RoundOptions& options, std::uint32_t slots
   v.move_cost = move_cost;
   v.deficit_ns = job.deficit_ns;
   v.quantum_since = job.quantum_since;
-  if (job.examples_total > job.examples) {
-    // Near the end there are only so many batches left to go round.
-    const std::uint64_t batches = (job.examples_total - job.examples + job.spec.batch - 1) / std::max(job.spec.batch, 1U);
+  // Near the end there are only so many batches left to go round. Under bsp a slot that leaves changes the result: it stays.
+  if (job.examples_total > job.examples && job.spec.consistency.mode != proto::ConsistencyMode::kBsp) {
+    const std::uint64_t batches = (job.examples_total - job.examples + job.spec.step_rows() - 1) / job.spec.step_rows();
     v.usable = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(batches, 1, v.usable));
   }
   const bool learns = v.phase == JobPhase::kTraining || v.phase == JobPhase::kPlateau;

@@ -46,12 +46,27 @@ json to_json(std::span<const TableSpec> tables) {
   for (const auto& table : tables) out.push_back(to_json(table));
   return out;
 }
+/// A peer's text: what is no object says nothing.
+json data_of(const SavedJob& job) {
+  json data = json::parse(job.data, nullptr, /*allow_exceptions=*/false);
+  return data.is_object() ? data : json::object();
+}
 json to_json(const SavedJob& job) {
-  return {{"id", job.id.value}, {"spec", json::parse(proto::to_json(job.spec))}, {"data", json::parse(job.data)}, {"step", job.step}};
+  return {{"id", job.id.value}, {"spec", json::parse(proto::to_json(job.spec))}, {"data", data_of(job)}, {"step", job.step}};
+}
+
+/// What was saved before a field was there has its default; a field that is not known any more is left out.
+json over(const json& defaults, const json& saved) {
+  if (!defaults.is_object() || defaults.empty() || !saved.is_object()) return saved;
+  json out = defaults;
+  for (auto& [key, value] : out.items()) {
+    if (const auto it = saved.find(key); it != saved.end()) value = over(value, *it);
+  }
+  return out;
 }
 
 Result<SavedJob> job_of(const json& from) {
-  auto spec = job_spec_from_json(from.at("spec").dump());
+  auto spec = job_spec_from_json(over(json::parse(proto::to_json(JobSpec{})), from.at("spec")).dump());
   if (!spec) return fail(Errc::kBadData, spec.error().what);
   return SavedJob{JobId{from.at("id").get<std::uint64_t>()}, std::move(*spec), from.at("data").dump(), from.at("step").get<std::uint64_t>()};
 }

@@ -7,6 +7,8 @@
 #include <filesystem>
 #include <numeric>
 
+#include "base/safetensors.h"
+
 namespace sluice::proto {
 namespace {
 namespace fs = std::filesystem;
@@ -106,6 +108,18 @@ TEST_F(SavedModelTest, WhatIsMissingOrTwiceOrOfAnotherJobIsTold) {
   EXPECT_THAT(words({path("c")}), HasSubstr("shards of table 'w' are in no part")) << "before memory is taken for them";
   EXPECT_THAT(read_model(path("a")).error().what, HasSubstr("not a model that sluice wrote"));
   EXPECT_EQ(read_model((folder_ / "none").string()).error().code, Errc::kNotFound);
+}
+
+TEST_F(SavedModelTest, AModelOfAnOlderVersionIsReadWithDefaults) {
+  const std::string path = (folder_ / "old.safetensors").string();
+  const std::string job = R"({"id":3,"data":{},"step":5,"spec":{"name":"m","model":"fm","params":"{}","gone":1,"data":{"name":"d","format":"libsvm",)"
+                          R"("train":["/t"]},"optimizer":{"name":"adam","numbers":{"lr":0.5}}}})";
+  auto writer = safetensors::Writer::create(path, {}, {{"sluice", "model 1"}, {"tables", "[]"}, {"job", job}});
+  ASSERT_TRUE(writer && writer->commit());
+  const auto model = read_model(path);
+  ASSERT_TRUE(model) << model.error().what;
+  EXPECT_EQ(model->job.spec.optimizer.number("lr", 0), 0.5);
+  EXPECT_EQ(model->job.spec.batch, JobSpec{}.batch);
 }
 
 TEST_F(SavedModelTest, ACutOrFlippedPartIsNeverRead) {

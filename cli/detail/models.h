@@ -19,6 +19,9 @@ namespace sluice::cli::detail {
 /// The job as a run file writes it, in YAML, with what is known of its data.
 [[nodiscard]] std::string job_yaml(const proto::SavedJob& job);
 
+/// Writes a file that appears whole or not at all. Errors: kIo.
+[[nodiscard]] Result<void> write_text(const std::string& path, const std::string& text);
+
 /// One .npy file a tensor (NumPy's format 1.0) in `folder`: TABLE.npy, or TABLE.keys.npy and TABLE.values.npy. Errors: kIo.
 [[nodiscard]] Result<void> write_npy(const std::string& folder, const proto::SavedModel& model);
 

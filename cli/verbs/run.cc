@@ -16,6 +16,7 @@
 #include "cli/detail/submissions.h"
 #include "cli/detail/summary.h"
 #include "cli/detail/table.h"
+#include "cli/report.h"
 #include "cli/run_file.h"
 #include "cli/verbs/verbs.h"
 #include "net/zmq_transport.h"
@@ -71,9 +72,15 @@ Result<void> show_end(const std::string& out, bool json) {
   const auto summary = detail::read_json(out + "/summary.json");
   if (!summary) return fail(Errc::kIo, fmt::format("the manager left no summary ({}); what it left is in {}", summary.error().what, out));
   const auto printed = detail::print(json ? summary->dump() + "\n" : "\n" + detail::summary_table(*summary));
-  detail::note(fmt::format("files: {}/ (summary.json, decisions.jsonl, losses.csv, jobs/, logs/)", out));
+  detail::note(fmt::format("files: {}/ (report.html, summary.json, decisions.jsonl, losses.csv, jobs/, logs/)", out));
   if (!printed) return printed;
   return detail::verdict(*summary);
+}
+
+/// report.html: of whatever the run left behind. That it can't be written is no failure of the run.
+void write_page(const std::string& out) {
+  const std::string path = default_report({out});
+  if (const auto written = write_report({out}, path); !written) detail::note(fmt::format("warning: {}", written.error().what));
 }
 
 /// run.json: what was asked for, so that runs can be compared and done again. Errors: kIo naming the file.
@@ -109,6 +116,7 @@ Result<void> run_cluster(const RunFile& file, detail::EmbeddedOptions options, b
     if (const auto joined = detail::join_model(folder, options.servers); !joined)
       detail::note("warning: the model of job " + job.name + " is not there: " + joined.error().what);
   }
+  write_page(options.out);
   const auto shown = ended || ended.error().code == Errc::kInterrupted || ended.error().code == Errc::kJobFailed ? show_end(options.out, json) : Result<void>{};
   return ended ? shown : ended;
 }

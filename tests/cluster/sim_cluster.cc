@@ -81,7 +81,7 @@ void SimCluster::start_worker(const std::string& name) {
   worker.slots = options_.slots;
   worker.cache_dir = (folder_ / "cache").string();
   worker.on_fatal = [this](const Error& error) { fatal.push_back(error); };
-  const auto ok = worker::start_worker(worker, test_models(), net::Runtime{clock_, *transport_, *executor_, options_.seed});
+  const auto ok = worker::start_worker(worker, test_models(recording), net::Runtime{clock_, *transport_, *executor_, options_.seed});
   EXPECT_TRUE(ok.has_value()) << (ok ? "" : ok.error().what);
 }
 
@@ -156,18 +156,46 @@ class CountingModel final : public worker::Model {
     out[0].values[0] = static_cast<float>(batch.rows);
     return {1.0 * batch.rows, 1.0 * batch.rows};
   }
+  std::span<const float> outputs(std::span<const worker::TableView> params, const worker::Batch&) override { return params[0].values; }
   [[nodiscard]] worker::Scores evaluate(std::span<const worker::TableView> params, const worker::Batch& batch) override {
     return {batch.rows, 1.0 * batch.rows, static_cast<double>(params[0].values[0]) * batch.rows};
   }
   [[nodiscard]] std::string metric() const override { return "count"; }
 };
 
+class RecordedModel final : public worker::Model {
+ public:
+  RecordedModel(std::unique_ptr<worker::Model> model, Recording& to) : model_(std::move(model)), to_(to) {}
+  [[nodiscard]] std::vector<worker::TableDecl> tables() const override { return model_->tables(); }
+  void keys(const worker::Batch& batch, std::vector<std::vector<Key>>& out) const override { model_->keys(batch, out); }
+  [[nodiscard]] worker::Losses update(std::span<const worker::TableView> params, const worker::Batch& batch,
+                                      std::span<const worker::TableUpdate> out) override {
+    const auto losses = model_->update(params, batch, out);
+    to_.losses.push_back(losses.loss_sum);
+    return losses;
+  }
+  [[nodiscard]] worker::Scores evaluate(std::span<const worker::TableView> params, const worker::Batch& batch) override {
+    auto& seen = to_.parameters.emplace_back();
+    for (const auto& table : params) seen.insert(seen.end(), table.values.begin(), table.values.end());
+    return model_->evaluate(params, batch);
+  }
+
+ private:
+  std::unique_ptr<worker::Model> model_;
+  Recording& to_;
+};
+
 }  // namespace
 
-worker::ModelRegistry test_models() {
+worker::ModelRegistry test_models(Recording& recording) {
   auto models = worker::builtin_models();
   models.add("counting",
              [](const std::string&, const worker::DataShape&) -> Result<std::unique_ptr<worker::Model>> { return std::make_unique<CountingModel>(); });
+  models.add("recorded", [&recording](const std::string& params, const worker::DataShape& shape) -> Result<std::unique_ptr<worker::Model>> {
+    auto model = (**worker::builtin_models().find("logistic"))(params, shape);
+    if (!model) return model;
+    return std::make_unique<RecordedModel>(std::move(*model), recording);
+  });
   return models;
 }
 

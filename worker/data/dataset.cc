@@ -1,7 +1,5 @@
 #include "worker/data/dataset.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <numeric>
 
@@ -132,10 +130,6 @@ Batch BatchReader::read_plain(std::uint64_t first, std::uint32_t rows) {
   batch.indices = stored.indices.subspan(stored.offsets[first], ends.back());
   batch.values = stored.values.subspan(stored.offsets[first], ends.back());
   return batch;
-}
-
-std::string describe(const DataShape& shape) {
-  return fmt::format(R"({{"features":{},"classes":{},"sparse":{}}})", shape.features, shape.classes, shape.sparse);
 }
 
 }  // namespace sluice::worker

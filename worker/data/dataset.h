@@ -45,10 +45,8 @@ struct OpenedData {
   std::shared_ptr<const Dataset> train;
   std::shared_ptr<const Dataset> test;
   std::uint64_t bad_rows = 0;  ///< skipped, within max_bad_rows
+  std::string mapping;         ///< how the training part was read (worker/data/mapping.h), to be kept with the model
 };
-
-/// The shape as a JSON object, for whoever uses a model later: {"features":…,"classes":…,"sparse":…}.
-[[nodiscard]] std::string describe(const DataShape& shape);
 
 struct DataOptions {
   std::string cache_dir;  ///< created if missing, 0700
@@ -62,5 +60,11 @@ struct DataOptions {
 /// written. The test part follows the training part: its labels and columns. A test row with a label that the training part lacks is a bad row; entries of
 /// columns that it lacks are dropped (worker/data/libsvm.h, idx.h).
 [[nodiscard]] Result<OpenedData> open_data(const proto::DataSpec& spec, const DataOptions& options);
+
+namespace data {
+struct SavedMapping;
+}
+/// The files that spec.train names, read as a training file was, in their order, into memory; no cache. Errors: as open_data().
+[[nodiscard]] Result<std::shared_ptr<const Dataset>> read_in_order(const proto::DataSpec& spec, const data::SavedMapping& as);
 
 }  // namespace sluice::worker

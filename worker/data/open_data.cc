@@ -12,8 +12,10 @@
 #include "worker/data/dataset.h"
 #include "worker/data/idx.h"
 #include "worker/data/libsvm.h"
+#include "worker/data/mapping.h"
 #include "worker/data/npy.h"
 #include "worker/data/source_record.h"
+#include "worker/data/stored.h"
 
 namespace sluice::worker {
 namespace {
@@ -51,6 +53,16 @@ Registry<Format> formats() {
   return out;
 }
 
+Result<void> check_files(const proto::DataSpec& spec, const std::vector<std::string>& paths, const Format& format) {
+  if (paths.size() >= format.files_least && paths.size() <= format.files_most) return {};
+  return fail(Errc::kBadConfig, fmt::format("data '{}': format {} needs {}, {} named", spec.name, spec.format, format.files, paths.size()));
+}
+
+tl::unexpected<Error> too_bad(const std::string& path, std::uint64_t bad_rows, const std::string& first, std::uint64_t allowed) {
+  const std::string count = fmt::format("{} bad row{}, {} allowed (max_bad_rows)", bad_rows, bad_rows == 1 ? "" : "s", allowed);
+  return fail(Errc::kBadData, fmt::format("{}:{}: {}", path, first, count));
+}
+
 /// One part of one dataset, on its way to a cache.
 class Part {
  public:
@@ -58,8 +70,7 @@ class Part {
       : spec_(spec), paths_(paths), mapping_(mapping), format_(format), options_(options) {}
 
   Result<Cached> open(std::uint64_t bad_rows_max) {
-    if (paths_.size() < format_.files_least || paths_.size() > format_.files_most)
-      return fail(Errc::kBadConfig, fmt::format("data '{}': format {} needs {}, {} named", spec_.name, spec_.format, format_.files, paths_.size()));
+    if (auto fits = check_files(spec_, paths_, format_); !fits) return fail(fits.error());
     std::vector<std::uint64_t> hashes;
     for (const std::string& path : paths_) {
       const auto hash = data::content_hash_of(options_.cache_dir, path);
@@ -70,7 +81,7 @@ class Part {
     auto cached = data::open_cache(cache_path(name), name);
     if (!cached && cached.error().code == Errc::kBadData) log::warn("{}; building it again", cached.error().what);
     if (!cached) cached = build();
-    if (cached && cached->bad_rows > bad_rows_max) return too_bad(cached->bad_rows, cached->first_bad, bad_rows_max);
+    if (cached && cached->bad_rows > bad_rows_max) return too_bad(paths_.back(), cached->bad_rows, cached->first_bad, bad_rows_max);
     if (cached && cached->dataset->shape().rows == 0) return fail(Errc::kBadData, fmt::format("{}: no rows", paths_.front()));
     return cached;
   }
@@ -95,11 +106,6 @@ class Part {
       text += mapping_->schema;
     }
     return XXH3_64bits(text.data(), text.size());
-  }
-
-  [[nodiscard]] tl::unexpected<Error> too_bad(std::uint64_t bad_rows, const std::string& first, std::uint64_t allowed) const {
-    const std::string count = fmt::format("{} bad row{}, {} allowed (max_bad_rows)", bad_rows, bad_rows == 1 ? "" : "s", allowed);
-    return fail(Errc::kBadData, fmt::format("{}:{}: {}", paths_.back(), first, count));
   }
 
   Result<Cached> build() {
@@ -151,6 +157,7 @@ Result<OpenedData> open_data(const proto::DataSpec& spec, const DataOptions& opt
   if (!train) return fail(train.error());
   OpenedData out;
   out.train = train->dataset;
+  out.mapping = data::to_json({train->mapping, train->dataset->shape()});
   out.bad_rows = train->bad_rows;
   if (spec.test.empty()) return out;
   const auto test = Part(spec, spec.test, &train->mapping, **format, options).open(spec.max_bad_rows - train->bad_rows);
@@ -158,6 +165,34 @@ Result<OpenedData> open_data(const proto::DataSpec& spec, const DataOptions& opt
   out.test = test->dataset;
   out.bad_rows += test->bad_rows;
   return out;
+}
+
+Result<std::shared_ptr<const Dataset>> read_in_order(const proto::DataSpec& spec, const data::SavedMapping& as) {
+  const auto known = formats();
+  const auto format = known.find(spec.format);
+  if (!format) return fail(format.error());
+  if (auto fits = check_files(spec, spec.train, **format); !fits) return fail(fits.error());
+  std::vector<SourceFile> files;
+  for (const std::string& path : spec.train) {
+    auto file = SourceFile::open(path, SourceFile::Mode::kInflated);
+    if (!file) return fail(file.error());
+    files.push_back(std::move(*file));
+  }
+  auto rows = (*format)->read(files, spec.train, spec, &as.mapping, {});
+  if (!rows) return fail(rows.error());
+  if (rows->bad_rows > spec.max_bad_rows) return too_bad(spec.train.back(), rows->bad_rows, rows->first_bad, spec.max_bad_rows);
+  if (rows->count() == 0) return fail(Errc::kBadData, fmt::format("{}: no rows", spec.train.front()));
+  struct Owned {
+    Rows rows;
+    std::vector<float> labels;
+  };
+  auto owned = std::make_shared<Owned>(Owned{std::move(*rows), {}});
+  const Rows& r = owned->rows;
+  owned->labels = r.regression ? r.targets : std::vector<float>(r.classes.begin(), r.classes.end());
+  DataShape shape = as.shape;
+  shape.rows = owned->labels.size();
+  const data::StoredRows stored{owned->labels, r.offsets, r.indices, r.values, r.pixels, r.dense};
+  return std::make_shared<data::StoredDataset>(shape, stored, 0, owned);
 }
 
 }  // namespace sluice::worker
