@@ -114,6 +114,14 @@ std::string read_csv(const Json& from, CsvSpec& to) {
   return in.finish({"label", "separator", "header", "missing", "text", "skip"});
 }
 
+std::string read_held_out(const Json& from, HeldOut& to) {
+  Fields in(from, "data.held_out");
+  to.share = in.number("share");
+  if (!(to.share >= 0 && to.share <= kHeldOutShareMax)) in.wrong("share", "must be from 0 to 0.9");
+  to.from = in.choice("from", {"random", "last"});
+  return in.finish({"share", "from"});
+}
+
 std::string read_data(const Json& from, DataSpec& to) {
   Fields in(from, "data");
   to.name = in.name("name");
@@ -124,8 +132,12 @@ std::string read_data(const Json& from, DataSpec& to) {
   to.max_bad_rows = in.whole("max_bad_rows", kNone, UINT64_MAX);
   to.labels = in.choice("labels", {"classes", "targets"}) == "targets" ? LabelKind::kTargets : LabelKind::kClasses;
   const Json* csv = in.get("csv");
-  const auto error = in.finish({"name", "format", "train", "test", "features", "max_bad_rows", "labels", "csv"});
-  return error.empty() ? read_csv(*csv, to.csv) : error;
+  const Json* held_out = in.get("held_out");
+  auto error = in.finish({"name", "format", "train", "test", "features", "max_bad_rows", "labels", "csv", "held_out"});
+  if (error.empty()) error = read_csv(*csv, to.csv);
+  if (error.empty()) error = read_held_out(*held_out, to.held_out);
+  if (error.empty() && to.held_out.share > 0 && !to.test.empty()) error = "data.held_out is for data without test files";
+  return error;
 }
 
 std::string read_optimizer(const Json& from, OptimizerSpec& to) {
@@ -224,7 +236,8 @@ std::string to_json(const JobSpec& spec) {
           {"header", spec.data.csv.header},
           {"missing", spec.data.csv.missing},
           {"text", spec.data.csv.text},
-          {"skip", spec.data.csv.skip}}}}},
+          {"skip", spec.data.csv.skip}}},
+        {"held_out", {{"share", spec.data.held_out.share}, {"from", spec.data.held_out.from}}}}},
       {"optimizer", {{"name", spec.optimizer.name}, {"numbers", spec.optimizer.numbers}}},
       {"consistency", {{"mode", name_of(spec.consistency.mode)}, {"staleness", spec.consistency.staleness},
         {"local_steps", spec.consistency.local_steps},

@@ -29,6 +29,14 @@ struct CsvSpec {
   friend bool operator==(const CsvSpec&, const CsvSpec&) = default;
 };
 
+/// Rows of the training files that are held out for the scores instead of trained on.
+struct HeldOut {
+  double share = 0;             ///< of the rows, 0 (none) … 0.9
+  std::string from = "random";  ///< "random": drawn by a seed, the same for all jobs; "last": the last ones in the files' order
+  friend bool operator==(const HeldOut&, const HeldOut&) = default;
+};
+inline constexpr double kHeldOutShareMax = 0.9;
+
 /// Where a job's examples are. Paths are absolute after the run file was read (`root` applied); the files must be readable by every worker.
 struct DataSpec {
   std::string name;                ///< of the dataset in the run file
@@ -39,6 +47,7 @@ struct DataSpec {
   std::uint64_t max_bad_rows = 0;  ///< more bad rows than this end the job with kBadData
   LabelKind labels = LabelKind::kClasses;
   CsvSpec csv = {};
+  HeldOut held_out = {};  ///< only where there are no test files
   friend bool operator==(const DataSpec&, const DataSpec&) = default;
 };
 

@@ -104,6 +104,9 @@ TEST(JobSpec, OutOfRangeAndUnknownFieldsAreNamed) {
   EXPECT_THAT(error_with("/consistency/mode", "bsq"), HasSubstr("consistency.mode"));
   EXPECT_THAT(error_with("/data/train/0", 5), HasSubstr("data.train"));
   EXPECT_THAT(error_with("/data/labels", "numbers"), HasSubstr("data.labels must be one of classes, targets"));
+  EXPECT_THAT(error_with("/data/held_out/share", 0.95), HasSubstr("data.held_out.share must be from 0 to 0.9"));
+  EXPECT_THAT(error_with("/data/held_out/from", "first"), HasSubstr("data.held_out.from must be one of random, last"));
+  EXPECT_THAT(error_with("/data/held_out/share", 0.1), HasSubstr("data.held_out is for data without test files"));
   EXPECT_THAT(error_with("/data/csv", 5), HasSubstr("data.csv"));
   EXPECT_THAT(error_with("/data/csv/missing", "drop"), HasSubstr("data.csv.missing must be one of refuse, zero, mean"));
   EXPECT_THAT(error_with("/data/csv/separator", ",,"), HasSubstr("data.csv.separator"));

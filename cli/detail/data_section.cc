@@ -138,6 +138,15 @@ proto::DataSpec read_dataset(const Node& node, const std::string& name, const st
 }
 }  // namespace
 
+void read_test_file(const Node& node, const std::string& folder, Problems& problems, proto::DataSpec& data) {
+  if (data.train.size() > 1) {
+    problems.add(node.mark, fmt::format("dataset '{}' has parts of two files: name the held-out ones under its 'test'", data.name));
+    return;
+  }
+  const fs::path root(folder);
+  data.test = read_files(&node, "file", {data.name, root, 1, 1, "one file"}, problems);
+}
+
 std::string how_to_get(const std::string& path) {
   if (path.find("datasets/fashion-mnist") != std::string::npos)
     return " (the Debian package dataset-fashion-mnist has it: sudo apt-get install dataset-fashion-mnist)";

@@ -17,7 +17,7 @@ struct PredictFlags {
 };
 
 /// One line a row: the label as the training file writes it (a number for targets), then the outputs where they are asked for.
-void append_row(std::string& out, std::span<const float> scores, const std::vector<std::int64_t>& labels, bool with_scores) {
+void append_row(std::string& out, std::span<const float> scores, const std::vector<std::string>& labels, bool with_scores) {
   if (labels.empty()) {
     fmt::format_to(std::back_inserter(out), "{}", scores[0]);
   } else {
@@ -35,8 +35,9 @@ Result<void> predict(const PredictFlags& flags) {
   if (!rows) return fail(rows.error());
   const auto predicted = model->predict(*rows);
   std::string out;
+  const auto labels = model->labels();
   const std::span<const float> scores = predicted.scores;
-  for (std::size_t at = 0; at < scores.size(); at += predicted.outputs) append_row(out, scores.subspan(at, predicted.outputs), model->labels(), flags.scores);
+  for (std::size_t at = 0; at < scores.size(); at += predicted.outputs) append_row(out, scores.subspan(at, predicted.outputs), labels, flags.scores);
   if (flags.to.empty()) return detail::print(out);
   return detail::write_text(flags.to, out);
 }

@@ -24,5 +24,6 @@ void add_export(CLI::App& app, int& status);
 void add_predict(CLI::App& app, int& status);
 void add_eval(CLI::App& app, int& status);
 void add_report(CLI::App& app, int& status);
+void add_data(CLI::App& app, int& status);
 
 }  // namespace sluice::cli

@@ -140,6 +140,37 @@ class Quick(harness.ProcessTest):
         for words in ("unknown model 'sotfmax'; did you mean 'softmax'?", "unknown optimizer 'adm'", "unknown policy 'slack'", "fair"):
             self.assertIn(words, err)
 
+    def test_data_is_looked_at_and_its_cache_is_the_runs(self):
+        with open(os.path.join(self.folder, "cars.csv"), "w") as file:
+            file.write("id,size,colour,price\n" + "".join(f"{i},{i % 10},{'red' if i % 3 else 'blue'},{i % 10 * 3 + (1 if i % 3 else 0)}\n" for i in range(500)))
+        flags = ("--label", "price", "--labels", "targets", "--skip", "id")
+        status, out, err = self.call("data", "info", "cars.csv", *flags, "--json")
+        self.assertEqual(status, 0, err)
+        info = json.loads(out)
+        self.assertEqual((info["rows"], info["features"], info["sparse"]), (500, 3, False))
+        self.assertEqual([column["type"] for column in info["columns"]], ["skipped", "number", "text", "label"])
+        status, out, err = self.call("data", "head", "cars.csv", *flags)
+        self.assertEqual(status, 0, err)
+        self.assertIn("size:1  colour=red", out)
+        status, out, err = self.call("data", "convert", "cars.csv", *flags)
+        self.assertEqual(status, 0, err)
+        self.assertIn("it was there already", err)
+        self.assertTrue(os.path.isfile(out.strip()), out)
+        before = set(os.listdir(os.path.dirname(out.strip())))
+        data = {"cars": {"format": "csv", "train": "cars.csv", "label": "price", "labels": "targets", "skip": ["id"], "max_bad_rows": 2**64 - 1}}
+        file = self.run_file([harness.job("one", model="linear", data="cars", optimizer={"name": "sgd", "lr": 0.01}, epochs=20)], data=data)
+        status, _, err = self.call("run", file, "--out", "o")
+        self.assertEqual(status, 0, err)
+        self.assertEqual(set(os.listdir(os.path.dirname(out.strip()))), before)
+        # What is wrong is said where it is.
+        status, _, err = self.call("data", "info", "cars.csv", "--label", "prise")
+        self.assertEqual(status, 2)
+        self.assertIn("unknown column 'prise'; did you mean 'price'?", err)
+        self.assertEqual(self.call("data", "infos", "cars.csv")[0], 2)
+        status, _, err = self.call("data", "info", "none.csv")
+        self.assertEqual(status, 2)
+        self.assertIn("none.csv: No such file", err)
+
     def test_a_run_file_from_another_version(self):
         file = self.run_file([harness.job("one")], version=2)
         status, _, err = self.call("run", file)
@@ -210,7 +241,7 @@ class Quick(harness.ProcessTest):
         self.assertIn("sluice run --help", err)
 
     def test_every_verb_has_help_with_an_example(self):
-        verbs = "run manager server worker submit ps explain cancel pause resume set logs up down compare report export predict eval"
+        verbs = "run manager server worker submit ps explain cancel pause resume set logs up down compare report export predict eval data"
         for verb in verbs.split():
             status, out, _ = self.call(verb, "--help")
             self.assertEqual(status, 0)

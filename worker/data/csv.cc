@@ -90,6 +90,7 @@ class CsvReader {
 
   Result<void> start(std::string_view text) {
     started_ = true;
+    if (text.find('\0') != std::string_view::npos) return fail(Errc::kBadData, fmt::format("{}: holds zero bytes: not a text file", path_));
     auto guessed = guess_schema(text, separator_, path_, spec_);
     if (!guessed) return fail(guessed.error());
     schema_ = std::move(*guessed);

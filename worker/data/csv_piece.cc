@@ -27,7 +27,7 @@ class Records {
     if (cells_.empty()) return true;
     record_ = record;
     if (cells_.size() != schema_.columns.size())
-      return wrong(cells_.back(), fmt::format("{} cells in a row of {} columns", cells_.size(), schema_.columns.size()));
+      return wrong(cells_.back(), fmt::format("{} cell{} in a row of {} columns", cells_.size(), cells_.size() == 1 ? "" : "s", schema_.columns.size()));
     const std::size_t numbers = piece_.numbers.size(), texts = piece_.texts.size();
     std::size_t text = 0;
     bool good = read_label(cells_[schema_.label], schema_.columns[schema_.label].name);

@@ -181,6 +181,7 @@ TEST(Csv, FilesThatAreNoneAreSaid) {
   EXPECT_THAT(csv_trouble(""), HasSubstr("no rows"));
   EXPECT_THAT(csv_trouble("\n \n"), HasSubstr("no rows"));
   EXPECT_THAT(csv_trouble("a\n1\n"), HasSubstr("one column only"));
+  EXPECT_THAT(csv_trouble(std::string("a,b\n\0,2\n", 8)), HasSubstr("rows.csv: holds zero bytes: not a text file"));
   EXPECT_THAT(csv_trouble(std::string("\xff\xfe"
                                       "a\0,\0",
                                       6)),

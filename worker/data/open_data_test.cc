@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <tbb/parallel_for.h>
@@ -138,6 +139,9 @@ TEST_F(OpenData, MistakesAreNamed) {
   EXPECT_EQ(error(spec).code, Errc::kNotFound);
   EXPECT_EQ(error(spec).what, "data 'words': " + folder.path() + "/none: No such file or directory");
   EXPECT_NE(error(libsvm("# nothing\n")).what.find("no rows"), std::string::npos);
+  auto all_bad = libsvm("x 1:1\ny 1:1\n");
+  all_bad.max_bad_rows = 9;
+  EXPECT_EQ(error(all_bad).what, all_bad.train[0] + ":1:1: label 'x' is not a whole number: so all 2 rows are bad");
   options.cache_dir = "/proc/nowhere";
   const auto unwritable = error(libsvm("1 1:1\n2 2:1\n"));
   EXPECT_EQ(unwritable.code, Errc::kIo);
@@ -193,6 +197,42 @@ TEST_F(OpenData, CsvFollowsItsTrainingPartThroughTheCache) {
     EXPECT_TRUE(open_data(spec, options));
   }
   EXPECT_EQ(caches().size(), before + others.size());
+}
+
+/// Rows held out are the last ones or drawn, each row is in one part only, the draw is the same each time, and the parts come from the cache the next time.
+TEST_F(OpenData, RowsAreHeldOutOfTheTrainingFiles) {
+  std::string text;
+  for (int i = 0; i < 1000; ++i) text += fmt::format("{} 1:{}\n", i % 2, i + 1);
+  auto spec = libsvm(text);
+  const auto rows_of = [](const std::shared_ptr<const Dataset>& data) {
+    BatchReader reader(data);
+    const Batch all = reader.read_plain(0, static_cast<std::uint32_t>(data->shape().rows));
+    std::vector<float> out(all.values.begin(), all.values.end());
+    std::sort(out.begin(), out.end());
+    return out;
+  };
+  for (const char* from : {"last", "random"}) {
+    spec.held_out = {0.1, from};
+    const auto first = open_data(spec, options);
+    ASSERT_TRUE(first) << first.error().what;
+    const auto trained = rows_of(first->train), scored = rows_of(first->test);
+    EXPECT_EQ(trained.size(), 900U);
+    EXPECT_EQ(scored.size(), 100U);
+    std::vector<float> both = trained;
+    both.insert(both.end(), scored.begin(), scored.end());
+    std::sort(both.begin(), both.end());
+    EXPECT_EQ(std::unique(both.begin(), both.end()), both.end()) << "no row is in both parts";
+    EXPECT_EQ(scored.front() == 901, std::string(from) == "last");
+    said.clear();
+    const auto again = open_data(spec, options);
+    EXPECT_TRUE(said.empty());
+    EXPECT_EQ(rows_of(again->test), scored);
+    EXPECT_NE(again->train->content_hash(), again->test->content_hash());
+  }
+  EXPECT_EQ(caches().size(), 4U);
+  auto few = libsvm("1 1:1\n2 2:1\n3 1:1\n");
+  few.held_out = {0.1, "random"};
+  EXPECT_NE(open_data(few, options).error().what.find("of 3 rows 0 would be held out"), std::string::npos);
 }
 
 TEST_F(OpenData, ManyConvertingAtOnceAllSucceed) {

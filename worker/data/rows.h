@@ -5,6 +5,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -36,6 +37,10 @@ struct Rows {
   std::uint64_t bad_rows = 0;          ///< left out
   std::string first_bad;               ///< of the first of them: "line:column: what" of the training or test file, idx: "item: what" of the label file
 };
+
+/// Rows [0, n) cut in two: those of `second` are left out of the first and make the second, both in their order; the mapping is both's, the bad rows the
+/// first's. second: increasing.
+[[nodiscard]] std::pair<Rows, Rows> cut_rows(const Rows& rows, const std::vector<std::uint64_t>& second);
 
 /// Told the share of the file that was read, in per cent.
 using Progress = std::function<void(int percent)>;
