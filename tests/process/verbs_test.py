@@ -30,9 +30,10 @@ class Orders(harness.ProcessTest):
         return {job["job"]: job for job in json.loads(self.order("ps", "--json"))["jobs"]}[name]
 
     def test_a_run_with_a_cancelled_job_is_partly_done(self):
-        process = self.start_run(harness.job("long", epochs=LONG), harness.job("short", epochs=400))
+        process = self.start_run(harness.job("long", epochs=LONG), harness.job("short", epochs=1000))
         self.assertEqual(self.order("cancel", "long"), "long: cancelled\n")
         self.assertEqual(self.order("cancel", "long"), "long: was cancelled already\n")
+        self.assertTrue(self.wait_until(lambda: self.job("long")["freed"], 5), "the servers keep its tables")
         out, err = process.communicate(timeout=60 * harness.PATIENCE)
         self.assertEqual(process.returncode, 8, err)
         self.assertIn("1 job was cancelled", err)
@@ -58,6 +59,23 @@ class Orders(harness.ProcessTest):
         self.order("cancel", "a", "b")
         process.communicate(timeout=60 * harness.PATIENCE)
         self.assertEqual(process.returncode, 8)
+
+    def test_nothing_is_lost_by_pauses(self):
+        epochs = 600
+        process = self.start_run(harness.job("a", epochs=epochs), harness.job("b", epochs=LONG))
+        for _ in range(5):
+            self.order("pause", "a")
+            self.assertTrue(self.wait_until(lambda: self.job("a")["slots"] == 0, 2))
+            self.order("resume", "a")
+            self.assertTrue(self.wait_until(lambda: self.job("a")["slots"] > 0 or self.job("a")["state"] == "done", 5))
+        self.assertTrue(self.wait_until(lambda: self.job("a")["state"] == "done", 60))
+        self.assertEqual(self.job("a")["examples"], epochs * 2000)
+        self.assertGreater(self.job("a")["metric"], 0.9)
+        self.order("cancel", "b")
+        process.communicate(timeout=60 * harness.PATIENCE)
+        self.assertEqual(process.returncode, 8)
+        # A model is kept of what came to its end.
+        self.assertEqual(os.listdir(os.path.join(self.folder, "o", "jobs")), ["a"])
 
     def test_set(self):
         process = self.start_run(harness.job("a", epochs=LONG), harness.job("b", epochs=LONG))
