@@ -34,6 +34,9 @@ class SparseShard {
   /// wrong sizes, a key of another shard, a NaN or infinity (its key named), a kind that is not served; kFull: it would exceed rows_max().
   [[nodiscard]] Result<void> apply(proto::PushKind kind, Bytes keys, Bytes update, std::uint32_t step);
 
+  /// Every row that was made, in no order that means anything: its key, and width() floats in `rows`. Both are appended to.
+  void copy_rows(std::vector<Key>& keys, std::vector<float>& rows) const;
+
   /// All memory of rows and index.
   [[nodiscard]] std::size_t bytes() const;
   [[nodiscard]] std::size_t width() const { return width_; }

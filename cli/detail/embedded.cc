@@ -46,7 +46,8 @@ Result<void> EmbeddedCluster::start() {
                              "--policy", options_.policy, "--round-ms", std::to_string(options_.round_ms), "--suspicion-ms", "5000"});
   for (std::uint32_t i = 1; started && i <= options_.servers; ++i) {
     const std::string name = fmt::format("server-{}", i);
-    started = start_role(name, {"server", "--name", name, "--manager", manager, "--listen", fmt::format("ipc://{}/{}-{{}}.sock", folder_.path(), name)});
+    started = start_role(name, {"server", "--name", name, "--manager", manager, "--listen", fmt::format("ipc://{}/{}-{{}}.sock", folder_.path(), name),
+                                "--models", options_.out + "/jobs"});
   }
   if (started) started = start_role("worker", {"worker", "--name", "worker", "--manager", manager, "--slots", std::to_string(options_.slots)});
   if (!started) return started;

@@ -14,5 +14,9 @@ void add_ps(CLI::App& app, int& status);
 void add_explain(CLI::App& app, int& status);
 void add_compare(CLI::App& app, int& status);
 void add_data(CLI::App& app, int& status);
+void add_export(CLI::App& app, int& status);
+void add_predict(CLI::App& app, int& status);
+void add_eval(CLI::App& app, int& status);
+void add_report(CLI::App& app, int& status);
 
 }  // namespace sluice::cli

@@ -53,6 +53,7 @@ class ManagerActor final : public Actor {
   void on(const net::Request& request, const proto::Moved& body);
   void on(const net::Request& request, const proto::JobFault& body);
   void on(const net::Request& request, const proto::Done& body);
+  void on(const net::Request& request, const proto::Refused& body);
   void on(const net::Request& request, const proto::Call& body);
   template <class Other>
   void on(const net::Request& request, const Other&) {
@@ -180,6 +181,14 @@ void ManagerActor::on(const net::Request& request, const proto::Done&) {
   }
 }
 
+/// A server that could not keep a job's values has freed them all the same.
+void ManagerActor::on(const net::Request& request, const proto::Refused& body) {
+  const Member* server = speaker(Role::kServer, request.peer);
+  if (server == nullptr) return;
+  core_->not_kept(request.header.envelope.job, *server, body.text);
+  core_->outbox().ended(request.header.envelope.job, ServerId{server->id});
+}
+
 void ManagerActor::on(const net::Request& request, const proto::Call& body) {
   // A repeat of a call that changed something is answered as the first was: the caller may not have heard it.
   const std::pair key(request.peer, request.header.envelope.request);
@@ -257,7 +266,7 @@ bool ManagerActor::send_due() {
   for (const auto& [id, job] : core_->outbox().due_ends(now)) {
     const Member* server = core_->members().find(Role::kServer, id.value);
     if (server == nullptr) continue;
-    proto::Header end = header(proto::EndJob{});
+    proto::Header end = header(proto::EndJob{core_->outbox().keep(job)});
     end.envelope.job = job;
     tell(server->peer, std::move(end));
     any = true;

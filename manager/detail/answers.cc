@@ -77,6 +77,7 @@ json Core::ps_of(const Job& job) const {
           {"metric", number_or_null(job.evaluated > 0, job.metric)},
           {"metric_name", job.metric_name},
           {"seconds", job.seconds_since_submission(clock_.now())},
+          {"freed", job.ended() && !ending_.contains(job.id) && !outbox_.ending(job.id)},
           {"last_decision", job.ended() ? "" : d.sentence}};
 }
 

@@ -51,6 +51,8 @@ class Core {
   void report(ServerId server, const proto::JobReport& report);
   void fault(JobId job, std::uint32_t generation, const std::string& worker, const std::string& code, const std::string& words);
   void moved(const proto::Moved& moved);
+  /// A server could not write what it had of a finished job.
+  void not_kept(JobId job, const Member& server, const std::string& words);
   [[nodiscard]] const JobTable& jobs() const { return jobs_; }
 
   // Rounds.

@@ -116,6 +116,13 @@ JobDecision decided(const ClusterView& view, const Claim& claim) {
   out.drop_with = with.drop;
   out.drop_without = drop(job.slots).drop;
   out.deviation = with.deviation;
+  if (slots_of(view) == 0) {
+    out.reason = Reason::kNoSlots;
+    out.sentence = "there are no worker slots";
+  } else if (claim.parked) {
+    out.reason = claim.slots > claim.min ? Reason::kSpare : Reason::kParked;
+    out.sentence = claim.slots > claim.min ? "parked, but nobody else can use these slots" : "parked at its minimum: its loss diverges";
+  }
   return out;
 }
 

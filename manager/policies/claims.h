@@ -39,7 +39,8 @@ struct Claim {
 /// Gives slots that nobody else can use to parked jobs, by id. Returns what is still left.
 std::uint32_t give_spare(std::span<Claim> claims, std::uint32_t left);
 
-/// The decision's entry for a claim: slots, carried values, drops until the quantum's end. Reason and sentence are the policy's.
+/// The decision's entry for a claim: slots, carried values, drops until the quantum's end. Reason and sentence are filled in where they are the same under
+/// every policy (no slots at all, a parked job); else the sentence is empty, and they are the policy's.
 [[nodiscard]] JobDecision decided(const ClusterView& view, const Claim& claim);
 
 /// Sorts by index (ties by job) and keeps the first kRefusedMax.

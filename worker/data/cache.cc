@@ -17,9 +17,9 @@
 
 #include "base/assert.h"
 #include "base/rng.h"
+#include "base/temporary_file.h"
 #include "worker/data/cache_layout.h"
 #include "worker/data/stored.h"
-#include "worker/data/temporary_file.h"
 
 namespace sluice::worker::data {
 namespace {
@@ -197,7 +197,7 @@ Result<void> write_cache(const std::string& path, const Rows& rows, std::uint64_
   header.content_hash = content_hash;
   const auto layout = layout_of(header);
   SLUICE_ASSERT(layout.has_value());
-  auto file = TemporaryFile::create(std::filesystem::path(path).parent_path().string());
+  auto file = TemporaryFile::create(std::filesystem::path(path).parent_path().string(), kWhenFull);
   if (!file) return fail(file.error());
   SectionWriter out(*file);
   write_sections(out, *layout, rows, permutation(header.rows, shuffle_seed));

@@ -8,6 +8,8 @@
 
 namespace sluice::worker::data {
 
+inline constexpr const char* kWhenFull = "the data cache needs room there; --cache-dir names another folder";
+
 inline constexpr std::uint64_t kCachePage = 4096;
 inline constexpr std::uint64_t kCacheBlock = std::uint64_t{1} << 20;
 inline constexpr std::uint32_t kCacheVersion = 2;

@@ -11,9 +11,9 @@
 #include <csignal>
 
 #include "base/rng.h"
+#include "base/temporary_file.h"
 #include "worker/data/cache_layout.h"
 #include "worker/data/fixtures.h"
-#include "worker/data/temporary_file.h"
 
 namespace sluice::worker::data {
 namespace {

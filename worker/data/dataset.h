@@ -46,7 +46,7 @@ struct OpenedData {
   std::shared_ptr<const Dataset> train;
   std::shared_ptr<const Dataset> test;
   std::uint64_t bad_rows = 0;  ///< skipped, within max_bad_rows
-  data::Mapping mapping;       ///< of the training part
+  std::string mapping;         ///< how the training part was read (worker/data/mapping.h), to be kept with the model
   std::string first_bad;       ///< of the training part: where and what its first bad row is; empty: none
   std::string train_cache, test_cache;  ///< files
   bool converted = false;               ///< a part was: its cache was not there yet
@@ -71,5 +71,10 @@ struct DataOptions {
 [[nodiscard]] Result<data::Rows> preview_data(const proto::DataSpec& spec, std::uint64_t bytes);
 /// What the files call classes 0 … k − 1; none: targets.
 [[nodiscard]] std::vector<std::string> class_names(const data::Mapping& mapping);
+namespace data {
+struct SavedMapping;
+}
+/// The files that spec.train names, read as a training file was, in their order, into memory; no cache. Errors: as open_data().
+[[nodiscard]] Result<std::shared_ptr<const Dataset>> read_in_order(const proto::DataSpec& spec, const data::SavedMapping& as);
 
 }  // namespace sluice::worker

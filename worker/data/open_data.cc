@@ -9,15 +9,17 @@
 #include "base/log.h"
 #include "base/registry.h"
 #include "base/rng.h"
+#include "base/temporary_file.h"
 #include "worker/data/cache.h"
 #include "worker/data/cache_layout.h"
 #include "worker/data/csv.h"
 #include "worker/data/dataset.h"
 #include "worker/data/idx.h"
 #include "worker/data/libsvm.h"
+#include "worker/data/mapping.h"
 #include "worker/data/npy.h"
 #include "worker/data/source_record.h"
-#include "worker/data/temporary_file.h"
+#include "worker/data/stored.h"
 
 namespace sluice::worker {
 namespace {
@@ -69,9 +71,14 @@ Result<std::vector<SourceFile>> open_files(const std::vector<std::string>& paths
   return out;
 }
 
-Result<void> check_count(const proto::DataSpec& spec, const std::vector<std::string>& paths, const Format& format) {
+Result<void> check_files(const proto::DataSpec& spec, const std::vector<std::string>& paths, const Format& format) {
   if (paths.size() >= format.files_least && paths.size() <= format.files_most) return {};
   return fail(Errc::kBadConfig, fmt::format("data '{}': format {} needs {}, {} named", spec.name, spec.format, format.files, paths.size()));
+}
+
+tl::unexpected<Error> too_bad(const std::string& path, std::uint64_t bad_rows, const std::string& first, std::uint64_t allowed) {
+  const std::string count = fmt::format("{} bad row{}, {} allowed (max_bad_rows)", bad_rows, bad_rows == 1 ? "" : "s", allowed);
+  return fail(Errc::kBadData, fmt::format("{}:{}: {}", path, first, count));
 }
 
 /// One part of one dataset, on its way to a cache.
@@ -82,7 +89,7 @@ class Part {
 
   /// The part's rows; two of them where some are held out: those to train on, and those.
   Result<std::vector<Cached>> open(std::uint64_t bad_rows_max) {
-    if (auto right = check_count(spec_, paths_, format_); !right) return fail(right.error());
+    if (auto fits = check_files(spec_, paths_, format_); !fits) return fail(fits.error());
     std::vector<std::uint64_t> hashes;
     for (const std::string& path : paths_) {
       const auto hash = data::content_hash_of(options_.cache_dir, path);
@@ -95,7 +102,7 @@ class Part {
     if (!cached) cached = build();
     if (!cached) return cached;
     const Cached& first = cached->front();
-    if (first.bad_rows > bad_rows_max) return too_bad(first.bad_rows, first.first_bad, bad_rows_max);
+    if (first.bad_rows > bad_rows_max) return too_bad(paths_.back(), first.bad_rows, first.first_bad, bad_rows_max);
     if (first.dataset->shape().rows == 0 && first.bad_rows > 0)
       return fail(Errc::kBadData, fmt::format("{}:{}: so all {} rows are bad", paths_.back(), first.first_bad, first.bad_rows));
     if (first.dataset->shape().rows == 0) return fail(Errc::kBadData, fmt::format("{}: no rows", paths_.front()));
@@ -143,11 +150,6 @@ class Part {
       text += mapping_->schema;
     }
     return XXH3_64bits(text.data(), text.size());
-  }
-
-  [[nodiscard]] tl::unexpected<Error> too_bad(std::uint64_t bad_rows, const std::string& first, std::uint64_t allowed) const {
-    const std::string count = fmt::format("{} bad row{}, {} allowed (max_bad_rows)", bad_rows, bad_rows == 1 ? "" : "s", allowed);
-    return fail(Errc::kBadData, fmt::format("{}:{}: {}", paths_.back(), first, count));
   }
 
   /// Which rows are held out, increasing.
@@ -223,7 +225,7 @@ Result<OpenedData> open_data(const proto::DataSpec& spec, const DataOptions& opt
   const auto known = formats();
   const auto format = known.find(spec.format);
   if (!format) return fail(format.error());
-  if (auto made = data::make_private_folder(options.cache_dir); !made) return fail(made.error());
+  if (auto made = make_private_folder(options.cache_dir); !made) return fail(made.error());
   Part train_part(spec, spec.train, nullptr, **format, options);
   const auto opened = train_part.open(spec.max_bad_rows);
   if (!opened) return fail(opened.error());
@@ -231,7 +233,7 @@ Result<OpenedData> open_data(const proto::DataSpec& spec, const DataOptions& opt
   OpenedData out;
   out.train = train.dataset;
   out.bad_rows = train.bad_rows;
-  out.mapping = train.mapping;
+  out.mapping = data::to_json({train.mapping, train.dataset->shape()});
   out.first_bad = train.first_bad;
   out.train_cache = train_part.cache_files().front();
   out.converted = train_part.converted();
@@ -254,7 +256,7 @@ Result<data::Rows> preview_data(const proto::DataSpec& spec, std::uint64_t bytes
   const auto known = formats();
   const auto format = known.find(spec.format);
   if (!format) return fail(format.error());
-  if (auto right = check_count(spec, spec.train, **format); !right) return fail(right.error());
+  if (auto right = check_files(spec, spec.train, **format); !right) return fail(right.error());
   auto files = open_files(spec.train);
   if (!files) return fail(files.error());
   if ((*format)->text) {
@@ -274,6 +276,30 @@ std::vector<std::string> class_names(const data::Mapping& mapping) {
   std::vector<std::string> out;
   for (const std::int64_t label : mapping.labels) out.push_back(std::to_string(label));
   return out;
+}
+
+Result<std::shared_ptr<const Dataset>> read_in_order(const proto::DataSpec& spec, const data::SavedMapping& as) {
+  const auto known = formats();
+  const auto format = known.find(spec.format);
+  if (!format) return fail(format.error());
+  if (auto fits = check_files(spec, spec.train, **format); !fits) return fail(fits.error());
+  auto files = open_files(spec.train);
+  if (!files) return fail(files.error());
+  auto rows = (*format)->read(*files, spec.train, spec, &as.mapping, {});
+  if (!rows) return fail(rows.error());
+  if (rows->bad_rows > spec.max_bad_rows) return too_bad(spec.train.back(), rows->bad_rows, rows->first_bad, spec.max_bad_rows);
+  if (rows->count() == 0) return fail(Errc::kBadData, fmt::format("{}: no rows", spec.train.front()));
+  struct Owned {
+    Rows rows;
+    std::vector<float> labels;
+  };
+  auto owned = std::make_shared<Owned>(Owned{std::move(*rows), {}});
+  const Rows& r = owned->rows;
+  owned->labels = r.regression ? r.targets : std::vector<float>(r.classes.begin(), r.classes.end());
+  DataShape shape = as.shape;
+  shape.rows = owned->labels.size();
+  const data::StoredRows stored{owned->labels, r.offsets, r.indices, r.values, r.pixels, r.dense};
+  return std::make_shared<data::StoredDataset>(shape, stored, 0, owned);
 }
 
 }  // namespace sluice::worker

@@ -60,6 +60,7 @@ Trainer::Trainer(TrainerSetup setup, Client& client, Clock& clock, const DataReg
   join.test_rows = setup_.data.test ? setup_.data.test->shape().rows : 0;
   join.chunk_rows = chunk_rows(join.train_rows, setup_.spec.batch);
   join.tables = specs;
+  join.data = setup_.data.mapping;
   client_.join(std::move(join));
   rows_.resize(specs.size());
   for (auto& entry : ring_) {

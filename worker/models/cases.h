@@ -79,6 +79,7 @@ struct Trial {
 
   struct Result {
     Losses losses;
+    std::vector<float> outputs;  ///< with `evaluate`
     Scores scores;
     std::vector<std::vector<Key>> keys;
     std::vector<std::vector<float>> gradients;  // of each table, in its view's order
@@ -105,6 +106,8 @@ struct Trial {
     }
     if (evaluate) {
       out.scores = model->evaluate(views, batch);
+      const auto outputs = model->outputs(views, batch);
+      out.outputs.assign(outputs.begin(), outputs.end());
     } else {
       out.losses = model->update(views, batch, updates);
     }

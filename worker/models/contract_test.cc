@@ -150,6 +150,28 @@ TEST_P(ModelContract, EvaluationSumsTheSameLossesAsTheUpdate) {
   EXPECT_GE(losses.loss_squares * batch.rows, losses.loss_sum * losses.loss_sum);  // Cauchy–Schwarz
 }
 
+TEST_P(ModelContract, OutputsAreWhatIsScoredAndLookAtNoLabel) {
+  const auto data = rows_for(GetParam());
+  Trial trial(GetParam(), data->shape());
+  BatchReader reader(data);
+  Batch batch = reader.read_plain(0, 48);
+  const auto scored = trial.run(batch, true);
+  ASSERT_EQ(scored.outputs.size() % batch.rows, 0U);
+  const std::size_t width = scored.outputs.size() / batch.rows;
+  double metric = 0;
+  for (std::size_t i = 0; i < batch.rows; ++i) {
+    const auto row = std::span(scored.outputs).subspan(i * width, width);
+    const auto best = static_cast<float>(std::max_element(row.begin(), row.end()) - row.begin());
+    const float predicted = width > 1 ? best : row[0] > 0 ? 1.0F : 0.0F;
+    const double off = static_cast<double>(row[0]) - static_cast<double>(batch.labels[i]);
+    metric += trial.model->metric() == "mse" ? off * off : predicted == batch.labels[i] ? 1 : 0;
+  }
+  EXPECT_NEAR(metric, scored.scores.metric_sum, 1e-5 * (1 + metric));
+  const std::vector<float> zeros(batch.rows, 0.0F);
+  batch.labels = zeros;
+  EXPECT_EQ(trial.run(batch, true).outputs, scored.outputs);
+}
+
 /// A NaN among the parameters is never hidden (by a maximum, say): the losses are NaN, and so the job's failure is seen in the batch it happens in.
 TEST_P(ModelContract, NanInAParameterShowsInTheLosses) {
   const auto data = rows_for(GetParam());

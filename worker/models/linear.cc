@@ -52,6 +52,11 @@ class Linear final : public Model {
     return losses;
   }
 
+  std::span<const float> outputs(std::span<const TableView> params, const Batch& batch) override {
+    logits(params, batch);
+    return logits_of(batch);
+  }
+
   Scores evaluate(std::span<const TableView> params, const Batch& batch) override {
     logits(params, batch);
     switch (link_) {

@@ -58,6 +58,11 @@ class Mlp final : public Model {
     return losses;
   }
 
+  std::span<const float> outputs(std::span<const TableView> params, const Batch& batch) override {
+    forward(params, batch);
+    return output(layers_ - 1, batch);
+  }
+
   Scores evaluate(std::span<const TableView> params, const Batch& batch) override {
     forward(params, batch);
     return softmax_scores(output(layers_ - 1, batch), batch.labels, classes());
