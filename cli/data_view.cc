@@ -9,7 +9,6 @@
 
 #include "cli/detail/table.h"
 #include "worker/data/csv_schema.h"
-#include "worker/data/mapping.h"
 
 namespace sluice::cli {
 namespace {
@@ -137,8 +136,6 @@ Result<std::string> format_of(const std::vector<std::string>& files) {
 
 json data_info(const proto::DataSpec& spec, const worker::OpenedData& data) {
   const worker::DataShape& shape = data.train->shape();
-  const auto saved = worker::data::mapping_from_json(data.mapping);
-  const worker::data::Mapping mapping = saved ? saved->mapping : worker::data::Mapping{};
   const Sums sums(data.train);
   double source_bytes = 0;
   for (const std::string& path : spec.train) source_bytes += static_cast<double>(bytes_of(path));
@@ -156,7 +153,7 @@ json data_info(const proto::DataSpec& spec, const worker::OpenedData& data) {
               {"cache", data.train_cache},
               {"cache_bytes", bytes_of(data.train_cache)}};
   if (shape.classes > 0) {
-    const auto names = worker::class_names(mapping);
+    const auto names = worker::class_names(data.mapping);
     out["classes"] = json::array();
     for (std::size_t c = 0; c < shape.classes; ++c)
       out["classes"].push_back({{"label", printable(c < names.size() ? names[c] : "?")}, {"rows", sums.classes[c]}});
@@ -164,8 +161,8 @@ json data_info(const proto::DataSpec& spec, const worker::OpenedData& data) {
     const auto n = static_cast<double>(shape.rows);
     out["targets"] = {{"mean", sums.sum / n}, {"deviation", std::sqrt(sums.squares / n)}, {"least", sums.least}, {"most", sums.most}};
   }
-  if (!mapping.schema.empty()) {
-    if (const auto schema = worker::data::csv_schema_from_bytes(mapping.schema)) {
+  if (!data.mapping.schema.empty()) {
+    if (const auto schema = worker::data::csv_schema_from_bytes(data.mapping.schema)) {
       out["separator"] = std::string(1, schema->separator);
       out["header"] = schema->header;
       out["columns"] = columns_of(*schema);

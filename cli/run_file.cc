@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <set>
 #include <span>
 #include <string_view>
@@ -113,13 +115,21 @@ void read_consistency(const Node& node, Problems& problems, proto::ConsistencySp
     out.mode = proto::ConsistencyMode::kSsp;
     if (!bounded) problems.add(mark, "ssp needs its bound: consistency: {mode: ssp, staleness: 4}");
   } else if (mode == "bsp") {
-    problems.add(mark, "mode 'bsp' is part of the design but not in this version yet; ssp with staleness 0 is near it");
+    out.mode = proto::ConsistencyMode::kBsp;
+    if (bounded) problems.add(reader.mark("staleness"), "bsp has no staleness bound: it is 0; take 'staleness' out");
   } else if (mode != "asp") {
-    problems.add(mark, text::unknown_name("consistency mode", mode, {"asp", "ssp"}));
+    problems.add(mark, text::unknown_name("consistency mode", mode, {"asp", "bsp", "ssp"}));
   } else if (bounded) {
     problems.add(reader.mark("staleness"), "asp has no staleness bound; use mode: ssp, or take 'staleness' out");
   }
-  reader.planned({"local_steps"});
+  out.local_steps = static_cast<std::uint32_t>(reader.count("local_steps", 0, 1, proto::kLocalStepsMax));
+  const bool bulk = out.mode == proto::ConsistencyMode::kBsp;
+  const std::string push = reader.text("push", bulk && out.local_steps > 0 ? "average" : "delta");
+  out.push = push == "average" ? proto::LocalPush::kAverage : proto::LocalPush::kDelta;
+  if (push != "average" && push != "delta") problems.add(reader.mark("push"), text::unknown_name("push", push, {"average", "delta"}));
+  if (reader.take("push") != nullptr && out.local_steps == 0) {
+    problems.add(reader.mark("push"), "'push' says how local steps go together; give local_steps too");
+  }
   reader.finish();
 }
 
@@ -139,6 +149,30 @@ void read_model(MapReader& reader, Context& context, proto::JobSpec& job, const 
   if (const auto checked = context.names.check_model(job.model, job.params); !checked) {
     add_at_named(with_plan(checked.error(), job.model, kPlannedModels), params != nullptr ? *params : node, reader.mark("model"), context.problems);
   }
+}
+
+/// "3epochs".
+std::optional<std::uint32_t> to_epochs(const std::string& text) {
+  std::uint32_t epochs = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), epochs);
+  const std::string_view unit(end, text.data() + text.size());
+  if (error != std::errc() || epochs == 0 || epochs > 1'000'000 || (unit != "epochs" && unit != "epoch")) return std::nullopt;
+  return epochs;
+}
+
+void read_stop(const Node& node, Problems& problems, proto::JobSpec& job) {
+  MapReader reader(node, "stop", problems);
+  const std::string written = reader.needed_text("patience");
+  if (const auto epochs = to_epochs(written)) {
+    job.patience_epochs = *epochs;
+  } else if (!written.empty()) {
+    problems.add(reader.mark("patience"),
+                 fmt::format("'patience' under stop must be a number of epochs with its unit (3epochs), not '{}'", written.substr(0, 80)));
+  }
+  if (!job.data.format.empty() && job.data.test.empty()) {
+    problems.add(node.mark, fmt::format("stop looks at the held-out loss, and dataset '{}' has no held-out rows; give it 'test'", job.data.name));
+  }
+  reader.finish();
 }
 
 void read_data_name(MapReader& reader, Context& context, proto::JobSpec& job) {
@@ -192,8 +226,10 @@ JobPlan read_job(const Node& node, const std::string& written, Context& context)
   if (const Node* optimizer = reader.take("optimizer")) read_optimizer(*optimizer, context, job.optimizer);
   if (const Node* consistency = reader.take("consistency")) read_consistency(*consistency, context.problems, job.consistency);
   job.batch = static_cast<std::uint32_t>(reader.count("batch", job.batch, 1, 1'000'000));
+  if (const auto problem = proto::local_steps_problem(job); !problem.empty()) context.problems.add(reader.mark("consistency"), problem);
   job.epochs = static_cast<std::uint32_t>(reader.count("epochs", job.epochs, 1, 1'000'000));
   job.seed = reader.count("seed", job.seed, 0);
+  if (const Node* stop = reader.take("stop")) read_stop(*stop, context.problems, job);
   job.weight = reader.positive("weight", job.weight);
   plan.submit_after = reader.duration("submit_after", {}, {}, kSubmitAfterMax);
   if (const Node* slots = reader.take("slots")) {
@@ -203,7 +239,7 @@ JobPlan read_job(const Node& node, const std::string& written, Context& context)
     range.finish();
     if (job.slots_min > job.slots_max) context.problems.add(slots->mark, fmt::format("slots: min {} is above max {}", job.slots_min, job.slots_max));
   }
-  reader.planned({"stop", "init_from", "target", "group", "objective", "ack", "replicas", "work", "python", "library"});
+  reader.planned({"init_from", "target", "group", "objective", "ack", "replicas", "work", "python", "library"});
   reader.finish();
   return plan;
 }

@@ -90,6 +90,52 @@ TEST_F(RunFileTest, ReadsAWholeFile) {
   EXPECT_THAT(job.data.train, ElementsAre((folder_ / "a.idx").string(), (folder_ / "b.idx").string())) << "roots are relative to the run file";
 }
 
+TEST_F(RunFileTest, ConsistencyIsOneOfThreeEachWithItsOwnNumbers) {
+  const auto with = [&](const std::string& text) {
+    const auto got = read(kData + "jobs:\n  - {name: m, model: mlp, data: tiny, consistency: {" + text + "}}\n");
+    return got ? std::string(name_of(got->jobs[0].spec.consistency.mode)) : got.error().what;
+  };
+  EXPECT_EQ(with("mode: bsp"), "bsp");
+  EXPECT_THAT(with("mode: bsp, staleness: 3"), HasSubstr("bsp has no staleness bound: it is 0"));
+  EXPECT_THAT(with("mode: ssp"), HasSubstr("ssp needs its bound"));
+  EXPECT_THAT(with("mode: bsb"), HasSubstr("did you mean 'bsp'? known: asp, bsp, ssp"));
+}
+
+TEST_F(RunFileTest, LocalStepsAreAveragedInStepAndAddedElsewhere) {
+  const auto with = [&](const std::string& text, const std::string& optimizer = "sgd") {
+    const auto got = read(kData + "jobs:\n  - {name: m, model: mlp, data: tiny, optimizer: " + optimizer + ", consistency: {" + text + "}}\n");
+    if (!got) return got.error().what;
+    const auto& c = got->jobs[0].spec.consistency;
+    return std::to_string(c.local_steps) + (c.push == proto::LocalPush::kAverage ? " average" : " delta");
+  };
+  EXPECT_EQ(with("mode: bsp, local_steps: 8"), "8 average");
+  EXPECT_EQ(with("mode: bsp, local_steps: 8, push: delta"), "8 delta");
+  EXPECT_EQ(with("mode: ssp, staleness: 2, local_steps: 8"), "8 delta");
+  EXPECT_THAT(with("mode: asp, local_steps: 8, push: average"), HasSubstr("push: average needs mode: bsp"));
+  EXPECT_THAT(with("mode: bsp, local_steps: 8", "adam"), HasSubstr("local_steps needs optimizer sgd: the slots take the steps, and 'adam' is the servers'"));
+  EXPECT_THAT(with("mode: bsp, local_steps: 8", "{name: sgd, schedule: {kind: step, every: 5}}"), HasSubstr("no schedule"));
+  EXPECT_THAT(with("mode: bsp, push: delta"), HasSubstr("give local_steps too"));
+  EXPECT_THAT(with("mode: bsp, local_steps: 8, push: deltas"), HasSubstr("did you mean 'delta'"));
+  EXPECT_THAT(with("mode: bsp, local_steps: 0"), HasSubstr("local_steps"));
+  EXPECT_THAT(with("mode: bsp, local_steps: 1001"), HasSubstr("local_steps"));
+}
+
+TEST_F(RunFileTest, PatienceIsANumberOfEpochsAndNeedsHeldOutRows) {
+  const auto with = [&](const std::string& stop, const std::string& test = ", test: [a.idx, b.idx]") {
+    const auto got =
+        read("data:\n  tiny: {format: idx, train: [a.idx, b.idx]" + test + "}\njobs:\n  - {name: m, model: mlp, data: tiny, stop: " + stop + "}\n");
+    return got ? std::to_string(got->jobs[0].spec.patience_epochs) : got.error().what;
+  };
+  EXPECT_EQ(with("{patience: 3epochs}"), "3");
+  EXPECT_EQ(with("{patience: 1epoch}"), "1");
+  for (const std::string wrong : {"3", "3 epoch", "0epochs", "-1epochs", "3batches", "epochs", "1.5epochs", "99999999999epochs"}) {
+    EXPECT_THAT(with("{patience: " + wrong + "}"), HasSubstr("must be a number of epochs with its unit (3epochs), not '" + wrong + "'"));
+  }
+  EXPECT_THAT(with("{}"), HasSubstr("patience"));
+  EXPECT_THAT(with("{patienc: 3epochs}"), HasSubstr("did you mean 'patience'"));
+  EXPECT_THAT(with("{patience: 3epochs}", ""), HasSubstr("dataset 'tiny' has no held-out rows; give it 'test'"));
+}
+
 TEST_F(RunFileTest, SweepsAreTheProductOfTheirAxesInTheFilesOrder) {
   const auto got = read(
       kData + "jobs:\n  - name: m\n    model: mlp\n    data: tiny\n    params: {hidden: [[64], [256, 128]]}\n    optimizer: {name: adam, lr: [0.1, 0.2]}\n");

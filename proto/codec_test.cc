@@ -129,6 +129,12 @@ TEST(Codec, UnknownEnumsAreMalformed) {
   EXPECT_THAT(error_of(Refused{static_cast<RefusalKind>(4), "", "", ""}), HasSubstr("refusal"));
 }
 
+TEST(Codec, AClockHasABoundedNumberOfSlotsAndEachABatch) {
+  EXPECT_EQ(error_of(Apply{3, 4, {{Incarnation(1), 2, 3}}}), "");
+  EXPECT_THAT(error_of(Apply{3, 4, {{Incarnation(1), 0, 3}}}), HasSubstr("batch in an apply is 0"));
+  EXPECT_THAT(error_of(Apply{0, 0, std::vector<ApplySlot>(kApplySlotsMax + 1, {Incarnation(1), 1, 1})}), HasSubstr("65537 slots of a clock, at most 65536"));
+}
+
 TEST(Codec, NumbersMustBeFinite) {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   const double infinity = std::numeric_limits<double>::infinity();

@@ -160,10 +160,14 @@ std::string read_optimizer(const Json& from, OptimizerSpec& to) {
 std::string read_consistency(const Json& from, ConsistencySpec& to) {
   Fields in(from, "consistency");
   const auto mode = in.text("mode", 16);
-  to.mode = mode == "ssp" ? ConsistencyMode::kSsp : ConsistencyMode::kAsp;
-  if (mode != "ssp" && mode != "asp") in.wrong("mode", "must be asp or ssp");
+  to.mode = mode == "ssp" ? ConsistencyMode::kSsp : mode == "bsp" ? ConsistencyMode::kBsp : ConsistencyMode::kAsp;
+  if (mode != name_of(to.mode)) in.wrong("mode", "must be asp, ssp or bsp");
   to.staleness = in.whole32("staleness", 0, 1'000'000);
-  return in.finish({"mode", "staleness"});
+  to.local_steps = in.whole32("local_steps", 0, kLocalStepsMax);
+  const auto push = in.text("push", 16);
+  to.push = push == "average" ? LocalPush::kAverage : LocalPush::kDelta;
+  if (push != "average" && push != "delta") in.wrong("push", "must be delta or average");
+  return in.finish({"mode", "staleness", "local_steps", "push"});
 }
 
 std::string read_spec(const Json& from, JobSpec& to) {
@@ -180,17 +184,38 @@ std::string read_spec(const Json& from, JobSpec& to) {
   to.slots_min = in.whole32("slots_min", 0, 1'000'000);
   to.slots_max = in.whole32("slots_max", 1, 1'000'000);
   if (to.slots_min > to.slots_max) in.wrong("slots_min", "must not be above slots_max");
+  to.patience_epochs = in.whole32("patience_epochs", 0, 1'000'000'000);
   const Json* data = in.get("data");
   const Json* optimizer = in.get("optimizer");
   const Json* consistency = in.get("consistency");
-  auto error = in.finish({"name", "model", "params", "data", "optimizer", "consistency", "batch", "epochs", "seed", "weight", "slots_min", "slots_max"});
+  auto error = in.finish({"name", "model", "params", "data", "optimizer", "consistency", "batch", "epochs", "seed", "weight", "slots_min", "slots_max",
+                          "patience_epochs"});
   if (error.empty()) error = read_data(*data, to.data);
   if (error.empty()) error = read_optimizer(*optimizer, to.optimizer);
   if (error.empty()) error = read_consistency(*consistency, to.consistency);
+  if (error.empty()) error = local_steps_problem(to);
   return error;
 }
 
 }  // namespace
+
+std::string local_steps_problem(const JobSpec& spec) {
+  if (spec.consistency.local_steps == 0) return "";
+  if (spec.optimizer.name != "sgd") return "local_steps needs optimizer sgd: the slots take the steps, and '" + spec.optimizer.name + "' is the servers'";
+  for (const auto& [name, value] : spec.optimizer.numbers) {
+    if (name.starts_with("schedule.")) return "local_steps takes no schedule: the slots step at a constant rate";
+  }
+  if (spec.consistency.push == LocalPush::kAverage && spec.consistency.mode != ConsistencyMode::kBsp)
+    return "push: average needs mode: bsp: only in step is it known how many slots there are";
+  if (std::uint64_t{spec.batch} * spec.consistency.local_steps > kStepRowsMax)
+    return "batch × local_steps is " + std::to_string(std::uint64_t{spec.batch} * spec.consistency.local_steps) + "; at most " + std::to_string(kStepRowsMax);
+  return "";
+}
+
+std::string_view name_of(ConsistencyMode mode) {
+  constexpr std::string_view kNames[] = {"asp", "ssp", "bsp"};
+  return kNames[static_cast<std::size_t>(mode)];
+}
 
 std::string to_json(const JobSpec& spec) {
   const Json out = {
@@ -214,13 +239,16 @@ std::string to_json(const JobSpec& spec) {
           {"skip", spec.data.csv.skip}}},
         {"held_out", {{"share", spec.data.held_out.share}, {"from", spec.data.held_out.from}}}}},
       {"optimizer", {{"name", spec.optimizer.name}, {"numbers", spec.optimizer.numbers}}},
-      {"consistency", {{"mode", spec.consistency.mode == ConsistencyMode::kSsp ? "ssp" : "asp"}, {"staleness", spec.consistency.staleness}}},
+      {"consistency", {{"mode", name_of(spec.consistency.mode)}, {"staleness", spec.consistency.staleness},
+        {"local_steps", spec.consistency.local_steps},
+        {"push", spec.consistency.push == LocalPush::kAverage ? "average" : "delta"}}},
       {"batch", spec.batch},
       {"epochs", spec.epochs},
       {"seed", spec.seed},
       {"weight", spec.weight},
       {"slots_min", spec.slots_min},
       {"slots_max", spec.slots_max},
+      {"patience_epochs", spec.patience_epochs},
   };
   return out.dump(-1, ' ', false, Json::error_handler_t::replace);
 }

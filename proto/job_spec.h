@@ -1,10 +1,12 @@
 #pragma once
 /// What a user asks for: one job. Made by the run file's reader, carried as JSON in `submit` and in grants, stored in the job table.
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -62,11 +64,19 @@ struct OptimizerSpec {
   friend bool operator==(const OptimizerSpec&, const OptimizerSpec&) = default;
 };
 
-enum class ConsistencyMode : std::uint8_t { kAsp = 0, kSsp = 1 };
+enum class ConsistencyMode : std::uint8_t { kAsp = 0, kSsp = 1, kBsp = 2 };
+/// "asp", "ssp", "bsp".
+[[nodiscard]] std::string_view name_of(ConsistencyMode mode);
+
+
+/// How the updates of several slots go together where a slot takes local steps.
+enum class LocalPush : std::uint8_t { kDelta = 0, kAverage = 1 };
 
 struct ConsistencySpec {
   ConsistencyMode mode = ConsistencyMode::kAsp;
   std::uint32_t staleness = 0;  ///< ssp: a slot begins a clock at most this far ahead of the slowest
+  std::uint32_t local_steps = 0;  ///< batches that a slot takes on its own copy of the parameters (plain sgd) before it pushes what changed; 0: gradients
+  LocalPush push = LocalPush::kDelta;  ///< changes are added up, or (bsp only) averaged, weighted by their rows
   friend bool operator==(const ConsistencySpec&, const ConsistencySpec&) = default;
 };
 
@@ -83,8 +93,17 @@ struct JobSpec {
   double weight = 1;  ///< in the policies, > 0
   std::uint32_t slots_min = 0;
   std::uint32_t slots_max = 1024;
+  std::uint32_t patience_epochs = 0;  ///< training ends when the held-out loss has not fallen for this many epochs; 0: it does not end for that
+  /// Examples of one step: what one commit is about.
+  [[nodiscard]] std::uint32_t step_rows() const { return std::max(batch, 1U) * std::max(consistency.local_steps, 1U); }
   friend bool operator==(const JobSpec&, const JobSpec&) = default;
 };
+
+inline constexpr std::uint32_t kLocalStepsMax = 1000;
+inline constexpr std::uint32_t kStepRowsMax = 1'000'000;  ///< batch × local steps
+/// What a job with local steps can't be, in words for its user; empty: nothing. The rules: sgd without a schedule (its numbers lr and weight_decay are the
+/// slot's then), average under bsp only, at most kStepRowsMax examples a step.
+[[nodiscard]] std::string local_steps_problem(const JobSpec& spec);
 
 /// One line of JSON, every field present.
 [[nodiscard]] std::string to_json(const JobSpec& spec);

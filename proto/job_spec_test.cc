@@ -25,6 +25,7 @@ JobSpec example() {
   spec.weight = 2.5;
   spec.slots_min = 1;
   spec.slots_max = 2;
+  spec.patience_epochs = 3;
   return spec;
 }
 
@@ -32,6 +33,32 @@ TEST(JobSpec, RoundTripsThroughOneLineOfJson) {
   const std::string json = to_json(example());
   EXPECT_EQ(json.find('\n'), std::string::npos);
   EXPECT_EQ(job_spec_from_json(json), example());
+}
+
+TEST(JobSpec, EveryConsistencyModeRoundTrips) {
+  for (const auto mode : {ConsistencyMode::kAsp, ConsistencyMode::kSsp, ConsistencyMode::kBsp}) {
+    auto spec = example();
+    spec.consistency.mode = mode;
+    EXPECT_EQ(job_spec_from_json(to_json(spec)), spec) << name_of(mode);
+  }
+}
+
+TEST(JobSpec, LocalStepsAreForSgdOnlyAndAveragesForBspOnly) {
+  JobSpec spec = example();
+  spec.consistency = {ConsistencyMode::kBsp, 0, 8, LocalPush::kAverage};
+  EXPECT_THAT(job_spec_from_json(to_json(spec)).error().what, HasSubstr("local_steps needs optimizer sgd"));
+  spec.optimizer = {"sgd", {{"lr", 0.1}}};
+  EXPECT_EQ(job_spec_from_json(to_json(spec)), spec);
+  EXPECT_EQ(spec.step_rows(), 8 * spec.batch);
+  spec.optimizer.numbers["schedule.warmup"] = 10;
+  EXPECT_THAT(job_spec_from_json(to_json(spec)).error().what, HasSubstr("no schedule"));
+  spec.optimizer.numbers.erase("schedule.warmup");
+  spec.consistency.mode = ConsistencyMode::kAsp;
+  EXPECT_THAT(job_spec_from_json(to_json(spec)).error().what, HasSubstr("push: average needs mode: bsp"));
+  spec.consistency.push = LocalPush::kDelta;
+  EXPECT_EQ(job_spec_from_json(to_json(spec)), spec);
+  spec.batch = 200'000;
+  EXPECT_THAT(job_spec_from_json(to_json(spec)).error().what, HasSubstr("batch × local_steps is 1600000; at most 1000000"));
 }
 
 TEST(JobSpec, EveryFieldIsAskedForByName) {

@@ -83,6 +83,7 @@ struct Push {
   PushKind kind = PushKind::kGradient;
   AckLevel ack = AckLevel::kApplied;
   std::vector<Section> sections;
+  std::uint64_t batch = 0;  ///< bsp: the client's number of the batch it is part of: it is checked and kept, until an Apply names it; 0: applied at once
   friend bool operator==(const Push&, const Push&) = default;
 };
 /// One section an asked section, same order. text: why, where a section was rejected.
@@ -104,6 +105,23 @@ struct PullReply {
 struct CreateTables {
   std::vector<TableSpec> tables;
   friend bool operator==(const CreateTables&, const CreateTables&) = default;
+};
+
+/// A slot's part of a clock under bsp.
+struct ApplySlot {
+  Incarnation client;
+  std::uint64_t batch = 0;  ///< what its pushes named
+  std::uint32_t rows = 0;   ///< examples in it: its weight in the mean
+  friend bool operator==(const ApplySlot&, const ApplySlot&) = default;
+};
+inline constexpr std::uint32_t kApplySlotsMax = 1 << 16;
+/// bsp: home → every lane that owns shards of the job: all slots have committed this clock; apply what they pushed, each shard once to the mean (sums: to the
+/// sum), summed in the order of `slots`, and forget what else is held: it was never committed. Answer: Done, also to a repeat; Refused: behind, an error.
+struct Apply {
+  std::uint64_t clock = 0;
+  std::uint64_t step = 0;  ///< the job's step when the clock began (for schedules)
+  std::vector<ApplySlot> slots;
+  friend bool operator==(const Apply&, const Apply&) = default;
 };
 
 // --- job home: worker slot ↔ the lane that holds home_slot(job)
@@ -169,6 +187,7 @@ struct Commit {
   std::uint64_t step_read = 0;  ///< the job's step when its parameters were pulled: staleness = step at commit − step_read
   double slot_seconds = 0;      ///< this slot's time on the job since its last commit
   bool next_lease = false;      ///< also answer with a lease
+  std::uint64_t batch = 0;      ///< bsp: what its pushes named
   friend bool operator==(const Commit&, const Commit&) = default;
 };
 struct CommitReply {
@@ -258,6 +277,7 @@ struct JobReport {
   double metric = 0;
   std::string metric_name;
   std::uint64_t evaluated_at_step = 0;
+  std::string ended;  ///< why training ended before its epochs; empty where it did not
   friend bool operator==(const JobReport&, const JobReport&) = default;
 };
 /// Server → manager, a few times a second while something changed, and at once when a job's home state changes. Answer: Done (else it is sent again: totals
@@ -347,7 +367,7 @@ struct Refused {
 
 using Body = std::variant<Done, Refused, Push, PushReply, Pull, PullReply, CreateTables, Join, JoinReply, Leave, LeaseRequest, LeaseReply, Commit, CommitReply,
                           Gate, EvaluateCommit, Register, Registered, Heartbeat, HeartbeatReply, SlotTableRequest, SlotTableMessage, Report, EndJob, Grant,
-                          Moved, JobFault, Call, CallReply>;
+                          Moved, JobFault, Call, CallReply, Apply>;
 
 struct Header {
   Envelope envelope;

@@ -112,9 +112,9 @@ TEST_F(SavedModelTest, WhatIsMissingOrTwiceOrOfAnotherJobIsTold) {
 
 TEST_F(SavedModelTest, AModelOfAnOlderVersionIsReadWithDefaults) {
   const std::string path = (folder_ / "old.safetensors").string();
-  auto writer = safetensors::Writer::create(
-      path, {}, {{"sluice", "model 1"}, {"tables", "[]"}, {"job", R"({"id":3,"data":{},"step":5,"spec":{"name":"m","model":"fm","params":"{}","gone":1,
-                                                                  "data":{"name":"d","format":"libsvm","train":["/t"]},"optimizer":{"name":"adam","numbers":{"lr":0.5}}}})"}});
+  const std::string job = R"({"id":3,"data":{},"step":5,"spec":{"name":"m","model":"fm","params":"{}","gone":1,"data":{"name":"d","format":"libsvm",)"
+                          R"("train":["/t"]},"optimizer":{"name":"adam","numbers":{"lr":0.5}}}})";
+  auto writer = safetensors::Writer::create(path, {}, {{"sluice", "model 1"}, {"tables", "[]"}, {"job", job}});
   ASSERT_TRUE(writer && writer->commit());
   const auto model = read_model(path);
   ASSERT_TRUE(model) << model.error().what;

@@ -47,6 +47,7 @@ struct Header {
     jobFault @35 :JobFault;
     call @36 :Call;
     callReply @37 :Text;
+    apply @38 :Apply;
   }
 }
 
@@ -66,6 +67,17 @@ struct Push {
   kind @0 :PushKind;
   ack @1 :AckLevel;
   sections @2 :Data;
+  batch @3 :UInt64;
+}
+struct Apply {
+  clock @0 :UInt64;
+  step @1 :UInt64;
+  slots @2 :List(ApplySlot);
+}
+struct ApplySlot {
+  client @0 :UInt64;
+  batch @1 :UInt64;
+  rows @2 :UInt32;
 }
 struct Sections {
   sections @0 :Data;
@@ -135,6 +147,7 @@ struct Commit {
   stepRead @7 :UInt64;
   slotSeconds @8 :Float64;
   nextLease @9 :Bool;
+  batch @10 :UInt64;
 }
 struct CommitReply {
   gate @0 :UInt64;
@@ -195,6 +208,7 @@ struct JobReport {
   metric @16 :Float64;
   metricName @17 :Text;
   evaluatedAtStep @18 :UInt64;
+  ended @19 :Text;
 }
 struct Report {
   server @0 :UInt32;

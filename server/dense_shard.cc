@@ -18,16 +18,23 @@ DenseShard::DenseShard(const proto::TableSpec& spec, ShardId shard, const Optimi
 
 DenseShard::~DenseShard() = default;
 
-Result<void> DenseShard::apply(proto::PushKind kind, Bytes update, std::uint32_t step) {
+Result<void> DenseShard::check(proto::PushKind kind, Bytes update) const {
   const std::size_t n = values_->size();
-  const auto optimizer = optimizer_for(kind, optimizer_);
-  if (!optimizer) return fail(optimizer.error());
+  if (const auto optimizer = optimizer_for(kind, optimizer_); !optimizer) return fail(optimizer.error());
   if (update.size() != n * sizeof(float)) { return fail(Errc::kRejected, fmt::format("{} floats for a shard of {}", update.size() / sizeof(float), n)); }
   const UnalignedFloat* floats = floats_of(update);
   if (!all_finite(floats, n)) {
     const std::size_t at = first_not_finite(floats, n);
     return fail(Errc::kRejected, fmt::format("float {} of the update is {}", at, static_cast<float>(floats[at])));
   }
+  return {};
+}
+
+Result<void> DenseShard::apply(proto::PushKind kind, Bytes update, std::uint32_t step) {
+  if (auto ok = check(kind, update); !ok) return ok;
+  const std::size_t n = values_->size();
+  const auto optimizer = optimizer_for(kind, optimizer_);
+  const UnalignedFloat* floats = floats_of(update);
   updates_ += kind == proto::PushKind::kGradient ? 1 : 0;
   const UpdateInfo info{updates_, step};
   float* state = state_.data();

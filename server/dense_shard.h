@@ -33,6 +33,8 @@ class DenseShard {
   /// Applies one update from received bytes of any alignment: a gradient through the optimizer, a delta by addition. Errors (nothing was changed): kRejected:
   /// wrong size, a NaN or infinity (its place named), a kind that is not served.
   [[nodiscard]] Result<void> apply(proto::PushKind kind, Bytes update, std::uint32_t step);
+  /// What apply() would refuse, nothing changed.
+  [[nodiscard]] Result<void> check(proto::PushKind kind, Bytes update) const;
   [[nodiscard]] std::size_t state_bytes() const { return state_.size() * sizeof(float); }
 
  private:

@@ -61,10 +61,15 @@ JobHome::JobHome(JobId job, std::uint32_t generation, proto::JobSpec spec, const
       clock_(make_controller(spec_.consistency)),
       schedule_({join.train_rows, join.chunk_rows, spec_.epochs, spec_.seed}),
       evaluation_(join.test_rows) {
+  if (spec_.consistency.mode == proto::ConsistencyMode::kBsp) {
+    bsp_.emplace();
+    clock_.limit(0);
+  }
   window_.touch(true);  // the manager hears at once that the job has begun
 }
 
 Result<proto::JoinReply> JobHome::join(Incarnation client, const proto::Join& join) {
+  if (broken_) return fail(*broken_);
   if (join.data_hash != opened_.data_hash || join.train_rows != opened_.train_rows || join.test_rows != opened_.test_rows) {
     return fail(Errc::kRejected,
                 fmt::format("the data differs from what job {} was opened with: {} + {} rows, content {:016x}; opened with {} + {} rows, {:016x}", job_.value,
@@ -95,10 +100,16 @@ void JobHome::take_back(Client& record) {
   record.lease.reset();
 }
 
-void JobHome::leave(Incarnation client) {
+void JobHome::take_out(Incarnation client) {
   if (!clock_.has(client)) return;
   take_back(clients_.at(client));
   clock_.leave(client);
+}
+
+void JobHome::leave(Incarnation client) {
+  take_out(client);
+  if (!bsp_ && evaluation_due()) begin_evaluation();  // early stopping waited for its lease
+  settle({});
 }
 
 void JobHome::expire(const std::function<bool(Incarnation)>& expired) {
@@ -107,13 +118,15 @@ void JobHome::expire(const std::function<bool(Incarnation)>& expired) {
       ++it;
       continue;
     }
-    if (it->second.lease && std::holds_alternative<Piece>(it->second.lease->work)) {
+    if (!bsp_ && it->second.lease && std::holds_alternative<Piece>(it->second.lease->work)) {  // what bsp holds of it is never applied
       ++redone_;  // it may have pushed a batch, or part of one, that it did not commit
       window_.touch(false);
     }
-    leave(it->first);
+    take_out(it->first);
     it = clients_.erase(it);
   }
+  if (!bsp_ && evaluation_due()) begin_evaluation();
+  settle({});
 }
 
 proto::LeaseReply JobHome::say(const Lease& lease) {
@@ -138,7 +151,7 @@ proto::LeaseReply JobHome::lease_for(Incarnation client, Client& record) {
   if (!record.lease) {
     if (const auto part = evaluation_.next()) {  // first: it is short, and decisions wait for it
       record.lease = Lease{next_lease_++, *part};
-    } else if (const auto piece = schedule_.next()) {
+    } else if (const auto piece = bsp_ || !ended_.empty() ? std::nullopt : schedule_.next()) {
       record.lease = Lease{next_lease_++, *piece};
     }
   }
@@ -154,8 +167,10 @@ proto::LeaseReply JobHome::lease_for(Incarnation client, Client& record) {
   return reply;
 }
 
-Result<proto::LeaseReply> JobHome::lease(Incarnation client) {
+Result<proto::LeaseReply> JobHome::lease(Incarnation client, Instant now) {
+  if (broken_) return fail(*broken_);
   if (!clock_.has(client)) return fail(Errc::kNotFound, fmt::format("client {} is not in job {}: join first", client.value, job_.value));
+  settle(now);
   return lease_for(client, clients_.at(client));
 }
 
@@ -171,21 +186,26 @@ Result<void> JobHome::check(Incarnation client, const Client& record, const prot
   if (commit.clock > clock_.gate(client)) return fail(Errc::kRejected, fmt::format("clock {} was begun beyond the gate {}", commit.clock, clock_.gate(client)));
   if (!sane_loss(commit.loss_sum) || !sane_loss(commit.loss_squares)) return fail(Errc::kRejected, fmt::format("the loss is {}", commit.loss_sum));
   if (!sane_seconds(commit.slot_seconds)) return fail(Errc::kRejected, fmt::format("{} slot-seconds", commit.slot_seconds));
+  if (bsp_ && commit.batch == 0) return fail(Errc::kRejected, "under bsp a commit names the batch that was pushed");
   if (commit.step_read > step_) return fail(Errc::kRejected, fmt::format("it read step {}, the job is at {}", commit.step_read, step_));
   return {};
 }
 
 proto::CommitReply JobHome::apply(Incarnation client, Client& record, const proto::Commit& commit, Instant now) {
-  window_.add(commit, step_ - commit.step_read, now);
+  window_.add(commit, bsp_ ? 0 : step_ - commit.step_read, now);  // under bsp nothing is stale; a slot's own idea of the step lags
   ++step_;
   examples_ += commit.examples;
+  if (bsp_) {
+    SLUICE_ASSERT(!bsp_->applying && clock_.job_clock(client) == bsp_->clock);
+    bsp_->committed[client] = {client, commit.batch, commit.examples};
+  }
   clock_.commit(client);
   Piece& piece = std::get<Piece>(record.lease->work);
   piece.offset = commit.offset;
   schedule_.commit(piece.epoch, commit.examples);
   if (piece.offset == piece.rows) record.lease.reset();
-  if (schedule_.done() || is_early(step_)) window_.touch(true);
-  begin_evaluation_if_due();
+  if (training_over() || is_early(step_)) window_.touch(true);
+  if (!bsp_ && evaluation_due()) begin_evaluation();
 
   proto::CommitReply reply;
   if (commit.next_lease) {
@@ -194,12 +214,14 @@ proto::CommitReply JobHome::apply(Incarnation client, Client& record, const prot
   } else if (!record.lease) {
     clock_.pause(client);
   }
+  settle(now);
   reply.gate = clock_.tell(client);
   reply.step = step_;
   return reply;
 }
 
 Result<proto::CommitReply> JobHome::commit(Incarnation client, const proto::Commit& commit, Instant now) {
+  if (broken_) return fail(*broken_);
   const auto it = clients_.find(client);
   if (it == clients_.end()) return fail(Errc::kNotFound, fmt::format("client {} is not in job {}: join first", client.value, job_.value));
   Client& record = it->second;
@@ -217,17 +239,40 @@ Result<proto::CommitReply> JobHome::commit(Incarnation client, const proto::Comm
   return *record.last_answer;
 }
 
-void JobHome::begin_evaluation_if_due() {
-  if (opened_.test_rows == 0 || evaluation_.running() || schedule_.epochs_done() == epochs_evaluated_) return;
-  const bool last = schedule_.done();
+bool JobHome::any_training() const {
+  return std::any_of(clients_.begin(), clients_.end(), [](const auto& c) { return c.second.lease && std::holds_alternative<Piece>(c.second.lease->work); });
+}
+
+bool JobHome::training_over() const { return schedule_.done() || (!ended_.empty() && !any_training()); }
+
+bool JobHome::evaluation_due() const {
+  if (opened_.test_rows == 0 || evaluation_.running() || evaluation_.result().final_one) return false;
+  if (training_over()) return true;
   const bool paid_for = epochs_evaluated_ == 0 || (examples_ - examples_at_evaluation_) / kEvaluateRatio >= opened_.test_rows;
-  if (!last && !paid_for) return;
+  return ended_.empty() && schedule_.epochs_done() > epochs_evaluated_ && paid_for;
+}
+
+void JobHome::judge() {
+  const EvaluationResult& scores = evaluation_.result();
+  if (spec_.patience_epochs == 0 || scores.final_one || schedule_.done() || !ended_.empty()) return;
+  if (!best_score_ || scores.loss < *best_score_) {
+    best_score_ = scores.loss;
+    best_epoch_ = epochs_evaluated_;
+  } else if (epochs_evaluated_ - best_epoch_ >= spec_.patience_epochs) {
+    ended_ = fmt::format("stopped early: the held-out loss is {:.6g} after {} epochs, and was {:.6g} after {}; patience: {} epochs", scores.loss,
+                         epochs_evaluated_, *best_score_, best_epoch_, spec_.patience_epochs);
+    window_.touch(true);
+  }
+}
+
+void JobHome::begin_evaluation() {
   epochs_evaluated_ = schedule_.epochs_done();  // those that ended while one was running are covered by this one
   examples_at_evaluation_ = examples_;
-  evaluation_.begin(step_, last);
+  evaluation_.begin(step_, training_over());
 }
 
 Result<proto::CommitReply> JobHome::evaluate_commit(Incarnation client, const proto::EvaluateCommit& commit, Instant now) {
+  if (broken_) return fail(*broken_);
   if (!clock_.has(client)) return fail(Errc::kNotFound, fmt::format("client {} is not in job {}: join first", client.value, job_.value));
   Client& record = clients_.at(client);
   const proto::CommitReply reply{
@@ -241,20 +286,82 @@ Result<proto::CommitReply> JobHome::evaluate_commit(Incarnation client, const pr
     return fail(Errc::kRejected, why);
   }
   window_.add_slot_seconds(commit.slot_seconds, now);
-  if (evaluation_.commit(*part, commit.loss_sum, commit.metric_sum, commit.metric)) window_.touch(evaluation_.result().final_one);
+  if (evaluation_.commit(*part, commit.loss_sum, commit.metric_sum, commit.metric)) {
+    window_.touch(evaluation_.result().final_one);
+    judge();
+  }
   record.lease.reset();
-  begin_evaluation_if_due();
+  if (!bsp_ && evaluation_due()) begin_evaluation();
+  settle(now);
   return reply;
 }
 
+void JobHome::settle(Instant now) {
+  if (!bsp_ || bsp_->applying) return;
+  if (!bsp_->committed.empty()) {
+    if (clock_.any_working_at(bsp_->clock)) return;
+    proto::Apply apply{bsp_->clock, bsp_->step, {}};
+    for (const auto& [client, slot] : bsp_->committed) apply.slots.push_back(slot);
+    apply_ = std::move(apply);
+    bsp_->applying = true;
+    clock_.raise(bsp_->clock + 1);  // also where nobody works any more
+    return;
+  }
+  if (bsp_->border || !clock_.any_working()) at_border(now);
+}
+
+void JobHome::at_border(Instant now) {
+  if (evaluation_.running()) return;
+  if (evaluation_due()) {
+    if (!any_training()) begin_evaluation();
+    return;
+  }
+  if (!ended_.empty()) return;
+  if (!gathered(now)) return;
+  bsp_->border = false;
+  for (auto& [client, record] : clients_) {
+    if (!clock_.has(client) || record.lease) continue;
+    const auto piece = schedule_.next();
+    if (!piece) return;
+    record.lease = Lease{next_lease_++, *piece};
+    clock_.resume(client);
+  }
+}
+
+/// So that all clocks of a job with a fixed number of slots have that number of updates, from the first.
+bool JobHome::gathered(Instant now) {
+  if (bsp_->begun) return true;
+  if (clock_.slots() == 0) return false;
+  bsp_->since = std::min(bsp_->since, now == Instant{} ? Instant::never() : now);
+  bsp_->begun = clock_.slots() >= spec_.slots_min || (bsp_->since != Instant::never() && now - bsp_->since >= kGather);
+  return bsp_->begun;
+}
+
+void JobHome::applied(std::uint64_t clock) {
+  if (!bsp_ || !bsp_->applying || bsp_->clock != clock) return;
+  bsp_->committed.clear();
+  bsp_->applying = false;
+  bsp_->border = true;
+  bsp_->step = step_;
+  clock_.limit(++bsp_->clock);
+  if (training_over()) window_.touch(true);
+  settle({});
+}
+
+bool JobHome::finished() const {
+  if (bsp_ && !bsp_->committed.empty()) return false;
+  return training_over() && (opened_.test_rows == 0 || evaluation_.result().final_one);
+}
+
 Result<proto::Gate> JobHome::gate(Incarnation client) {
+  if (broken_) return fail(*broken_);
   if (!clock_.has(client)) return fail(Errc::kNotFound, fmt::format("client {} is not in job {}: join first", client.value, job_.value));
   return proto::Gate{clock_.tell(client)};
 }
 
 proto::HomeState JobHome::state() const {
   if (finished()) return proto::HomeState::kFinished;
-  return schedule_.done() ? proto::HomeState::kEvaluating : proto::HomeState::kTraining;
+  return training_over() ? proto::HomeState::kEvaluating : proto::HomeState::kTraining;
 }
 
 proto::JobReport JobHome::report() const {
@@ -273,6 +380,7 @@ proto::JobReport JobHome::report() const {
   report.metric = scores.metric;
   report.metric_name = scores.metric_name;
   report.evaluated_at_step = scores.step;
+  report.ended = ended_;
   return report;
 }
 

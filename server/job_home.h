@@ -2,6 +2,13 @@
 /// A job's home: its vector clock, data leases, evaluations and loss curve. A pure state machine: the lane that holds it hands it messages and the time; it
 /// moves and replicates as a whole later. One thread.
 ///
+/// bsp: the clock is the unit. Commits of a clock are gathered; when no slot with work has yet to commit it, the home sends the shards one Apply
+/// (take_apply()), and when all have done it the gate opens. Leases and evaluations begin at the borders between clocks only; an evaluation waits until no
+/// training lease is out, and training waits for its end, so it sees the parameters of one step.
+///
+/// With patience (early stopping) no training leases are given out once the held-out loss has not fallen for that many epochs; those that are out are
+/// trained to their end, then the last scoring is of the final parameters, as always.
+///
 /// Rules it keeps, whatever clients send and however often: each example of each epoch is committed once; a commit is one state change, applied once, in its
 /// client's sequence; a client holds at most one lease; SSP's bound (see vector_clock.h); a client that left or expired holds back nobody, and what it had
 /// leased goes to others.
@@ -23,6 +30,7 @@
 #include "proto/saved_model.h"
 #include "server/detail/chunk_schedule.h"
 #include "server/detail/evaluation.h"
+#include "server/detail/open_clock.h"
 #include "server/detail/report_window.h"
 #include "server/vector_clock.h"
 
@@ -31,6 +39,7 @@ namespace sluice::server {
 class JobHome {
  public:
   static constexpr std::uint32_t kRetryMs = 20;        ///< of kWait
+  static constexpr Duration kGather = from_ms(30'000);  ///< bsp: how long the first clock waits for slots_min slots
   static constexpr std::uint64_t kEvaluateRatio = 2;   ///< an evaluation between epochs waits until this many × its rows were trained on since the last began
   static constexpr std::size_t kClientsMax = 1 << 16;  ///< known at once; expired ones are forgotten
 
@@ -41,8 +50,9 @@ class JobHome {
   [[nodiscard]] Result<proto::JoinReply> join(Incarnation client, const proto::Join& join);
   /// Idempotent. The lease goes back from what was committed of it.
   void leave(Incarnation client);
-  /// A client that holds a lease gets the same one again. Errors: kNotFound: not in the job.
-  [[nodiscard]] Result<proto::LeaseReply> lease(Incarnation client);
+  /// A client that holds a lease gets the same one again. `now`: bsp's wait for the job's slots at its beginning ends by it.
+  /// Errors: kNotFound: not in the job.
+  [[nodiscard]] Result<proto::LeaseReply> lease(Incarnation client, Instant now = {});
   /// Errors: kNotFound: not in the job; kRejected: what is wrong with it: its number is consumed, a repeat gets the same answer, nothing else changed.
   [[nodiscard]] Result<proto::CommitReply> commit(Incarnation client, const proto::Commit& commit, Instant now);
   /// Repeats of a lease's number count once. Errors: kNotFound, kRejected (the lease then goes to others).
@@ -51,6 +61,12 @@ class JobHome {
   [[nodiscard]] Result<proto::Gate> gate(Incarnation client);
   /// Takes out every client for which `expired` holds, for ever; counts a batch as redone where one may have been under way.
   void expire(const std::function<bool(Incarnation)>& expired);
+  /// bsp: a clock that every slot has committed, to be applied by every shard; once each. The next clock begins when applied() says so.
+  [[nodiscard]] std::optional<proto::Apply> take_apply() { return std::exchange(apply_, std::nullopt); }
+  /// Every shard has applied that clock. Other clocks than the one that was taken last are ignored.
+  void applied(std::uint64_t clock);
+  /// A shard can't: the job is lost, and every slot that asks anything is told why.
+  void apply_failed(Error why) { broken_ = std::move(why); }
   /// Slots that may begin now and were told otherwise before: send each a Gate.
   [[nodiscard]] std::vector<GateRise> take_gate_rises() { return clock_.take_rises(); }
 
@@ -88,9 +104,21 @@ class JobHome {
   [[nodiscard]] proto::CommitReply apply(Incarnation client, Client& record, const proto::Commit& commit, Instant now);
   [[nodiscard]] proto::LeaseReply lease_for(Incarnation client, Client& record);
   [[nodiscard]] static proto::LeaseReply say(const Lease& lease);
+  void take_out(Incarnation client);
   void take_back(Client& record);
-  void begin_evaluation_if_due();
-  [[nodiscard]] bool finished() const { return schedule_.done() && (opened_.test_rows == 0 || evaluation_.result().final_one); }
+  /// No training is left, or early stopping ended it and nobody holds a training lease any more.
+  [[nodiscard]] bool training_over() const;
+  [[nodiscard]] bool any_training() const;
+  [[nodiscard]] bool evaluation_due() const;
+  /// Early stopping: whether the newest scores are worth going on.
+  void judge();
+  void begin_evaluation();
+  [[nodiscard]] bool finished() const;
+  /// bsp: after anything changed. Closes the clock when its last slot has committed or gone; at a border between clocks, begins an evaluation or gives out
+  /// work.
+  void settle(Instant now);
+  void at_border(Instant now);
+  [[nodiscard]] bool gathered(Instant now);
 
   JobId job_;
   std::uint32_t generation_;
@@ -104,6 +132,12 @@ class JobHome {
   std::uint64_t step_ = 0;
   std::uint64_t examples_ = 0;
   std::uint64_t redone_ = 0;
+  std::optional<OpenClock> bsp_;  ///< none: another consistency
+  std::optional<proto::Apply> apply_;
+  std::optional<Error> broken_;
+  std::optional<double> best_score_;  ///< the least held-out loss so far, with patience
+  std::uint32_t best_epoch_ = 0;      ///< epochs done when it was scored
+  std::string ended_;                 ///< why no more work is given out; empty while it is
   std::uint32_t epochs_evaluated_ = 0;        ///< epochs done when the newest evaluation began
   std::uint64_t examples_at_evaluation_ = 0;  ///< committed when it began
   ReportWindow window_;

@@ -5,10 +5,11 @@
 
 #include <array>
 #include <cmath>
+#include <functional>
 #include <limits>
 
-#include "base/assert.h"
 #include "base/rng.h"
+#include "server/detail/home_client_test.h"
 
 namespace sluice::server {
 namespace {
@@ -16,57 +17,6 @@ namespace {
 using proto::HomeState;
 using proto::LeaseKind;
 using testing::HasSubstr;
-
-constexpr JobId kHomeJob{3};
-
-struct Shape {
-  std::uint64_t rows = 1000;
-  std::uint64_t test_rows = 0;
-  std::uint32_t chunk_rows = 128;
-  std::uint32_t epochs = 2;
-  proto::ConsistencySpec consistency;
-};
-
-proto::Join join_of(const Shape& shape) {
-  proto::JobSpec spec;
-  spec.name = "j", spec.model = "softmax", spec.data.name = "d", spec.data.format = "idx", spec.data.train = {"/a", "/b"};
-  spec.epochs = shape.epochs, spec.consistency = shape.consistency;
-  proto::Join join;
-  join.spec = proto::to_json(spec), join.data_hash = 99, join.train_rows = shape.rows, join.test_rows = shape.test_rows, join.chunk_rows = shape.chunk_rows;
-  proto::TableSpec table;
-  table.name = "w", table.rows = 10, table.cols = 4, table.seed = 5;
-  join.tables = {table};
-  return join;
-}
-
-std::unique_ptr<JobHome> open(const Shape& shape) {
-  auto home = JobHome::open(kHomeJob, 0, join_of(shape));
-  SLUICE_ASSERT(home.has_value());
-  return std::move(*home);
-}
-
-/// A client that does what a worker slot does, one message at a time, and counts what it was told is committed.
-struct Slot {
-  Incarnation id;
-  bool in = false;
-  std::uint64_t clock = 0;
-  std::uint64_t gate = 0;
-  std::uint64_t sequence = 1;
-  proto::LeaseReply lease{};
-
-  void join(JobHome& home, const Shape& shape) {
-    const auto reply = home.join(id, join_of(shape));
-    ASSERT_TRUE(reply) << reply.error().what;
-    in = true, clock = reply->clock, gate = reply->gate, sequence = reply->commit_sequence, lease = {};
-  }
-  [[nodiscard]] proto::Commit next_commit(std::uint32_t batch, bool next_lease) const {
-    proto::Commit commit;
-    commit.examples = std::min(batch, lease.rows - lease.offset);
-    commit.sequence = sequence, commit.clock = clock, commit.lease = lease.lease, commit.offset = lease.offset + commit.examples;
-    commit.loss_sum = 2.0 * commit.examples, commit.loss_squares = 4.0 * commit.examples, commit.slot_seconds = 0.01, commit.next_lease = next_lease;
-    return commit;
-  }
-};
 
 /// Many slots that join, train, evaluate, leave and die in a random order, each answer sometimes lost and asked for again.
 struct Crowd {
@@ -326,6 +276,85 @@ TEST(JobHome, EveryEpochIsEvaluatedWhereThatIsCheapAndAlwaysTheEnd) {
     } else {
       EXPECT_THAT(evaluated_at, testing::ElementsAre(batches, 6 * batches)) << "6 × 1000 rows of training do not pay for more than one before the end";
     }
+  }
+}
+
+/// One slot trains and scores; the k-th scoring has that mean loss.
+struct Patience {
+  Patience(proto::ConsistencyMode mode, std::vector<double> scores) : losses(std::move(scores)) {
+    shape.rows = 256, shape.epochs = 20, shape.test_rows = 100, shape.patience = 2, shape.consistency.mode = mode;
+    home = open(shape);
+    slot.join(*home, shape);
+  }
+  /// `before_scoring`: when the slot has taken the rows and before it scores them.
+  void step(const std::function<void()>& before_scoring = [] {}) {
+    if (const auto apply = home->take_apply()) home->applied(apply->clock);
+    slot.lease = *home->lease(slot.id);
+    if (slot.lease.kind == LeaseKind::kEvaluate) before_scoring();
+    if (slot.lease.kind == LeaseKind::kTrain) {
+      auto commit = slot.next_commit(128, false);
+      commit.batch = slot.sequence;
+      ASSERT_TRUE(home->commit(slot.id, commit, Instant{1}));
+      ++slot.clock, ++slot.sequence;
+    } else if (slot.lease.kind == LeaseKind::kEvaluate) {
+      const double loss = losses[std::min(scored++, losses.size() - 1)];
+      ASSERT_TRUE(home->evaluate_commit(slot.id, {slot.lease.lease, slot.lease.rows, loss * slot.lease.rows, 1, "accuracy", 0}, Instant{1}));
+    }
+  }
+  void run() {
+    for (int i = 0; i < 500 && home->state() != HomeState::kFinished; ++i) step();
+  }
+  Shape shape;
+  std::vector<double> losses;
+  std::unique_ptr<JobHome> home;
+  Slot slot{Incarnation(1)};
+  std::size_t scored = 0;
+};
+
+TEST(Patience, TrainingEndsWhenTheHeldOutLossHasNotFallenForSoManyEpochs) {
+  for (const auto mode : {proto::ConsistencyMode::kAsp, proto::ConsistencyMode::kBsp}) {
+    Patience rises(mode, {1.0, 0.8, 0.9, 0.7, 0.7, 0.75, 0.72});
+    rises.run();
+    EXPECT_EQ(rises.home->state(), HomeState::kFinished);
+    const auto report = rises.home->report();
+    EXPECT_EQ(report.examples, 6 * 256U) << "best after 4 epochs, and 2 more";
+    EXPECT_THAT(report.ended, HasSubstr("stopped early: the held-out loss is 0.75 after 6 epochs, and was 0.7 after 4; patience: 2 epochs"));
+    EXPECT_EQ(rises.scored, 7U);
+    EXPECT_DOUBLE_EQ(report.validation_loss, 0.72) << "the end is scored as always";
+
+    Patience falls(mode, {1.0, 0.9, 0.8, 0.81, 0.7, 0.71, 0.6, 0.61, 0.5, 0.51, 0.4, 0.41, 0.3, 0.31, 0.2, 0.21, 0.1, 0.11, 0.05, 0.06});
+    falls.run();
+    EXPECT_EQ(falls.home->report().examples, 20 * 256U);
+    EXPECT_EQ(falls.home->report().ended, "");
+  }
+}
+
+TEST(Patience, LeasesThatAreOutAreTrainedToTheirEndFirstOrComeBack) {
+  for (const bool leaves : {false, true}) {
+    Patience world(proto::ConsistencyMode::kAsp, {1.0});
+    Slot slow{Incarnation(2)};
+    const auto begin = [&] {
+      if (world.home->report().examples < 3 * 256) return;
+      slow.join(*world.home, world.shape);
+      slow.lease = *world.home->lease(slow.id);
+      ASSERT_EQ(slow.lease.kind, LeaseKind::kTrain);
+      ASSERT_TRUE(world.home->commit(slow.id, slow.next_commit(64, false), Instant{1}));
+      ++slow.clock, ++slow.sequence, slow.lease.offset = 64;
+    };
+    for (int i = 0; i < 500 && world.home->report().ended.empty(); ++i) world.step(begin);
+    ASSERT_TRUE(slow.in);
+    for (int i = 0; i < 10; ++i) world.step();
+    EXPECT_EQ(world.home->state(), HomeState::kTraining) << "somebody still trains";
+    if (leaves) {
+      world.home->leave(slow.id);
+    } else {
+      ASSERT_TRUE(world.home->commit(slow.id, slow.next_commit(64, true), Instant{1}));
+    }
+    EXPECT_EQ(world.home->state(), HomeState::kEvaluating);
+    if (!leaves) world.home->leave(slow.id);
+    world.run();
+    EXPECT_EQ(world.home->state(), HomeState::kFinished);
+    EXPECT_EQ(world.home->report().evaluated_at_step, world.home->report().step);
   }
 }
 

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/log.h"
 #include "base/metrics.h"
 
@@ -27,7 +29,8 @@ Lane::Lane(LaneOptions options, std::unique_ptr<net::Listener> listener, std::sh
       keeper_(std::move(keeper)),
       endpoint_(std::move(listener), clock),
       tables_({options.index, options.spare_bytes}, ended_jobs_, transport),
-      homes_(ended_jobs_, from_ms(options.report_ms)) {
+      homes_(ended_jobs_, from_ms(options.report_ms)),
+      applies_(transport, clock, *poller_) {
   poller_->add(endpoint_.listener());
 }
 
@@ -43,6 +46,7 @@ void Lane::end(const LaneInbox::Ended& ended) {
   ended_jobs_.add(job);
   tables_.forget(job);
   homes_.forget(job);
+  applies_.forget(job);
 }
 
 bool Lane::take_news() {
@@ -67,6 +71,7 @@ Step Lane::step() {
     progressed = true;
     send(*request, answer(*request));
   }
+  progressed = apply_clocks() || progressed;
   for (auto& notice : homes_.take_gates()) {
     progressed = true;
     (void)endpoint_.notify(notice.peer, std::move(notice.header));  // one that gets lost is asked for again by the slot that waits
@@ -75,7 +80,25 @@ Step Lane::step() {
     progressed = true;
     return control_->offer(report);
   });
-  return {progressed, again};
+  return {progressed, std::min(again, applies_.next_timer())};
+}
+
+bool Lane::apply_clocks() {
+  bool any = applies_.step();
+  for (ApplyTask& task : homes_.take_applies()) {
+    any = true;
+    ShardLanes lanes = shard_lanes(task.envelope.job, *task.tables, *view_, options_.index);
+    task.envelope.ring = view_->version();
+    applies_.begin(task.envelope, task.apply, std::move(lanes.others));  // first the others, so that they work meanwhile
+    if (!lanes.here) continue;
+    const Reply reply = tables_.apply(task.envelope, task.apply);
+    const auto* refused = std::get_if<proto::Refused>(&reply.body);
+    if (refused == nullptr) continue;
+    applies_.forget(task.envelope.job);
+    homes_.applied(task.envelope.job, task.apply.clock, Error{Errc::kInternal, refused->text});
+  }
+  for (const auto& finished : applies_.take_finished()) homes_.applied(finished.job, finished.clock, finished.error);
+  return any;
 }
 
 Reply Lane::answer_home(const net::Request& request) {
@@ -98,6 +121,7 @@ Reply Lane::answer(const net::Request& request) {
   if (const auto* push = std::get_if<proto::Push>(&body)) return tables_.push(envelope, *push, request.payload, *view_);
   if (const auto* pull = std::get_if<proto::Pull>(&body)) return tables_.pull(envelope, *pull, request.payload, *view_);
   if (is_for_home(body)) return answer_home(request);
+  if (const auto* apply = std::get_if<proto::Apply>(&body)) return tables_.apply(envelope, *apply);
   if (const auto* tables = std::get_if<proto::CreateTables>(&body)) return tables_.create(envelope, *tables);
   if (std::holds_alternative<proto::SlotTableRequest>(body)) {
     return {proto::SlotTableMessage{envelope.ring < view_->version() ? view_->encoded() : std::string()}, {}};

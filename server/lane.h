@@ -9,6 +9,7 @@
 #include "base/executor.h"
 #include "net/channel.h"
 #include "net/runtime.h"
+#include "server/detail/apply_calls.h"
 #include "server/detail/ended_jobs.h"
 #include "server/detail/home_host.h"
 #include "server/detail/keeper.h"
@@ -45,6 +46,8 @@ class Lane final : public Actor {
   [[nodiscard]] Reply answer(const net::Request& request);
   [[nodiscard]] Reply answer_home(const net::Request& request);
   void send(const net::Request& request, Reply reply);
+  /// bsp: closed clocks go to the shards, here and elsewhere; true if any went or came back.
+  bool apply_clocks();
 
   LaneOptions options_;
   Clock& clock_;
@@ -57,6 +60,7 @@ class Lane final : public Actor {
   EndedJobs ended_jobs_;
   TableHost tables_;
   HomeHost homes_;
+  ApplyCalls applies_;
   RateLimited refusals_;
   std::atomic<bool> stopping_{false};
 };

@@ -156,11 +156,9 @@ std::size_t SparseShard::count_missing(std::span<const Key> keys) const {
   return static_cast<std::size_t>(std::unique(missing.begin(), missing.end()) - missing.begin());
 }
 
-Result<void> SparseShard::apply(proto::PushKind kind, Bytes asked, Bytes update, std::uint32_t step) {
-  const std::vector<Key> keys = copy_of(asked);
+Result<void> SparseShard::check(proto::PushKind kind, std::span<const Key> keys, Bytes update) const {
   const std::size_t n = keys.size();
-  const auto optimizer = optimizer_for(kind, optimizer_);
-  if (!optimizer) return fail(optimizer.error());
+  if (const auto optimizer = optimizer_for(kind, optimizer_); !optimizer) return fail(optimizer.error());
   if (update.size() != n * width_ * sizeof(float)) {
     return fail(Errc::kRejected, fmt::format("{} floats for {} rows of width {}", update.size() / sizeof(float), n, width_));
   }
@@ -173,6 +171,24 @@ Result<void> SparseShard::apply(proto::PushKind kind, Bytes asked, Bytes update,
   if (rows_ + n > rows_max_ && rows_ + count_missing(keys) > rows_max_) {  // counting costs a sort: only near the end
     return fail(Errc::kFull, fmt::format("the shard holds {} rows, its share of the table's {} is {}", rows_, spec_.rows, rows_max_));
   }
+  return {};
+}
+
+Result<void> SparseShard::prepare(proto::PushKind kind, std::span<const Key> keys, Bytes update) {
+  if (auto ok = check(kind, keys, update); !ok) return ok;
+  for (const Key key : keys) {
+    const std::uint64_t hash = place_hash(key);
+    if (find(key, hash) == kNone) (void)make(key, hash);
+  }
+  return {};
+}
+
+Result<void> SparseShard::apply(proto::PushKind kind, Bytes asked, Bytes update, std::uint32_t step) {
+  const std::vector<Key> keys = copy_of(asked);
+  if (auto ok = check(kind, keys, update); !ok) return ok;
+  const std::size_t n = keys.size();
+  const auto optimizer = optimizer_for(kind, optimizer_);
+  const UnalignedFloat* floats = floats_of(update);
   const bool gradient = kind == proto::PushKind::kGradient;
   std::array<std::size_t, kBlock> rows;
   for (std::size_t begin = 0; begin < n; begin += kBlock) {

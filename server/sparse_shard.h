@@ -33,6 +33,9 @@ class SparseShard {
   /// Applies one update: row i goes to keys[i], in order; a key may come twice. Missing rows are made. Any alignment. Errors (nothing was changed): kRejected:
   /// wrong sizes, a key of another shard, a NaN or infinity (its key named), a kind that is not served; kFull: it would exceed rows_max().
   [[nodiscard]] Result<void> apply(proto::PushKind kind, Bytes keys, Bytes update, std::uint32_t step);
+  /// Refuses what apply() would refuse (then nothing was changed), else makes the missing rows, with their first values, so that this update can be applied
+  /// later whatever comes between.
+  [[nodiscard]] Result<void> prepare(proto::PushKind kind, std::span<const Key> keys, Bytes update);
 
   /// Every row that was made, in no order that means anything: its key, and width() floats in `rows`. Both are appended to.
   void copy_rows(std::vector<Key>& keys, std::vector<float>& rows) const;
@@ -56,6 +59,7 @@ class SparseShard {
   [[nodiscard]] std::size_t make(Key key, std::uint64_t hash);
   void insert(std::uint64_t hash, std::size_t row);
   void grow_index();
+  [[nodiscard]] Result<void> check(proto::PushKind kind, std::span<const Key> keys, Bytes update) const;
   [[nodiscard]] Result<void> check_keys(std::span<const Key> keys) const;
   [[nodiscard]] std::size_t count_missing(std::span<const Key> keys) const;
 

@@ -41,7 +41,7 @@ std::uint64_t VectorClock::clock(Incarnation client) const {
 std::uint64_t VectorClock::gate(Incarnation client) const {
   const Slot& slot = slots_.at(client);
   // A paused slot may have fallen behind the minimum; it must not be told a gate that it would not have once it goes on.
-  const std::uint64_t gate = controller_->gate(std::min(minimum_, slot.clock));
+  const std::uint64_t gate = std::min(limit_, controller_->gate(std::min(minimum_, slot.clock)));
   return gate == kNoGate ? kNoGate : gate - std::min(gate, slot.bias);
 }
 
@@ -62,6 +62,10 @@ std::vector<GateRise> VectorClock::take_rises() {
     if (const std::uint64_t now = gate(client); now >= own) rises.push_back({client, slot.told = now});
   }
   return rises;
+}
+
+bool VectorClock::any_working_at(std::uint64_t clock) const {
+  return std::any_of(slots_.begin(), slots_.end(), [clock](const auto& slot) { return slot.second.working && slot.second.clock <= clock; });
 }
 
 void VectorClock::find_minimum() {

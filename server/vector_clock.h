@@ -6,6 +6,7 @@
 /// client counts its own clocks without holes, and everything here that takes or gives a client's clock is in the client's own count. A stale read can't come
 /// of it: the slot's earlier updates are all committed, and its later ones carry the later clock.
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -48,6 +49,14 @@ class VectorClock {
   /// The working slots that believe themselves shut out (told less than their clock) and no longer are; each once.
   [[nodiscard]] std::vector<GateRise> take_rises();
 
+  /// bsp: no clock above this one (in the job's count) begins, whatever the controller says. REQUIRES: not below the limit before.
+  void limit(std::uint64_t clock) { limit_ = clock; }
+  /// bsp: whoever enters or goes on from now on does so at this clock at least.
+  void raise(std::uint64_t clock) { minimum_ = std::max(minimum_, clock); }
+  /// Whether a working slot has not committed this clock (in the job's count) yet.
+  [[nodiscard]] bool any_working_at(std::uint64_t clock) const;
+  [[nodiscard]] bool any_working() const { return any_working_at(kNoGate); }
+
   /// The slowest working slot's clock; with none, the last minimum. Never falls.
   [[nodiscard]] std::uint64_t minimum() const { return minimum_; }
   [[nodiscard]] std::size_t slots() const { return slots_.size(); }
@@ -63,6 +72,7 @@ class VectorClock {
   std::shared_ptr<const ConsistencyController> controller_;
   std::map<Incarnation, Slot> slots_;
   std::uint64_t minimum_ = 0;
+  std::uint64_t limit_ = kNoGate;
 };
 
 }  // namespace sluice::server

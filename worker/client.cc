@@ -29,14 +29,14 @@ bool Client::take_want_table() {
   return homes_.take_want_table() || sections;
 }
 
-void Client::enter(const proto::Envelope& envelope, std::vector<proto::TableSpec> tables) {
+void Client::enter(const proto::Envelope& envelope, std::vector<proto::TableSpec> tables, proto::PushKind kind) {
   leave(0, 0, false);
   envelope_ = envelope;
   envelope_.client = incarnation_;
   layout_ = make_layout(envelope.job, std::move(tables));
   streams_.enter(envelope.job, envelope.generation, layout_.shards);
   parameters_.enter(layout_);
-  sections_.begin(envelope_, layout_.tables);
+  sections_.begin(envelope_, layout_.tables, kind);
   placed_ = {};
   entered_ = true;
 }
@@ -98,8 +98,8 @@ void Client::split(net::WritableFrame arena, std::span<const KeySet> sets, std::
   }
 }
 
-Result<std::uint64_t> Client::push(std::span<const ShardUpdate> updates, std::uint64_t step) {
-  return streams_.push(updates, static_cast<std::uint32_t>(step));
+Result<std::uint64_t> Client::push(std::span<const ShardUpdate> updates, std::uint64_t step, bool held) {
+  return streams_.push(updates, static_cast<std::uint32_t>(step), held);
 }
 
 bool Client::push_follows_commit() {

@@ -47,7 +47,8 @@ class Client {
 
   // --- one job at a time ---
   /// Begins a job: `envelope` has job, generation, manager term and decision; client and ring are filled in. `tables`: as declared; ids are the positions.
-  void enter(const proto::Envelope& envelope, std::vector<proto::TableSpec> tables);
+  /// kind: what its pushes carry.
+  void enter(const proto::Envelope& envelope, std::vector<proto::TableSpec> tables, proto::PushKind kind = proto::PushKind::kGradient);
   [[nodiscard]] bool entered() const { return entered_; }
   [[nodiscard]] const Layout& layout() const { return layout_; }
   /// False while this client's leave of that job is not acknowledged: joining now could be undone by it.
@@ -79,8 +80,8 @@ class Client {
   /// Cuts one batch's update into shards: dense from `arena` (as written; empty when the job has no dense table), sparse from rows[table] (laid out as
   /// sets[table].rows()). Appends to `out`. Copies the sparse rows only.
   void split(net::WritableFrame arena, std::span<const KeySet> sets, std::span<const std::vector<float>> rows, std::vector<ShardUpdate>& out);
-  /// Sends; the push's number. Answer: PushedEvent. Errors: kFull.
-  [[nodiscard]] Result<std::uint64_t> push(std::span<const ShardUpdate> updates, std::uint64_t step);
+  /// Sends; the push's number. Answer: PushedEvent. `held`: bsp: the servers keep it under that number, which its commit names. Errors: kFull.
+  [[nodiscard]] Result<std::uint64_t> push(std::span<const ShardUpdate> updates, std::uint64_t step, bool held = false);
   /// True if the job's home and all its shards are on one lane and nothing asked of the home waits to be sent again: then what is pushed from now on gets there
   /// after the commit that was asked for last. Sends that commit if it has not gone yet.
   [[nodiscard]] bool push_follows_commit();

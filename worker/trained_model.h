@@ -27,10 +27,8 @@ class TrainedModel {
   ~TrainedModel();
 
   [[nodiscard]] const proto::SavedJob& job() const { return saved_.job; }
-  /// labels[c] is what the training file calls class c; empty for targets.
-  [[nodiscard]] const std::vector<std::int64_t>& labels() const { return data_.mapping.labels; }
-  /// The same in its words: a CSV file's classes may have names.
-  [[nodiscard]] std::vector<std::string> label_names() const { return class_names(data_.mapping); }
+  /// What the training file calls each class; empty for targets.
+  [[nodiscard]] std::vector<std::string> labels() const { return class_names(data_.mapping); }
   [[nodiscard]] const DataShape& shape() const { return data_.shape; }
   /// What evaluate()'s metric_sum sums.
   [[nodiscard]] std::string metric() const;

@@ -32,7 +32,7 @@ proto::SavedModel saved(const OpenedData& data, const std::string& path) {
   proto::SavedModel out;
   auto& spec = out.job.spec;
   spec.name = "m", spec.model = "softmax", spec.data.name = "d", spec.data.format = "libsvm", spec.data.train = {path};
-  out.job.data = data.mapping;
+  out.job.data = data::to_json({data.mapping, data.train->shape()});
   const DataShape& shape = data.train->shape();
   proto::SavedTable w, b;
   w.spec.name = "w", w.spec.kind = proto::TableKind::kSparse, w.spec.rows = shape.features, w.spec.cols = shape.classes, w.spec.buckets = 1;
@@ -65,7 +65,7 @@ class TrainedModelTest : public testing::Test {
 TEST_F(TrainedModelTest, PredictsEachRowInTheFilesOrder) {
   const auto model = TrainedModel::load(saved(data_, path_));
   ASSERT_TRUE(model) << model.error().what;
-  EXPECT_EQ(model->labels(), (std::vector<std::int64_t>{-1, 7, 30}));
+  EXPECT_EQ(model->labels(), (std::vector<std::string>{"-1", "7", "30"}));
   const auto rows = model->read(model->job().spec.data);
   ASSERT_TRUE(rows) << rows.error().what;
   const Predictions predicted = model->predict(*rows);
@@ -86,7 +86,7 @@ TEST_F(TrainedModelTest, PredictsEachRowInTheFilesOrder) {
   }
   // The file begins with the label of row 0, and the cache's order is another one.
   const std::string text = sparse_text();
-  EXPECT_EQ(std::to_string(model->labels()[static_cast<std::size_t>(batch.labels[0])]), text.substr(0, text.find(' ')));
+  EXPECT_EQ(model->labels()[static_cast<std::size_t>(batch.labels[0])], text.substr(0, text.find(' ')));
 }
 
 TEST_F(TrainedModelTest, ScoresAreTheSameWhateverTheOrderOfTheRows) {

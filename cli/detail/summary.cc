@@ -54,15 +54,18 @@ Result<void> verdict(const Json& summary) {
   int failed = 0;
   int bad_data = 0;
   int unfinished = 0;
+  int cancelled = 0;
   for (const auto& job : list(summary, "jobs")) {
     const std::string state = text(job, "state");
     if (!is_over(state)) ++unfinished;
+    if (state == "cancelled") ++cancelled;
     if (state != "failed") continue;
     ++failed;
     bad_data += text(job, "code") == name_of(Errc::kBadData) ? 1 : 0;
   }
   if (failed > 0) return fail(failed == bad_data ? Errc::kBadData : Errc::kJobFailed, fmt::format("{} job{} failed", failed, failed == 1 ? "" : "s"));
   if (unfinished > 0) return fail(Errc::kPartlyDone, fmt::format("{} job{} not finished", unfinished, unfinished == 1 ? " is" : "s are"));
+  if (cancelled > 0) return fail(Errc::kPartlyDone, fmt::format("{} job{} cancelled", cancelled, cancelled == 1 ? " was" : "s were"));
   return {};
 }
 

@@ -14,7 +14,8 @@ namespace sluice::cli::detail {
 [[nodiscard]] std::string summary_table(const Json& summary);
 /// Held-out metric of a job in words ("87.3 %", "0.0102 mse"), or "-".
 [[nodiscard]] std::string metric_text(const Json& job);
-/// Ok if all jobs are done; else kBadData if bad data alone was the cause, kJobFailed, or kPartlyDone if some were not over.
+/// Ok if all jobs are done; else kBadData if bad data alone was the cause, kJobFailed, or kPartlyDone if some were not over or
+/// were cancelled.
 [[nodiscard]] Result<void> verdict(const Json& summary);
 
 }  // namespace sluice::cli::detail

@@ -34,8 +34,8 @@ Result<void> predict(const PredictFlags& flags) {
   const auto rows = flags.model.rows(*model);
   if (!rows) return fail(rows.error());
   const auto predicted = model->predict(*rows);
-  const std::vector<std::string> labels = model->label_names();
   std::string out;
+  const auto labels = model->labels();
   const std::span<const float> scores = predicted.scores;
   for (std::size_t at = 0; at < scores.size(); at += predicted.outputs) append_row(out, scores.subspan(at, predicted.outputs), labels, flags.scores);
   if (flags.to.empty()) return detail::print(out);

@@ -100,9 +100,10 @@ Result<void> run_cluster(const RunFile& file, detail::EmbeddedOptions options, b
   detail::follow_starter(signals);
   SystemClock clock;
   net::ZmqTransport transport(clock);
+  detail::EmbeddedCluster cluster(options, detail::SocketFolder(entropy_seed()), signals, transport, clock);
   detail::note(fmt::format("{} job{}, {} worker slot{}, {} server{}, policy {}; output in {}", file.jobs.size(), file.jobs.size() == 1 ? "" : "s",
                            options.slots, options.slots == 1 ? "" : "s", options.servers, options.servers == 1 ? "" : "s", options.policy, options.out));
-  detail::EmbeddedCluster cluster(options, detail::SocketFolder(entropy_seed()), signals, transport, clock);
+  detail::note(fmt::format("for sluice pause, set, cancel and the like: --manager {}", cluster.manager().address()));
   auto ended = cluster.start();
   if (ended) {
     detail::Submissions submissions(file.jobs, cluster.manager(), clock, kSubmitDeadline);

@@ -14,7 +14,7 @@ namespace sluice::manager {
 struct Claim {
   const JobView* job = nullptr;
   std::uint32_t min = 0;  ///< kept whatever the policy thinks; an evaluating job's is at least 1
-  std::uint32_t max = 0;
+  std::uint32_t max = 0;   ///< 0: paused
   std::uint32_t full = 0;  ///< max, or what a parked job may have of slots that nobody else can use
   bool parked = false;
   double share = 0;             ///< weighted fair share of the slots, min ≤ share ≤ max

@@ -48,6 +48,27 @@ std::byte* room_for(Builder to, const std::vector<Section>& sections) {
   return reinterpret_cast<std::byte*>(to.initSections(list_size(sections.size() * kSectionBytes)).begin());
 }
 
+void write(wire::Apply::Builder to, const Apply& from) {
+  to.setClock(from.clock);
+  to.setStep(from.step);
+  auto slots = to.initSlots(list_size(from.slots.size()));
+  for (unsigned i = 0; i < slots.size(); ++i) {
+    slots[i].setClient(from.slots[i].client.value);
+    slots[i].setBatch(from.slots[i].batch);
+    slots[i].setRows(from.slots[i].rows);
+  }
+}
+Apply read(wire::Apply::Reader from) {
+  Apply to{from.getClock(), from.getStep(), {}};
+  const auto slots = from.getSlots();
+  to.slots.reserve(count(slots, kApplySlotsMax, "slots of a clock"));
+  for (const auto slot : slots) {
+    to.slots.push_back({Incarnation(slot.getClient()), slot.getBatch(), slot.getRows()});
+    if (slot.getBatch() == 0) malformed("a slot's batch in an apply is 0");
+  }
+  return to;
+}
+
 void write(wire::Sections::Builder to, const std::vector<Section>& sections, const std::string* words = nullptr) {
   write_sections(room_for(to, sections), sections);
   if (words != nullptr && !words->empty()) to.setText(text(*words));
@@ -116,6 +137,7 @@ bool write_data_plane(wire::Header::Body::Builder to, const Body& body) {
     auto out = to.initPush();
     out.setKind(to_enum<wire::PushKind>(push->kind));
     out.setAck(to_enum<wire::AckLevel>(push->ack));
+    out.setBatch(push->batch);
     write_sections(room_for(out, push->sections), push->sections);
   } else if (const auto* push_reply = std::get_if<PushReply>(&body)) {
     write(to.initPushReply(), push_reply->sections, &push_reply->text);
@@ -125,6 +147,8 @@ bool write_data_plane(wire::Header::Body::Builder to, const Body& body) {
     write(to.initPullReply(), pull_reply->sections);
   } else if (const auto* create = std::get_if<CreateTables>(&body)) {
     write(to.initCreateTables(list_size(create->tables.size())), create->tables);
+  } else if (const auto* apply = std::get_if<Apply>(&body)) {
+    write(to.initApply(), *apply);
   } else {
     return false;
   }
@@ -137,7 +161,7 @@ bool read_data_plane(wire::Header::Body::Reader from, Body& body) {
     case Kind::PUSH: {
       const auto in = from.getPush();
       body = Push{enum_of(in.getKind(), PushKind::kAverage, "push kind"), enum_of(in.getAck(), AckLevel::kDurable, "acknowledgement level"),
-                  read_sections(in.getSections())};
+                  read_sections(in.getSections()), in.getBatch()};
       return true;
     }
     case Kind::PUSH_REPLY: {
@@ -153,6 +177,9 @@ bool read_data_plane(wire::Header::Body::Reader from, Body& body) {
       return true;
     case Kind::CREATE_TABLES:
       body = CreateTables{read(from.getCreateTables())};
+      return true;
+    case Kind::APPLY:
+      body = read(from.getApply());
       return true;
     default:
       return false;

@@ -62,6 +62,7 @@ void write(wire::Commit::Builder to, const Commit& from) {
   to.setStepRead(from.step_read);
   to.setSlotSeconds(from.slot_seconds);
   to.setNextLease(from.next_lease);
+  to.setBatch(from.batch);
 }
 Commit read(wire::Commit::Reader from) {
   Commit to;
@@ -75,6 +76,7 @@ Commit read(wire::Commit::Reader from) {
   to.step_read = from.getStepRead();
   to.slot_seconds = finite(from.getSlotSeconds(), "a commit's slot-seconds");
   to.next_lease = from.getNextLease();
+  to.batch = from.getBatch();
   return to;
 }
 

@@ -67,6 +67,7 @@ void write(wire::JobReport::Builder to, const JobReport& from) {
   to.setMetric(from.metric);
   to.setMetricName(text(from.metric_name));
   to.setEvaluatedAtStep(from.evaluated_at_step);
+  to.setEnded(text(from.ended));
 }
 JobReport read(wire::JobReport::Reader from) {
   JobReport to;
@@ -89,6 +90,7 @@ JobReport read(wire::JobReport::Reader from) {
   to.metric = finite(from.getMetric(), "a report's metric");
   to.metric_name = text(from.getMetricName(), "a metric's name");
   to.evaluated_at_step = from.getEvaluatedAtStep();
+  to.ended = text(from.getEnded(), "why a job ended");
   return to;
 }
 

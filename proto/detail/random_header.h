@@ -80,11 +80,16 @@ class RandomHeader {
 
   Done fill(Done) { return {}; }
   Refused fill(Refused) { return {any(RefusalKind::kNotMember), text(), text(), text()}; }
-  Push fill(Push) { return {any(PushKind::kAverage), any(AckLevel::kDurable), sections()}; }
+  Push fill(Push) { return {any(PushKind::kAverage), any(AckLevel::kDurable), sections(), u64()}; }
   PushReply fill(PushReply) { return {sections(), text()}; }
   Pull fill(Pull) { return {sections()}; }
   PullReply fill(PullReply) { return {sections()}; }
   CreateTables fill(CreateTables) { return {tables()}; }
+  Apply fill(Apply) {
+    Apply out{u64(), u64(), {}};
+    for (std::uint64_t i = rng_.below(6); i > 0; --i) out.slots.push_back({Incarnation(u64()), 1 + rng_.below(1000), u32()});
+    return out;
+  }
   Join fill(Join) { return {text(), u64(), u64(), u64(), u32(), tables(), text()}; }
   JoinReply fill(JoinReply) { return {u64(), u64(), u64(), u64(), tables()}; }
   Leave fill(Leave) { return {u64(), u32()}; }
@@ -93,7 +98,7 @@ class RandomHeader {
     const auto rows = u32();
     return {any(LeaseKind::kFinished), u64(), u32(), u64(), rows, static_cast<std::uint32_t>(rng_.below(std::uint64_t{rows} + 1)), u32()};
   }
-  Commit fill(Commit) { return {u64(), u64(), u64(), u32(), u32(), number(), number(), u64(), number(), coin()}; }
+  Commit fill(Commit) { return {u64(), u64(), u64(), u32(), u32(), number(), number(), u64(), number(), coin(), u64()}; }
   CommitReply fill(CommitReply) { return {u64(), u64(), coin(), fill(LeaseReply{})}; }
   Gate fill(Gate) { return {u64()}; }
   EvaluateCommit fill(EvaluateCommit) { return {u64(), u64(), number(), number(), text(), number()}; }
@@ -118,7 +123,7 @@ class RandomHeader {
             number(),     number(), number(),
             number(),     u64(),    u64(),
             number(),     number(), text(),
-            u64()};
+            u64(),        text()};
   }
   Report fill(Report) {
     Report out{u32(), {}};

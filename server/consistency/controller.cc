@@ -8,6 +8,7 @@ const Registry<MakeController>& builtin_controllers() {
   static const Registry<MakeController> registry = [] {
     Registry<MakeController> made("consistency mode");
     made.add("asp", make_asp);
+    made.add("bsp", make_bsp);
     made.add("ssp", make_ssp);
     return made;
   }();
@@ -15,7 +16,7 @@ const Registry<MakeController>& builtin_controllers() {
 }
 
 std::unique_ptr<const ConsistencyController> make_controller(const proto::ConsistencySpec& spec) {
-  const auto maker = builtin_controllers().find(spec.mode == proto::ConsistencyMode::kAsp ? "asp" : "ssp");
+  const auto maker = builtin_controllers().find(proto::name_of(spec.mode));
   SLUICE_ASSERT(maker.has_value());
   return (**maker)(spec);
 }

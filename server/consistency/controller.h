@@ -23,11 +23,12 @@ class ConsistencyController {
 };
 
 using MakeController = std::function<std::unique_ptr<const ConsistencyController>(const proto::ConsistencySpec&)>;
-/// asp, ssp.
+/// asp, bsp, ssp.
 [[nodiscard]] const Registry<MakeController>& builtin_controllers();
 [[nodiscard]] std::unique_ptr<const ConsistencyController> make_controller(const proto::ConsistencySpec& spec);
 
 [[nodiscard]] std::unique_ptr<const ConsistencyController> make_asp(const proto::ConsistencySpec& spec);
+[[nodiscard]] std::unique_ptr<const ConsistencyController> make_bsp(const proto::ConsistencySpec& spec);
 [[nodiscard]] std::unique_ptr<const ConsistencyController> make_ssp(const proto::ConsistencySpec& spec);
 
 }  // namespace sluice::server

@@ -11,6 +11,7 @@ void Evaluation::begin(std::uint64_t step, bool final_one) {
   running_ = true;
   handed_out_ = 0;
   sums_ = {};
+  scored_.assign((rows_ - 1) / kPieceRows + 1, {});
   sums_.step = step;
   sums_.final_one = final_one;
 }
@@ -31,12 +32,12 @@ std::optional<EvaluatePiece> Evaluation::next() {
 bool Evaluation::commit(const EvaluatePiece& piece, double loss_sum, double metric_sum, const std::string& metric) {
   SLUICE_ASSERT(running_);
   sums_.examples += piece.rows;
-  sums_.loss += loss_sum;
-  sums_.metric += metric_sum;
+  scored_[piece.first_row / kPieceRows] = {loss_sum, metric_sum};
   sums_.metric_name = metric;
   if (sums_.examples < rows_) return false;
   running_ = false;
   result_ = sums_;
+  for (const Scored& part : scored_) result_.loss += part.loss, result_.metric += part.metric;
   result_.loss /= static_cast<double>(rows_);
   result_.metric /= static_cast<double>(rows_);
   return true;

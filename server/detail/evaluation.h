@@ -44,6 +44,10 @@ class Evaluation {
   bool running_ = false;
   std::uint64_t handed_out_ = 0;
   std::vector<EvaluatePiece> returned_;
+  struct Scored {
+    double loss = 0, metric = 0;
+  };
+  std::vector<Scored> scored_;  ///< by piece: added up in their order, whoever is first
   EvaluationResult sums_;
   EvaluationResult result_;
 };

@@ -42,7 +42,7 @@ Result<JobHome*> HomeHost::open(const proto::Envelope& envelope, const proto::Jo
 
 Reply HomeHost::ask(JobHome& home, Incarnation client, const proto::Body& body, Instant now) {
   if (const auto* request = std::get_if<proto::Join>(&body)) return answer(home.join(client, *request));
-  if (std::holds_alternative<proto::LeaseRequest>(body)) return answer(home.lease(client));
+  if (std::holds_alternative<proto::LeaseRequest>(body)) return answer(home.lease(client, now));
   if (const auto* commit = std::get_if<proto::Commit>(&body)) return answer(home.commit(client, *commit, now));
   if (const auto* scores = std::get_if<proto::EvaluateCommit>(&body)) return answer(home.evaluate_commit(client, *scores, now));
   if (std::holds_alternative<proto::Gate>(body)) return answer(home.gate(client));
@@ -72,6 +72,12 @@ Reply HomeHost::handle(const net::PeerId& peer, const proto::Envelope& envelope,
 }
 
 void HomeHost::look(JobId job, JobHome& home) {
+  if (auto apply = home.take_apply()) {
+    proto::Envelope envelope;
+    envelope.job = job;
+    envelope.generation = home.generation();
+    applies_.push_back({std::move(envelope), std::move(*apply), &home.tables()});
+  }
   if (home.changed()) changed_.insert(job);
   urgent_ = urgent_ || home.urgent();
   for (const GateRise& rise : home.take_gate_rises()) {
@@ -86,7 +92,19 @@ void HomeHost::look(JobId job, JobHome& home) {
   }
 }
 
+void HomeHost::applied(JobId job, std::uint64_t clock, const std::optional<Error>& error) {
+  const auto it = homes_.find(job);
+  if (it == homes_.end()) return;
+  if (error) {
+    log::error("job {}: clock {} can't be applied: {}", job.value, clock, error->what);
+    return it->second->apply_failed(*error);
+  }
+  it->second->applied(clock);
+  look(job, *it->second);
+}
+
 void HomeHost::forget(JobId job) {
+  std::erase_if(applies_, [job](const ApplyTask& task) { return task.envelope.job == job; });
   homes_.erase(job);
   changed_.erase(job);
 }

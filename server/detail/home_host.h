@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <unordered_map>
 #include <vector>
@@ -23,6 +24,13 @@ struct GateNotice {
   proto::Header header;
 };
 
+/// bsp: a clock to be applied by all lanes that own shards of `tables`.
+struct ApplyTask {
+  proto::Envelope envelope;  ///< job and generation
+  proto::Apply apply;
+  const std::vector<proto::TableSpec>* tables = nullptr;  ///< the home's; valid while the job's home is
+};
+
 class HomeHost {
  public:
   static constexpr std::size_t kHomesMax = 1 << 16;
@@ -32,6 +40,10 @@ class HomeHost {
   [[nodiscard]] Reply handle(const net::PeerId& peer, const proto::Envelope& envelope, const proto::Body& body, Instant now);
   /// Gates that rose since the last call.
   [[nodiscard]] std::vector<GateNotice> take_gates() { return std::exchange(gates_, {}); }
+  /// Clocks closed since the last call.
+  [[nodiscard]] std::vector<ApplyTask> take_applies() { return std::exchange(applies_, {}); }
+  /// Every lane has applied that clock of the job, or one can't. A job that is not held here is nobody's business any more.
+  void applied(JobId job, std::uint64_t clock, const std::optional<Error>& error);
   void forget(JobId job);
   void expire(const std::function<bool(Incarnation)>& expired);
 
@@ -52,6 +64,7 @@ class HomeHost {
   std::map<JobId, std::unique_ptr<JobHome>> homes_;
   std::unordered_map<Incarnation, net::PeerId> peers_;  ///< where each client was last heard from
   std::vector<GateNotice> gates_;
+  std::vector<ApplyTask> applies_;
   std::set<JobId> changed_;  ///< with something to report
   bool urgent_ = false;
   Instant due_{};

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/assert.h"
 #include "base/metrics.h"
@@ -16,6 +17,7 @@ using proto::TableKind;
 struct TableHost::Shard {
   std::uint32_t term = 0;
   SequenceLog log;
+  HeldUpdates held;
   std::variant<std::monostate, DenseShard, SparseShard> values;
   [[nodiscard]] std::uint64_t version() const {
     if (const auto* dense = std::get_if<DenseShard>(&values)) return dense->version();
@@ -26,6 +28,7 @@ struct TableHost::Shard {
 struct TableHost::Table {
   proto::TableSpec spec;
   std::unique_ptr<const Optimizer> optimizer;
+  bool sums = false;  ///< the optimizer takes no gradients: a clock's updates are added up, not averaged
   std::unordered_map<ShardId, std::unique_ptr<Shard>> shards;
 };
 
@@ -83,6 +86,16 @@ TableHost::Table* TableHost::find_table(Job* job, TableId id) {
   return job == nullptr || id.value >= job->tables.size() ? nullptr : job->tables[id.value].get();
 }
 
+Result<TableHost::Job*> TableHost::open_job(const proto::Envelope& envelope) {
+  const auto known = find_job(envelope);
+  if (!known || *known != nullptr) return known;
+  if (jobs_.size() >= kJobsMax) return fail(Errc::kFull, "too many jobs");
+  forget(envelope.job);  // an older generation's tables are gone
+  Job& job = jobs_[envelope.job];
+  job.generation = envelope.generation;
+  return &job;
+}
+
 Reply TableHost::create(const proto::Envelope& envelope, const proto::CreateTables& request) {
   const auto known = find_job(envelope);
   if (!known) return refuse(known.error());
@@ -95,12 +108,12 @@ Reply TableHost::create(const proto::Envelope& envelope, const proto::CreateTabl
     }
     auto optimizer = make_optimizer(spec.optimizer);
     if (!optimizer) return refuse(optimizer.error());
-    made.push_back(std::make_unique<Table>(Table{spec, std::move(*optimizer), {}}));
+    const bool sums = !(**builtin_optimizers().find(spec.optimizer.name)).gradient;
+    made.push_back(std::make_unique<Table>(Table{spec, std::move(*optimizer), sums, {}}));
   }
-  if (*known == nullptr && jobs_.size() >= kJobsMax) return refuse({Errc::kFull, "too many jobs"});
-  if (*known == nullptr) forget(envelope.job);  // an older generation's tables are gone
-  Job& job = jobs_[envelope.job];
-  job.generation = envelope.generation;
+  const auto opened = open_job(envelope);
+  if (!opened) return refuse(opened.error());
+  Job& job = **opened;
   for (auto& table : made) {
     const std::size_t at = table->spec.id.value;
     if (job.tables.size() <= at) job.tables.resize(at + 1);
@@ -234,7 +247,9 @@ void TableHost::push_one(const proto::Push& request, const proto::Envelope& enve
   }
   const auto step = request.sections[static_cast<std::size_t>(&located - located_.data())].step;
   Result<void> applied;
-  if (auto* dense = std::get_if<DenseShard>(&shard.values)) {
+  if (request.batch != 0) {
+    applied = hold(request, envelope.client, located, shard);
+  } else if (auto* dense = std::get_if<DenseShard>(&shard.values)) {
     applied = dense->apply(request.kind, located.bytes, step);
   } else {
     const std::size_t keys = located.bytes.size() / (sizeof(Key) + located.table->spec.cols * sizeof(float)) * sizeof(Key);
@@ -244,6 +259,51 @@ void TableHost::push_one(const proto::Push& request, const proto::Envelope& enve
   std::string words = applied ? "" : fmt::format("{}: {}", where(), applied.error().what).substr(0, kTextMax);
   if (!applied) say(text, words);
   shard.log.record(envelope.client, sequence, answer.outcome, std::move(words));
+}
+
+Result<void> TableHost::hold(const proto::Push& request, Incarnation client, const Located& located, Shard& shard) {
+  HeldUpdate update{request.kind, request.batch, {}, {}};
+  const auto as = request.kind == proto::PushKind::kAverage ? proto::PushKind::kDelta : request.kind;  // what it will be applied as
+  std::size_t keys = 0;
+  if (located.table->spec.kind == TableKind::kSparse) keys = located.bytes.size() / (sizeof(Key) + located.table->spec.cols * sizeof(float));
+  update.keys.resize(keys);
+  update.values.resize((located.bytes.size() - keys * sizeof(Key)) / sizeof(float));
+  if (keys > 0) std::memcpy(update.keys.data(), located.bytes.data(), keys * sizeof(Key));
+  if (!update.values.empty()) std::memcpy(update.values.data(), located.bytes.data() + keys * sizeof(Key), update.values.size() * sizeof(float));
+  const Bytes values = std::as_bytes(std::span<const float>(update.values));
+  auto* dense = std::get_if<DenseShard>(&shard.values);
+  if (auto ok = dense != nullptr ? dense->check(as, values) : std::get<SparseShard>(shard.values).prepare(as, update.keys, values); !ok) return ok;
+  shard.held.hold(client, std::move(update));
+  return {};
+}
+
+Result<void> TableHost::apply_held(const proto::Apply& request, const Table& table, Shard& shard) {
+  const std::size_t width = table.spec.kind == TableKind::kSparse ? table.spec.cols : 0;
+  const auto combined = shard.held.combine(request.slots, table.sums, width);
+  if (!combined) return fail(combined.error());
+  shard.held.clear();
+  if (!*combined) return {};
+  const auto step = static_cast<std::uint32_t>(request.step);
+  const Bytes values = std::as_bytes(std::span<const float>((*combined)->values));
+  if (auto* dense = std::get_if<DenseShard>(&shard.values)) return dense->apply((*combined)->kind, values, step);
+  return std::get<SparseShard>(shard.values).apply((*combined)->kind, std::as_bytes(std::span<const Key>((*combined)->keys)), values, step);
+}
+
+Reply TableHost::apply(const proto::Envelope& envelope, const proto::Apply& request) {
+  const auto job = open_job(envelope);  // also where no push came yet: a late repeat must find that its clock is over
+  if (!job) return refuse(job.error());
+  if (request.clock < (*job)->clocks_applied) return {proto::Done{}, {}};
+  for (const auto& table : (*job)->tables) {
+    if (!table) continue;
+    for (const auto& [id, shard] : table->shards) {
+      if (auto ok = apply_held(request, *table, *shard); !ok) {
+        return refuse({ok.error().code, fmt::format("job {} table '{}' shard {}, clock {}: {}", envelope.job.value, table->spec.name, id.value, request.clock,
+                                                    ok.error().what)});
+      }
+    }
+  }
+  (*job)->clocks_applied = request.clock + 1;
+  return {proto::Done{}, {}};
 }
 
 Reply TableHost::push(const proto::Envelope& envelope, const proto::Push& request, std::span<const net::Frame> payload, const View& view) {

@@ -14,6 +14,7 @@
 #include "server/dedup.h"
 #include "server/dense_shard.h"
 #include "server/detail/ended_jobs.h"
+#include "server/detail/held_updates.h"
 #include "server/detail/keeper.h"
 #include "server/detail/reply.h"
 #include "server/detail/view.h"
@@ -40,13 +41,15 @@ class TableHost {
   /// Applies every section that is new, this lane's and sound; the others' outcomes say what to do. A payload that does not fit its sections changes nothing at
   /// all.
   [[nodiscard]] Reply push(const proto::Envelope& envelope, const proto::Push& request, std::span<const net::Frame> payload, const View& view);
+  /// bsp: applies a clock's held updates of the job to every shard here, once; a repeat changes nothing.
+  [[nodiscard]] Reply apply(const proto::Envelope& envelope, const proto::Apply& request);
   [[nodiscard]] Reply pull(const proto::Envelope& envelope, const proto::Pull& request, std::span<const net::Frame> payload, const View& view);
 
   /// Frees the job's tables.
   void forget(JobId job);
   /// Hands them out instead: nothing is copied, and nobody else has them from here on.
   [[nodiscard]] KeptTables release(JobId job);
-  /// Drops the memory of clients for which `expired` holds.
+  /// Drops the memory of clients for which `expired` holds. Not what is held of them: it may be committed, and then their clock's Apply names it.
   void expire(const std::function<bool(Incarnation)>& expired);
   /// Values of dense shards held here.
   [[nodiscard]] std::size_t dense_bytes() const { return dense_bytes_; }
@@ -58,6 +61,7 @@ class TableHost {
     std::uint32_t generation = 0;
     std::vector<std::unique_ptr<Table>> tables;  ///< by id; null: not made known
     std::size_t dense_bytes = 0;
+    std::uint64_t clocks_applied = 0;  ///< bsp
   };
   /// A push's or pull's sections beside what they need; the same order.
   struct Located {
@@ -65,6 +69,10 @@ class TableHost {
     Bytes bytes;
   };
 
+  /// Makes the job, or a later generation of it, known. REQUIRES: find_job() found it in no other generation, or null.
+  [[nodiscard]] Result<Job*> open_job(const proto::Envelope& envelope);
+  [[nodiscard]] Result<void> hold(const proto::Push& request, Incarnation client, const Located& located, Shard& shard);
+  [[nodiscard]] Result<void> apply_held(const proto::Apply& request, const Table& table, Shard& shard);
   [[nodiscard]] Result<Job*> find_job(const proto::Envelope& envelope);
   [[nodiscard]] static Table* find_table(Job* job, TableId id);
   /// Finds every section's table and payload into located_. False if the message can't be taken apart: `refusal` is the answer, and nothing was changed.

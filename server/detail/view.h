@@ -21,6 +21,7 @@ class View {
   /// Whether that lane of this server serves the hash slot.
   [[nodiscard]] bool owns(HashSlot slot, std::uint32_t lane) const { return table_.at(slot).primary == self_ && slot.value % lanes_ == lane; }
   [[nodiscard]] std::uint32_t term(HashSlot slot) const { return static_cast<std::uint32_t>(table_.at(slot).term.value); }
+  [[nodiscard]] const proto::SlotTable& table() const { return table_; }
   [[nodiscard]] bool is_expired(Incarnation client) const { return client < table_.expired_floor || expired_.contains(client); }
   /// The slot table's bytes.
   [[nodiscard]] const std::string& encoded() const { return encoded_; }

@@ -69,6 +69,25 @@ TEST(Cluster, ManyLanesServersAndWorkersShareOneJob) {
   }
 }
 
+TEST(Cluster, PatienceEndsAJobThatGetsNoBetterAndSaysSo) {
+  for (const auto mode : {proto::ConsistencyMode::kAsp, proto::ConsistencyMode::kBsp}) {
+    SimCluster cluster({.seed = 6, .workers = 2, .slots = 2});
+    const auto data = write_data(cluster.folder(), 2000, 100);
+    auto spec = job("flat", "counting", data);  // its held-out loss is always the same
+    spec.optimizer = {"add", {}};
+    spec.consistency.mode = mode;
+    spec.epochs = 50, spec.patience_epochs = 3;
+    cluster.submit({spec});
+    ASSERT_TRUE(cluster.run_to_end(300)) << cluster.ps().dump(1);
+    const auto j = cluster.ps()["jobs"][0];
+    EXPECT_EQ(j["state"], "done") << j;
+    EXPECT_NE(j["reason"].get<std::string>().find("stopped early: the held-out loss is 1 after"), std::string::npos) << j;
+    EXPECT_GE(j["examples"], 4 * 2000) << j;
+    EXPECT_LE(j["examples"], 10 * 2000) << j;
+    EXPECT_DOUBLE_EQ(j["metric"].get<double>(), j["examples"].get<double>()) << "what was trained is applied";
+  }
+}
+
 TEST(Cluster, EveryChangeOfASlotHasItsEntry) {
   SimCluster cluster({.seed = 4, .policy = "slaq"});
   const auto data = write_data(cluster.folder(), 2000, 200);

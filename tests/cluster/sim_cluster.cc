@@ -81,7 +81,7 @@ void SimCluster::start_worker(const std::string& name) {
   worker.slots = options_.slots;
   worker.cache_dir = (folder_ / "cache").string();
   worker.on_fatal = [this](const Error& error) { fatal.push_back(error); };
-  const auto ok = worker::start_worker(worker, test_models(), net::Runtime{clock_, *transport_, *executor_, options_.seed});
+  const auto ok = worker::start_worker(worker, test_models(recording), net::Runtime{clock_, *transport_, *executor_, options_.seed});
   EXPECT_TRUE(ok.has_value()) << (ok ? "" : ok.error().what);
 }
 
@@ -125,7 +125,7 @@ bool SimCluster::run_to_end(double seconds) {
     run_for(0.2);
     const auto status = ps();
     bool all = !status["jobs"].empty();
-    for (const auto& j : status["jobs"]) all = all && (j["state"] == "done" || j["state"] == "failed");
+    for (const auto& j : status["jobs"]) all = all && (j["state"] == "done" || j["state"] == "failed" || j["state"] == "cancelled");
     if (all) return true;
   }
   return false;
@@ -163,12 +163,39 @@ class CountingModel final : public worker::Model {
   [[nodiscard]] std::string metric() const override { return "count"; }
 };
 
+class RecordedModel final : public worker::Model {
+ public:
+  RecordedModel(std::unique_ptr<worker::Model> model, Recording& to) : model_(std::move(model)), to_(to) {}
+  [[nodiscard]] std::vector<worker::TableDecl> tables() const override { return model_->tables(); }
+  void keys(const worker::Batch& batch, std::vector<std::vector<Key>>& out) const override { model_->keys(batch, out); }
+  [[nodiscard]] worker::Losses update(std::span<const worker::TableView> params, const worker::Batch& batch,
+                                      std::span<const worker::TableUpdate> out) override {
+    const auto losses = model_->update(params, batch, out);
+    to_.losses.push_back(losses.loss_sum);
+    return losses;
+  }
+  [[nodiscard]] worker::Scores evaluate(std::span<const worker::TableView> params, const worker::Batch& batch) override {
+    auto& seen = to_.parameters.emplace_back();
+    for (const auto& table : params) seen.insert(seen.end(), table.values.begin(), table.values.end());
+    return model_->evaluate(params, batch);
+  }
+
+ private:
+  std::unique_ptr<worker::Model> model_;
+  Recording& to_;
+};
+
 }  // namespace
 
-worker::ModelRegistry test_models() {
+worker::ModelRegistry test_models(Recording& recording) {
   auto models = worker::builtin_models();
   models.add("counting",
              [](const std::string&, const worker::DataShape&) -> Result<std::unique_ptr<worker::Model>> { return std::make_unique<CountingModel>(); });
+  models.add("recorded", [&recording](const std::string& params, const worker::DataShape& shape) -> Result<std::unique_ptr<worker::Model>> {
+    auto model = (**worker::builtin_models().find("logistic"))(params, shape);
+    if (!model) return model;
+    return std::make_unique<RecordedModel>(std::move(*model), recording);
+  });
   return models;
 }
 

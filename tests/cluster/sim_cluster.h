@@ -28,6 +28,12 @@ struct SimOptions {
   net::Faults faults = {};  ///< from time 0; its seed is replaced by one drawn from `seed`
 };
 
+/// What slots computed with the model `recorded` (logistic regression, and a note of what it saw).
+struct Recording {
+  std::vector<double> losses;                  ///< of every batch, in the order they were computed
+  std::vector<std::vector<float>> parameters;  ///< at every held-out scoring: w of the batch's keys, then b
+};
+
 class SimCluster {
  public:
   explicit SimCluster(const SimOptions& options);
@@ -46,6 +52,7 @@ class SimCluster {
   /// The whole decision log, a parsed line each.
   [[nodiscard]] std::vector<nlohmann::json> decisions() const;
   [[nodiscard]] const std::filesystem::path& folder() const { return folder_; }
+  Recording recording;
   std::vector<Error> fatal;  ///< what roles said when they could not go on
 
  private:
@@ -60,8 +67,8 @@ class SimCluster {
 };
 
 /// The models of these tests: the built-in ones and `counting`: one dense table of one float, every batch adds its number of examples; with the optimizer `add`
-/// the table is the number of examples applied. Its held-out metric × test rows is that number, exact below 2^24.
-[[nodiscard]] worker::ModelRegistry test_models();
+/// the table is the number of examples applied. Its held-out metric × test rows is that number, exact below 2^24. And `recorded`, which outlives no recording.
+[[nodiscard]] worker::ModelRegistry test_models(Recording& recording);
 
 /// Writes a linearly separable libsvm data set of two classes and returns where it is.
 [[nodiscard]] proto::DataSpec write_data(const std::filesystem::path& folder, std::uint32_t train_rows, std::uint32_t test_rows);

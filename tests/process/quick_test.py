@@ -241,7 +241,8 @@ class Quick(harness.ProcessTest):
         self.assertIn("sluice run --help", err)
 
     def test_every_verb_has_help_with_an_example(self):
-        for verb in ("run", "manager", "server", "worker", "submit", "ps", "explain", "compare", "data", "report"):
+        verbs = "run manager server worker submit ps explain cancel pause resume set logs up down compare report export predict eval data"
+        for verb in verbs.split():
             status, out, _ = self.call(verb, "--help")
             self.assertEqual(status, 0)
             self.assertIn(f"Example:\n  sluice {verb}", out)

@@ -10,7 +10,7 @@
 
 #include "base/result.h"
 #include "proto/job_spec.h"
-#include "worker/data/rows.h"
+#include "worker/data/mapping.h"
 #include "worker/model.h"
 
 namespace sluice::worker {
@@ -46,7 +46,7 @@ struct OpenedData {
   std::shared_ptr<const Dataset> train;
   std::shared_ptr<const Dataset> test;
   std::uint64_t bad_rows = 0;  ///< skipped, within max_bad_rows
-  std::string mapping;         ///< how the training part was read (worker/data/mapping.h), to be kept with the model
+  data::Mapping mapping;       ///< of the training part
   std::string first_bad;       ///< of the training part: where and what its first bad row is; empty: none
   std::string train_cache, test_cache;  ///< files
   bool converted = false;               ///< a part was: its cache was not there yet
@@ -69,12 +69,9 @@ struct DataOptions {
 /// The training files' rows in their own order, for people to look at: of a text format those in the first `bytes` (inflated), of others all. Makes no cache.
 /// Errors as open_data, but bad rows are only counted.
 [[nodiscard]] Result<data::Rows> preview_data(const proto::DataSpec& spec, std::uint64_t bytes);
-/// What the files call classes 0 … k − 1; none: targets.
-[[nodiscard]] std::vector<std::string> class_names(const data::Mapping& mapping);
-namespace data {
-struct SavedMapping;
-}
 /// The files that spec.train names, read as a training file was, in their order, into memory; no cache. Errors: as open_data().
 [[nodiscard]] Result<std::shared_ptr<const Dataset>> read_in_order(const proto::DataSpec& spec, const data::SavedMapping& as);
+/// What the files call classes 0 … k − 1; none: targets.
+[[nodiscard]] std::vector<std::string> class_names(const data::Mapping& mapping);
 
 }  // namespace sluice::worker

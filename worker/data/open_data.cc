@@ -71,7 +71,7 @@ Result<std::vector<SourceFile>> open_files(const std::vector<std::string>& paths
   return out;
 }
 
-Result<void> check_files(const proto::DataSpec& spec, const std::vector<std::string>& paths, const Format& format) {
+Result<void> check_count(const proto::DataSpec& spec, const std::vector<std::string>& paths, const Format& format) {
   if (paths.size() >= format.files_least && paths.size() <= format.files_most) return {};
   return fail(Errc::kBadConfig, fmt::format("data '{}': format {} needs {}, {} named", spec.name, spec.format, format.files, paths.size()));
 }
@@ -89,7 +89,7 @@ class Part {
 
   /// The part's rows; two of them where some are held out: those to train on, and those.
   Result<std::vector<Cached>> open(std::uint64_t bad_rows_max) {
-    if (auto fits = check_files(spec_, paths_, format_); !fits) return fail(fits.error());
+    if (auto right = check_count(spec_, paths_, format_); !right) return fail(right.error());
     std::vector<std::uint64_t> hashes;
     for (const std::string& path : paths_) {
       const auto hash = data::content_hash_of(options_.cache_dir, path);
@@ -233,7 +233,7 @@ Result<OpenedData> open_data(const proto::DataSpec& spec, const DataOptions& opt
   OpenedData out;
   out.train = train.dataset;
   out.bad_rows = train.bad_rows;
-  out.mapping = data::to_json({train.mapping, train.dataset->shape()});
+  out.mapping = train.mapping;
   out.first_bad = train.first_bad;
   out.train_cache = train_part.cache_files().front();
   out.converted = train_part.converted();
@@ -256,7 +256,7 @@ Result<data::Rows> preview_data(const proto::DataSpec& spec, std::uint64_t bytes
   const auto known = formats();
   const auto format = known.find(spec.format);
   if (!format) return fail(format.error());
-  if (auto right = check_files(spec, spec.train, **format); !right) return fail(right.error());
+  if (auto right = check_count(spec, spec.train, **format); !right) return fail(right.error());
   auto files = open_files(spec.train);
   if (!files) return fail(files.error());
   if ((*format)->text) {
@@ -282,7 +282,7 @@ Result<std::shared_ptr<const Dataset>> read_in_order(const proto::DataSpec& spec
   const auto known = formats();
   const auto format = known.find(spec.format);
   if (!format) return fail(format.error());
-  if (auto fits = check_files(spec, spec.train, **format); !fits) return fail(fits.error());
+  if (auto right = check_count(spec, spec.train, **format); !right) return fail(right.error());
   auto files = open_files(spec.train);
   if (!files) return fail(files.error());
   auto rows = (*format)->read(*files, spec.train, spec, &as.mapping, {});

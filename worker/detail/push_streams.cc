@@ -37,7 +37,7 @@ void PushStreams::reset() {
   jobs_.clear();
 }
 
-Result<std::uint64_t> PushStreams::push(std::span<const ShardUpdate> updates, std::uint32_t step) {
+Result<std::uint64_t> PushStreams::push(std::span<const ShardUpdate> updates, std::uint32_t step, bool held) {
   SLUICE_ASSERT(job_ != nullptr);
   for (const auto& update : updates) {
     if (job_->streams[update.index].items.size() >= proto::kUnansweredPushesMax) return fail(Errc::kFull, "a shard has too many unanswered pushes");
@@ -58,6 +58,7 @@ Result<std::uint64_t> PushStreams::push(std::span<const ShardUpdate> updates, st
     item.slot = update.slot;
     item.stream = update.index;
     item.push = id;
+    item.held = held;
     item.deadline = until;
     resend(item, false);
     stream.items.push_back(std::move(item));
@@ -71,6 +72,7 @@ void PushStreams::resend(const Item& item, bool later) {
   op.payload = item.payload;
   op.slot = item.slot;
   op.push = true;
+  op.batch = item.held ? item.push : 0;
   op.tag = item.stream;
   op.deadline = item.deadline;
   if (later) {

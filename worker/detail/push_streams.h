@@ -35,8 +35,9 @@ class PushStreams {
   /// A new incarnation: every job begins at 1 again.
   void reset();
 
-  /// Queues one push of several shards; its number. Errors: kFull when a shard has kUnansweredPushesMax unanswered.
-  [[nodiscard]] Result<std::uint64_t> push(std::span<const ShardUpdate> updates, std::uint32_t step);
+  /// Queues one push of several shards; its number, from 1. `held`: the shards keep it under that number (bsp). Errors: kFull when a shard has
+  /// kUnansweredPushesMax unanswered.
+  [[nodiscard]] Result<std::uint64_t> push(std::span<const ShardUpdate> updates, std::uint32_t step, bool held);
 
   struct Finished {
     std::uint64_t push = 0;
@@ -54,6 +55,7 @@ class PushStreams {
     HashSlot slot;
     std::uint32_t stream = 0;
     std::uint64_t push = 0;
+    bool held = false;
     Instant deadline;
     std::uint32_t gaps = 0;
     bool answered = false;

@@ -28,8 +28,9 @@ void append(std::vector<net::Frame>& frames, const net::Frame& bytes) {
 
 }  // namespace
 
-void SectionCalls::begin(const proto::Envelope& envelope, std::vector<proto::TableSpec> tables) {
+void SectionCalls::begin(const proto::Envelope& envelope, std::vector<proto::TableSpec> tables, proto::PushKind kind) {
   cancel();
+  kind_ = kind;
   envelope_ = envelope;
   tables_ = std::move(tables);
   announce_ = false;
@@ -76,11 +77,14 @@ void SectionCalls::release_parked(Instant now) {
   });
 }
 
-SectionCalls::Open& SectionCalls::open_for(std::uint32_t lane, bool push) {
+SectionCalls::Open& SectionCalls::open_for(std::uint32_t lane, bool push, std::uint64_t batch) {
   for (auto& open : open_) {
-    if (open.lane == lane && open.push == push) return open;
+    if (open.lane != lane || open.push != push) continue;
+    if (open.batch != batch && !open.ops.empty()) send(open);  // a message is of one batch
+    open.batch = batch;
+    return open;
   }
-  open_.push_back({lane, push, 0, {}, {}});
+  open_.push_back({lane, push, batch, 0, {}, {}});
   return open_.back();
 }
 
@@ -95,7 +99,7 @@ bool SectionCalls::flush() {
       fail_with(lane.error().code, lane.error().what);
       return true;
     }
-    Open& open = open_for(*lane, op.push);
+    Open& open = open_for(*lane, op.push, op.batch);
     open.bytes += op.payload.size() + op.reply_floats * sizeof(float);
     append(open.frames, op.payload);
     open.ops.push_back(std::move(op));
@@ -126,7 +130,7 @@ void SectionCalls::send(Open& open) {
     deadline = std::min(deadline, op.deadline);
   }
   if (open.push) {
-    header.body = proto::Push{proto::PushKind::kGradient, proto::AckLevel::kApplied, std::move(sections)};
+    header.body = proto::Push{kind_, proto::AckLevel::kApplied, std::move(sections), open.batch};
   } else {
     header.body = proto::Pull{std::move(sections)};
   }

@@ -24,6 +24,7 @@ struct SectionOp {
   net::Frame payload;      ///< its bytes: keys, values
   HashSlot slot;
   bool push = false;
+  std::uint64_t batch = 0;        ///< push: of a held batch (bsp), its number; 0: applied at once
   std::size_t reply_floats = 0;   ///< pull: floats that an answer with values must have
   std::uint32_t reply_count = 0;  ///< pull: the answer's count
   std::uint64_t tag = 0;          ///< the asker's
@@ -45,7 +46,8 @@ class SectionCalls {
   /// The deadline of what is asked now.
   [[nodiscard]] Instant deadline() const { return clock_.now() + patience_; }
   /// Begins a job: who speaks, and the tables to create where a lane doesn't know them.
-  void begin(const proto::Envelope& envelope, std::vector<proto::TableSpec> tables);
+  /// kind: of all its pushes.
+  void begin(const proto::Envelope& envelope, std::vector<proto::TableSpec> tables, proto::PushKind kind);
   /// The tables as the job was opened. announce: nobody made them yet, so they go ahead of the first message to each lane.
   void set_tables(std::vector<proto::TableSpec> tables, bool announce);
   /// Forgets everything that is under way; nothing is sent again.
@@ -81,13 +83,14 @@ class SectionCalls {
   struct Open {
     std::uint32_t lane = 0;
     bool push = false;
+    std::uint64_t batch = 0;
     std::size_t bytes = 0;
     std::vector<SectionOp> ops;
     std::vector<net::Frame> frames;
   };
   Creation& creation(std::uint32_t lane);
   void release_parked(Instant now);
-  Open& open_for(std::uint32_t lane, bool push);
+  Open& open_for(std::uint32_t lane, bool push, std::uint64_t batch);
   void send(Open& open);
   void send_tables(std::uint32_t lane, Instant deadline);
   /// Asks the lane that is no owner for the slot table it goes by.
@@ -104,6 +107,7 @@ class SectionCalls {
   Clock& clock_;
   Duration patience_;
   proto::Envelope envelope_;
+  proto::PushKind kind_ = proto::PushKind::kGradient;
   std::vector<proto::TableSpec> tables_;
   bool announce_ = false;
   std::vector<Creation> creations_;  ///< per lane

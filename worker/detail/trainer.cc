@@ -10,22 +10,13 @@
 namespace sluice::worker {
 
 namespace {
+proto::PushKind push_kind(const proto::ConsistencySpec& spec) {
+  if (spec.local_steps == 0) return proto::PushKind::kGradient;
+  return spec.push == proto::LocalPush::kAverage ? proto::PushKind::kAverage : proto::PushKind::kDelta;
+}
+
 constexpr std::uint32_t kScoreRows = 1024;  ///< rows of one evaluation step: a few ms for the largest built-in models
 
-/// Scales the whole update down to a Euclidean norm of `most` (Pascanu et al., ICML 2013, algorithm 1). A norm that is not finite is left as it is, to be
-/// refused where updates are checked.
-void clip(std::span<const TableUpdate> update, double most) {
-  double squares = 0;
-  for (const TableUpdate& table : update) {
-    for (const float g : table.values) squares += static_cast<double>(g) * static_cast<double>(g);
-  }
-  const double norm = std::sqrt(squares);
-  if (!(norm > most) || !std::isfinite(norm)) return;
-  const float factor = static_cast<float>(most / norm);
-  for (const TableUpdate& table : update) {
-    for (float& g : table.values) g *= factor;
-  }
-}
 }  // namespace
 
 template <class F>
@@ -40,7 +31,13 @@ void Trainer::guarded(F f) {
 }
 
 Trainer::Trainer(TrainerSetup setup, Client& client, Clock& clock, const DataRegistry& data)
-    : setup_(std::move(setup)), client_(client), clock_(clock), data_(data), slot_time_(clock.now()) {
+    : setup_(std::move(setup)),
+      client_(client),
+      clock_(clock),
+      data_(data),
+      bulk_(setup_.spec.consistency.mode == proto::ConsistencyMode::kBsp),
+      local_(setup_.spec),
+      slot_time_(clock.now()) {
   std::vector<TableDecl> declared;
   guarded([&] { declared = setup_.model->tables(); });
   const auto specs = table_specs(declared, setup_.spec.seed, optimizer_of(setup_.spec, setup_.data.train->shape().rows));
@@ -52,15 +49,15 @@ Trainer::Trainer(TrainerSetup setup, Client& client, Clock& clock, const DataReg
     sparse = sparse || spec.kind == proto::TableKind::kSparse;
   }
   if (fault_) return;
-  client_.enter(setup_.envelope, specs);
+  client_.enter(setup_.envelope, specs, push_kind(setup_.spec.consistency));
   proto::Join join;
   join.spec = setup_.spec_json;
   join.data_hash = setup_.data.train->content_hash();
   join.train_rows = setup_.data.train->shape().rows;
   join.test_rows = setup_.data.test ? setup_.data.test->shape().rows : 0;
-  join.chunk_rows = chunk_rows(join.train_rows, setup_.spec.batch);
+  join.chunk_rows = chunk_rows(join.train_rows, setup_.spec.step_rows());
   join.tables = specs;
-  join.data = setup_.data.mapping;
+  join.data = data::to_json({setup_.data.mapping, setup_.data.train->shape()});
   client_.join(std::move(join));
   rows_.resize(specs.size());
   for (auto& entry : ring_) {
@@ -84,6 +81,7 @@ void Trainer::take(ClientEvent& event) {
     on_committed(committed->reply);
   } else if (auto* gate = std::get_if<GateEvent>(&event)) {
     gate_ = std::max(gate_, gate->clock);
+    if (lease_retry_) lease_retry_ = clock_.now();  // bsp: work is given out where the gate opens
   } else if (auto* pushed = std::get_if<PushedEvent>(&event)) {
     if (pushed_ && pushed_->push == pushed->push) {
       pushed_->acknowledged = true;
@@ -224,6 +222,7 @@ bool Trainer::commit() {
   commit.loss_squares = committing_->losses.loss_squares;
   commit.step_read = committing_->step_read;
   commit.slot_seconds = take_slot_seconds();
+  if (bulk_) commit.batch = committing_->push;
   commit.next_lease = committing_->end == lease_.rows && !stopping_;
   client_.commit(commit);
   return true;
@@ -243,7 +242,7 @@ void Trainer::redo() {
 
 bool Trainer::push() {
   if (!held_ || pushed_ || (committing_ && !client_.push_follows_commit())) return false;
-  const auto id = client_.push(held_->shards, held_->step_read);
+  const auto id = client_.push(held_->shards, held_->step_read, bulk_);
   if (!id) return false;  // a shard's window is full: its answers come first
   held_->push = *id;
   pushed_ = std::move(held_);
@@ -255,7 +254,7 @@ bool Trainer::prepare() {
   if (stopping_ || count_ == ring_.size() || lease_.lease == 0 || prepared_ >= lease_.rows) return false;
   Entry& entry = ring_[(first_ + count_) % ring_.size()];
   entry.evaluate = lease_.kind == proto::LeaseKind::kEvaluate;
-  const std::uint32_t rows = std::min(lease_.rows - prepared_, entry.evaluate ? kScoreRows : setup_.spec.batch);
+  const std::uint32_t rows = std::min(lease_.rows - prepared_, entry.evaluate ? kScoreRows : setup_.spec.step_rows());
   if (entry.evaluate) {
     if (!entry.test) entry.test = data_.reader(setup_.data.test);
     entry.batch = entry.test->read_plain(lease_.first_row + prepared_, rows);
@@ -285,6 +284,8 @@ bool Trainer::issue_pull() {
   for (std::size_t i = 0; i < count_; ++i) {
     Entry& entry = ring_[(first_ + i) % ring_.size()];
     if (entry.pull != 0) continue;
+    // Local steps begin with the slot's own last change: many batches that miss it would take its step again.
+    if (i > 0 && !entry.evaluate && setup_.spec.consistency.local_steps > 0) return false;
     if (early_pull_) {
       entry.pull = *early_pull_;
       entry.pulled = early_pulled_;
@@ -359,13 +360,18 @@ void Trainer::compute(Entry& entry) {
     }
   }
   Update update;
-  guarded([&] { update.losses = setup_.model->update(views(entry), entry.batch, targets_); });
+  if (setup_.spec.consistency.local_steps > 0) {
+    guarded([&] { update.losses = local_.run(*setup_.model, views(entry), entry.batch, targets_); });
+  } else {
+    guarded([&] { update.losses = setup_.model->update(views(entry), entry.batch, targets_); });
+  }
   if (!fault_ && !(std::isfinite(update.losses.loss_sum) && std::isfinite(update.losses.loss_squares))) {
     fail_with({Errc::kJobFailed,
                fmt::format("model '{}': the loss is not finite ({}) at clock {}, step {}", setup_.spec.model, update.losses.loss_sum, entry.clock, step_)});
   }
   if (fault_) return;
-  if (const double most = setup_.spec.optimizer.number("clip", 0); most > 0) clip(targets_, most);
+  const double most = setup_.spec.optimizer.number("clip", 0);
+  if (most > 0 && setup_.spec.consistency.local_steps == 0) clip(targets_, most);
   update.shards = std::move(spare_);
   update.shards.clear();
   client_.split(std::move(arena), entry.sets, rows_, update.shards);

@@ -12,6 +12,7 @@
 ///  moment have every update the
 ///    bound promises, so a prefetched pull is valid by construction, and the one place where a slot waits for others is before a pull. With s = 0 or 1 this
 ///    leaves no prefetch over the slot's own commits.
+///  - bsp: as ssp with s = 0; pushes are acknowledged when they are held, the commit names them, and the gate opens when every shard has applied the clock.
 
 #include <array>
 #include <cstdint>
@@ -24,6 +25,7 @@
 #include "proto/job_spec.h"
 #include "worker/client.h"
 #include "worker/detail/data_registry.h"
+#include "worker/detail/local_steps.h"
 #include "worker/model.h"
 
 namespace sluice::worker {
@@ -111,6 +113,7 @@ class Trainer {
   Client& client_;
   Clock& clock_;
   const DataRegistry& data_;
+  const bool bulk_;  ///< bsp: servers hold the pushes until all slots have committed
 
   bool entered_ = false;  ///< the home took us in
   bool joined_ = false;   ///< the join is answered, one way or another
@@ -130,6 +133,7 @@ class Trainer {
   std::vector<ShardUpdate> spare_;                    ///< memory
   std::vector<std::vector<float>> rows_;              ///< sparse gradients
   std::vector<TableUpdate> targets_;
+  LocalSteps local_;
 
   Scores scores_;
   bool scored_ = false;  ///< the evaluation lease is being committed
