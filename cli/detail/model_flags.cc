@@ -27,6 +27,8 @@ Result<std::shared_ptr<const worker::Dataset>> ModelFlags::rows(const worker::Tr
   proto::DataSpec spec = trained.job().spec.data;
   spec.train = data.empty() ? spec.test : data;
   spec.max_bad_rows = max_bad_rows;
+  if (spec.train.empty() && spec.held_out.share > 0)
+    return fail(Errc::kBadConfig, "the job's held-out rows are a part of its training files (validation): name a file to score it on");
   if (spec.train.empty()) return fail(Errc::kBadConfig, "the job had no held-out data: name a file to score it on");
   return trained.read(spec);
 }

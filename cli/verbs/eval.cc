@@ -27,7 +27,8 @@ Result<void> evaluate(const EvalFlags& flags) {
                                  {"loss", scores.loss_sum / count},
                                  {"metrics", {{model->metric(), scores.metric_sum / count}}}};
   if (flags.json) return detail::print(document.dump() + "\n");
-  return detail::print(fmt::format("{} rows: loss {:.4f}, {} {}\n", scores.examples, scores.loss_sum / count, model->metric(), detail::metric_text(document)));
+  const std::string name = model->metric() == "accuracy" ? "accuracy " : "";  // the text of others says it itself
+  return detail::print(fmt::format("{} rows: loss {:.4f}, {}{}\n", scores.examples, scores.loss_sum / count, name, detail::metric_text(document)));
 }
 
 }  // namespace

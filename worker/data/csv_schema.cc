@@ -8,6 +8,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
+#include <functional>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <span>
@@ -101,6 +102,22 @@ Result<void> guess_label(CsvSchema& schema, std::span<const std::vector<std::str
   if (not_whole == nullptr) return {};
   return fail(Errc::kBadData, fmt::format("{}: labels such as '{}' in column '{}' are no classes; numbers to learn by regression are said by labels: targets",
                                           path, not_whole->substr(0, 40), schema.columns[schema.label].name));
+}
+
+/// What is wrong with a schema that was read; null: nothing.
+const char* inconsistent(const CsvSchema& schema) {
+  const auto sorted = [](const std::vector<std::string>& names) {
+    return std::adjacent_find(names.begin(), names.end(), std::greater_equal<>()) == names.end();
+  };
+  if (schema.columns.size() > kCsvColumnsMax || schema.label >= schema.columns.size()) return "its label has no column";
+  if (schema.label_kind > CsvLabel::kNames || !sorted(schema.class_names)) return "its classes are not sorted";
+  for (std::size_t i = 0; i < schema.columns.size(); ++i) {
+    const CsvColumn& column = schema.columns[i];
+    if (column.type > CsvType::kLabel || (column.type == CsvType::kLabel) != (i == schema.label)) return "a column is of no type";
+    if (!sorted(column.categories)) return "a column's categories are not sorted";
+    if (!std::isfinite(column.filler)) return "what stands for a missing number is none";
+  }
+  return nullptr;
 }
 
 }  // namespace
@@ -208,9 +225,9 @@ std::string to_bytes(const CsvSchema& schema) {
 }
 
 Result<CsvSchema> csv_schema_from_bytes(const std::string& bytes) {
-  const Json in = Json::from_cbor(bytes, true, false);
   CsvSchema out;
   try {
+    const Json in = Json::from_cbor(bytes);
     out.separator = in.at("separator").get<std::string>().at(0);
     out.header = in.at("header");
     out.refuse_missing = in.at("refuse_missing");
@@ -229,6 +246,7 @@ Result<CsvSchema> csv_schema_from_bytes(const std::string& bytes) {
       column.hashed = c.at(3);
     }
   } catch (const std::exception& error) { return fail(Errc::kBadData, fmt::format("a CSV schema that can't be read: {}", error.what())); }
+  if (const char* const wrong = inconsistent(out)) return fail(Errc::kBadData, fmt::format("a CSV schema that can't be: {}", wrong));
   out.lay_out();
   return out;
 }

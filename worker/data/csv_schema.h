@@ -66,7 +66,7 @@ struct CsvSchema {
 
 /// CBOR, which keeps any bytes (JSON would not keep Latin-1).
 [[nodiscard]] std::string to_bytes(const CsvSchema& schema);
-/// Of what to_bytes wrote (a cache's, whose checksum was right). Errors: kBadData.
+/// Of what to_bytes wrote; accepts any bytes. Errors: kBadData.
 [[nodiscard]] Result<CsvSchema> csv_schema_from_bytes(const std::string& bytes);
 /// For people, in one line: "8 columns: 5 numbers, 3 text (cut 5, color 7, clarity 8 categories); label 'price'".
 [[nodiscard]] std::string describe(const CsvSchema& schema);
