@@ -237,6 +237,19 @@ TEST(BspLocalSteps, SeveralSlotsLearnAsWell) {
   EXPECT_LT(std::stod(few.validation), 0.4) << "ln 2 is where it begins";
 }
 
+TEST(BspLostServer, FailsItsJobAndNothingHangs) {
+  for (std::uint64_t seed = 1; seed < 5; ++seed) {
+    SimCluster cluster({.seed = seed, .servers = 3, .lanes = 2});
+    auto spec = bsp_job("softmax", write_data(cluster.folder(), 20000, 100), 2);
+    cluster.submit({spec});
+    cluster.run_for(1 + 0.1 * static_cast<double>(seed));
+    cluster.kill("server-2");
+    ASSERT_TRUE(cluster.run_to_end(120)) << cluster.ps().dump(1);
+    const auto j = cluster.ps()["jobs"][0];
+    if (j["state"] == "failed") { EXPECT_NE(j["reason"].get<std::string>().find("server-2"), std::string::npos) << j; }
+  }
+}
+
 class BspFaults : public testing::TestWithParam<std::uint64_t> {};
 INSTANTIATE_TEST_SUITE_P(Seeds, BspFaults, testing::Range<std::uint64_t>(1, 9));
 
