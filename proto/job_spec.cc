@@ -151,8 +151,8 @@ std::string read_spec(const Json& from, JobSpec& to) {
   const Json* data = in.get("data");
   const Json* optimizer = in.get("optimizer");
   const Json* consistency = in.get("consistency");
-  auto error = in.finish({"name", "model", "params", "data", "optimizer", "consistency", "batch", "epochs", "seed", "weight", "slots_min", "slots_max",
-                          "patience_epochs"});
+  auto error = in.finish(
+      {"name", "model", "params", "data", "optimizer", "consistency", "batch", "epochs", "seed", "weight", "slots_min", "slots_max", "patience_epochs"});
   if (error.empty()) error = read_data(*data, to.data);
   if (error.empty()) error = read_optimizer(*optimizer, to.optimizer);
   if (error.empty()) error = read_consistency(*consistency, to.consistency);
@@ -193,7 +193,9 @@ std::string to_json(const JobSpec& spec) {
         {"features", spec.data.features},
         {"max_bad_rows", spec.data.max_bad_rows}}},
       {"optimizer", {{"name", spec.optimizer.name}, {"numbers", spec.optimizer.numbers}}},
-      {"consistency", {{"mode", name_of(spec.consistency.mode)}, {"staleness", spec.consistency.staleness},
+      {"consistency",
+       {{"mode", name_of(spec.consistency.mode)},
+        {"staleness", spec.consistency.staleness},
         {"local_steps", spec.consistency.local_steps},
         {"push", spec.consistency.push == LocalPush::kAverage ? "average" : "delta"}}},
       {"batch", spec.batch},
