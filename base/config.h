@@ -85,6 +85,8 @@ struct Node::Entry {
 [[nodiscard]] std::optional<Duration> to_duration(const Node& node);
 /// JSON text of a node: unquoted null, true, false and numbers become such, all else strings. For parts whose meaning is somebody else's (a model's params).
 [[nodiscard]] std::string to_json(const Node& node);
+/// JSON text as YAML for people: maps a line an entry, lists in one line. REQUIRES: valid JSON.
+[[nodiscard]] std::string to_yaml(const std::string& json);
 /// "a list", "a map", "'text'", "nothing": for messages.
 [[nodiscard]] std::string describe(const Node& node);
 

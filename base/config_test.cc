@@ -39,6 +39,14 @@ TEST(Config, UnknownKeyNamesTheNearest) {
   EXPECT_EQ(p.problems.error().code, Errc::kBadConfig);
 }
 
+TEST(Config, YamlForPeopleIsReadBackAsWritten) {
+  const std::string json =
+      R"({"a":{"b":[1,2.5,"x y"],"none":{}},"empty":[],"words":["yes","No","null","1e3","a: b","- c","#","","é\n","/d/f-1.gz","-1"],"yes":true,"z":null})";
+  Parsed p(to_yaml(json));
+  EXPECT_TRUE(p.problems.empty()) << p.words();
+  EXPECT_EQ(to_json(p.root), json) << to_yaml(json);
+}
+
 TEST(Config, AllMistakesAtOnceInOrder) {
   Parsed p("b: x\na: -1\nc: [1]\nd: 5m\nz: 1\nlater: 2\n");
   MapReader reader(p.root, "the file", p.problems);

@@ -27,7 +27,8 @@ bool take_number(std::string_view& line, double& out) {
   return true;
 }
 
-Result<void> load_losses(const std::string& path, std::map<std::string, JobRecord>& jobs) {
+/// Adds the rows up to the first bad one. Jobs that aren't in `jobs` are bad, or new where there is no summary.
+Result<void> load_losses(const std::string& path, std::map<std::string, JobRecord>& jobs, bool all_known) {
   std::ifstream in(path);
   std::string line;
   if (!std::getline(in, line)) return fail(Errc::kNotFound, fmt::format("{}: there is no such file, or it is empty", path));
@@ -40,7 +41,7 @@ Result<void> load_losses(const std::string& path, std::map<std::string, JobRecor
     if (!take_number(rest, seconds) || !take_number(rest, step) || !take_number(rest, examples) || !take_number(rest, loss) || step < 0 || examples < 0) {
       return fail(Errc::kBadData, fmt::format("{}:{}: not a row of job, seconds, step, examples, loss, slots", path, number));
     }
-    const auto it = jobs.find(job);
+    const auto it = all_known ? jobs.find(job) : jobs.try_emplace(job).first;
     if (it == jobs.end()) return fail(Errc::kBadData, fmt::format("{}:{}: job '{}' is not in summary.json", path, number, job));
     LossPoint point;
     point.seconds = seconds;
@@ -50,6 +51,29 @@ Result<void> load_losses(const std::string& path, std::map<std::string, JobRecor
     it->second.points.push_back(point);
   }
   return {};
+}
+
+void take_summary(const Json& summary, RunRecord& out) {
+  out.policy = detail::text(summary, "policy", "?");
+  out.wall_seconds = detail::number(summary, "wall_seconds");
+  for (const auto& job : detail::list(summary, "jobs")) {
+    if (job.is_object()) out.jobs[detail::text(job, "job")].summary = job;
+  }
+  out.summary = summary;
+}
+
+/// Jobs that no summary knows yet get an entry for what is known of them.
+void fill_gaps(RunRecord& out) {
+  for (const auto& spec : out.specs) {
+    Json& entry = out.jobs[detail::text(spec, "name", "?")].summary;
+    if (entry.is_null()) entry["submitted_seconds"] = detail::number(spec, "submit_after_s");
+  }
+  for (auto& [name, job] : out.jobs) {
+    if (!job.summary.contains("job")) job.summary["job"] = name;
+    if (!job.summary.contains("state")) job.summary["state"] = "unfinished";
+    if (!out.summary.is_null() || job.points.empty()) continue;
+    out.wall_seconds = std::max(out.wall_seconds, detail::number(job.summary, "submitted_seconds") + job.points.back().seconds);
+  }
 }
 
 /// What differs between two runs' jobs, or empty. `a` and `b`: arrays of job specs.
@@ -110,14 +134,39 @@ Result<RunRecord> load_run(const std::string& folder) {
   const auto summary = detail::read_json(folder + "/summary.json");
   if (!summary) return fail(summary.error().code, fmt::format("{} (the run did not come to an end)", summary.error().what));
   if (detail::number(*summary, "version") != 1) return fail(Errc::kBadData, fmt::format("{}/summary.json: of another version than 1", folder));
-  out.policy = detail::text(*summary, "policy", "?");
-  out.wall_seconds = detail::number(*summary, "wall_seconds");
-  for (const auto& job : detail::list(*summary, "jobs")) out.jobs[detail::text(job, "job")].summary = job;
-  if (const auto loaded = load_losses(folder + "/losses.csv", out.jobs); !loaded) return tl::unexpected(loaded.error());
+  take_summary(*summary, out);
+  if (const auto loaded = load_losses(folder + "/losses.csv", out.jobs, /*all_known=*/true); !loaded) return tl::unexpected(loaded.error());
   for (const auto& spec : out.specs) {
     if (!out.jobs.contains(detail::text(spec, "name")))
       return fail(Errc::kBadData, fmt::format("{}/summary.json: job '{}' is missing", folder, detail::text(spec, "name")));
   }
+  return out;
+}
+
+Result<RunRecord> load_what_is_there(const std::string& folder, std::vector<std::string>& notes) {
+  const auto is_there = [&](const char* name) {
+    std::error_code error;
+    return std::filesystem::is_regular_file(folder + "/" + name, error);
+  };
+  if (!is_there("run.json") && !is_there("summary.json") && !is_there("losses.csv") && !is_there("decisions.jsonl"))
+    return fail(Errc::kNotFound, fmt::format("{}: has none of run.json, summary.json, losses.csv, decisions.jsonl; is it the output folder of a run?", folder));
+  RunRecord out;
+  out.folder = folder;
+  out.policy = "?";
+  if (const auto plan = detail::read_json(folder + "/run.json")) {
+    out.specs = detail::list(*plan, "jobs");
+    out.policy = detail::text(*plan, "policy", "?");
+  } else {
+    notes.push_back(plan.error().what);
+  }
+  if (const auto summary = detail::read_json(folder + "/summary.json")) {
+    take_summary(*summary, out);
+  } else {
+    notes.push_back(fmt::format("{} (the run did not come to an end, or goes on)", summary.error().what));
+  }
+  if (const auto loaded = load_losses(folder + "/losses.csv", out.jobs, /*all_known=*/!out.summary.is_null()); !loaded)
+    notes.push_back(fmt::format("{}; what follows it is left out", loaded.error().what));
+  fill_gaps(out);
   return out;
 }
 

@@ -1,6 +1,6 @@
 #pragma once
 /// Runs of the same jobs side by side, over one reference: a job's quality is measured from its submission against the best smoothed loss that any of the runs
-/// reached; what was never reached counts as the end of the run. Pure but for load_run().
+/// reached; what was never reached counts as the end of the run. Pure but for load_…().
 
 #include <map>
 #include <nlohmann/json.hpp>
@@ -22,6 +22,7 @@ struct RunRecord {
   double wall_seconds = 0;
   nlohmann::json specs;  ///< the jobs as submitted
   std::map<std::string, JobRecord> jobs;
+  nlohmann::json summary;  ///< summary.json; null where there is none
 };
 
 /// One job in one run.
@@ -50,6 +51,9 @@ struct Comparison {
 
 /// Reads run.json, summary.json and losses.csv of an output folder. Errors: kNotFound (which file; not an output folder), kBadData (file:line and what).
 [[nodiscard]] Result<RunRecord> load_run(const std::string& folder);
+/// The same of a run that goes on or was killed: what is missing or not valid is left out, and a sentence for each is added to `notes`. Jobs without an entry
+/// in summary.json have state "unfinished" there. Errors: kNotFound: not one of a run's files is in the folder.
+[[nodiscard]] Result<RunRecord> load_what_is_there(const std::string& folder, std::vector<std::string>& notes);
 /// Errors: kBadConfig: fewer than two runs, or runs of different jobs (which, and how they differ).
 [[nodiscard]] Result<Comparison> compare(std::vector<RunRecord> runs);
 

@@ -22,6 +22,8 @@ class ExplainTest : public testing::Test {
         << "\n{\"kind\":\"moved\",\"to\":\"mlp\"}\n"
         << R"({"kind":"round","decision":2,"round":3,"time_ms":1510,"policy":"slaq","changes":[{"job":"mlp","before":1,"after":0,"reason":"smaller_drop","sentence":"softmax gains more"},)"
         << R"({"job":"softmax","before":0,"after":1,"reason":"largest_drop","sentence":"gains most"}]})"
+        << "\n"
+        << R"({"kind":"asked","decision":1,"time_ms":900,"job":"mlp","reason":"paused","sentence":"paused; it was running with 1 worker slot"})"
         << "\n{\"kind\":\"rou";  // cut by a kill
   }
   ~ExplainTest() override { fs::remove_all(folder_); }
@@ -37,6 +39,10 @@ TEST_F(ExplainTest, EveryChangeOfAJobWithItsReason) {
   EXPECT_THAT(words, HasSubstr("0.51 s  0 → 1 slots  share: its share"));
   EXPECT_THAT(words, HasSubstr("1.51 s  1 → 0 slots  smaller_drop: softmax gains more"));
   EXPECT_THAT(words, HasSubstr("loss 2.3000, remaining 1.00"));
+  // What people asked stands between the decisions, where it was asked.
+  EXPECT_EQ(got->at("jobs")[0].at("asked").size(), 1u);
+  EXPECT_LT(words.find("0 → 1 slots"), words.find("0.90 s  asked: paused; it was running"));
+  EXPECT_LT(words.find("asked: paused"), words.find("1 → 0 slots"));
 }
 
 TEST_F(ExplainTest, UnknownJobNamesTheNearest) {

@@ -27,13 +27,14 @@ using config::Problems;
 struct Context {
   const KnownNames& names;
   const std::map<std::string, proto::DataSpec>& data;
+  std::string folder;  ///< of the run file
   Problems& problems;
 };
 
 constexpr Duration kSubmitAfterMax = from_ms(7 * 86'400'000LL);
 
 /// Names of the design that this version doesn't have; a name that a room knows never gets here.
-constexpr std::string_view kPlannedModels[] = {"linear", "ridge", "mf", "matrix-factorization", "kmeans", "lda", "gbt"};
+constexpr std::string_view kPlannedModels[] = {"mf", "matrix-factorization", "kmeans", "lda", "gbt"};
 constexpr std::string_view kPlannedPolicies[] = {"fifo", "srtf", "las", "progress", "slaq-maxmin", "optimus", "asha", "sluice"};
 /// The room's words, with a hint if the name is one of the design's.
 Error with_plan(Error error, const std::string& name, std::span<const std::string_view> planned) {
@@ -179,11 +180,37 @@ void read_data_name(MapReader& reader, Context& context, proto::JobSpec& job) {
   if (name.empty()) return;
   if (const auto it = context.data.find(name); it != context.data.end()) {
     job.data = it->second;
+    if (context.names.check_labels == nullptr || !context.names.check_model(job.model, job.params)) return;  // said already
+    if (const auto checked = context.names.check_labels(job.model, job.params, job.data.labels); !checked)
+      context.problems.add(reader.mark("model"), fmt::format("{} (data: {})", checked.error().what, name));
     return;
   }
   std::vector<std::string> known;
   for (const auto& [dataset, spec] : context.data) known.push_back(dataset);
   context.problems.add(reader.mark("data"), text::unknown_name("dataset", name, known));
+}
+
+/// Where the held-out rows come from: a part of the training files, or a file.
+void read_validation(const Node& node, Context& context, proto::DataSpec& data) {
+  MapReader reader(node, "validation", context.problems);
+  const Node* const file = reader.take("file");
+  int ways = file != nullptr ? 1 : 0;
+  for (const auto& [key, from] : {std::pair("fraction", "random"), std::pair("last", "last")}) {
+    if (reader.take(key) == nullptr) continue;
+    ++ways;
+    data.held_out = {reader.positive(key, 0.1), from};
+    if (data.held_out.share > proto::kHeldOutShareMax)
+      context.problems.add(reader.mark(key),
+                           fmt::format("'{}' under validation must be at most {}, not {}", key, proto::kHeldOutShareMax, data.held_out.share));
+    if (!data.test.empty())
+      context.problems.add(reader.mark(key),
+                           fmt::format("dataset '{}' has test files, whose rows are the held-out ones; take one of 'test' and 'validation' out", data.name));
+  }
+  reader.planned({"every", "metric"});
+  reader.finish();
+  if (ways != 1 && node.kind == Kind::kMap)
+    context.problems.add(node.mark, "'validation' needs one of fraction, last (shares of the training rows, such as 0.1) and file");
+  if (file != nullptr) detail::read_test_file(*file, context.folder, context.problems, data);
 }
 
 /// One job of the file, its sweep spread out already. `written`: its name in the file, for messages, so that a sweep's mistake has the same words in every
@@ -195,6 +222,7 @@ JobPlan read_job(const Node& node, const std::string& written, Context& context)
   (void)reader.take("name");
   read_model(reader, context, job, node);
   read_data_name(reader, context, job);
+  if (const Node* validation = reader.take("validation")) read_validation(*validation, context, job.data);
   if (const Node* optimizer = reader.take("optimizer")) read_optimizer(*optimizer, context, job.optimizer);
   if (const Node* consistency = reader.take("consistency")) read_consistency(*consistency, context.problems, job.consistency);
   job.batch = static_cast<std::uint32_t>(reader.count("batch", job.batch, 1, 1'000'000));
@@ -211,7 +239,7 @@ JobPlan read_job(const Node& node, const std::string& written, Context& context)
     range.finish();
     if (job.slots_min > job.slots_max) context.problems.add(slots->mark, fmt::format("slots: min {} is above max {}", job.slots_min, job.slots_max));
   }
-  reader.planned({"validation", "init_from", "target", "group", "objective", "ack", "replicas", "work", "python", "library"});
+  reader.planned({"init_from", "target", "group", "objective", "ack", "replicas", "work", "python", "library"});
   reader.finish();
   return plan;
 }
@@ -327,8 +355,9 @@ Result<RunFile> read_run_file(const std::string& path, const std::vector<Overrid
   if (const Node* policy = reader.take("policy")) read_policy(*policy, names, problems, out.policy);
   std::map<std::string, proto::DataSpec> data;
   const Node* data_node = reader.need("data");
-  if (data_node != nullptr) data = detail::read_data_section(*data_node, std::filesystem::absolute(path).parent_path().string(), problems);
-  Context context{names, data, problems};
+  const std::string folder = std::filesystem::absolute(path).parent_path().string();
+  if (data_node != nullptr) data = detail::read_data_section(*data_node, folder, problems);
+  Context context{names, data, folder, problems};
   if (const Node* jobs = reader.need("jobs")) read_jobs(*jobs, context, out.jobs);
   reader.finish();
   if (!problems.empty()) return fail(problems.error());

@@ -24,6 +24,10 @@ KnownNames test_names() {
     if (params.find("hiden") != std::string::npos) return fail(Errc::kBadConfig, text::unknown_name("parameter", "hiden", {"hidden"}));
     return {};
   };
+  out.check_labels = [](const std::string& model, const std::string&, proto::LabelKind labels) -> Result<void> {
+    if (model == "mlp" && labels == proto::LabelKind::kTargets) return fail(Errc::kBadConfig, "model 'mlp' needs classes");
+    return {};
+  };
   out.check_optimizer = [](const proto::OptimizerSpec& spec) -> Result<void> {
     if (spec.name != "adam" && spec.name != "sgd") return fail(Errc::kBadConfig, text::unknown_name("optimizer", spec.name, {"adam", "sgd"}));
     for (const auto& [key, value] : spec.numbers) {
@@ -153,13 +157,13 @@ TEST_F(RunFileTest, AllMistakesAtOnceWithPlaces) {
   const auto said = words("clustr: {servers: 2}\npolicy: {name: slack}\n" + kData +
                           "jobs:\n  - name: one\n    model: mpl\n    data: tinny\n  - name: Two!\n    model: mlp\n    data: tiny\n    params: {hiden: [3]}\n   "
                           " optimizer: {name: adm}\n    batch: 0\n"
-                          "  - name: three\n    model: mlp\n    data: tiny\n    optimizer:\n        learning_rate: 0.1\n    validation: {fraction: 0.1}\n");
+                          "  - name: three\n    model: mlp\n    data: tiny\n    optimizer:\n        learning_rate: 0.1\n    init_from: one\n");
   for (const char* part :
        {"sweep.yaml:1:1: unknown key 'clustr' under the run file; did you mean 'cluster'?", "sweep.yaml:2:16: unknown policy 'slack'",
         "sweep.yaml:7:12: unknown model 'mpl'; did you mean 'mlp'?", "sweep.yaml:8:11: unknown dataset 'tinny'; did you mean 'tiny'?",
         "sweep.yaml:9:11: 'Two!' is not a name", "sweep.yaml:12:14: unknown parameter 'hiden'; did you mean 'hidden'?",
         "sweep.yaml:13:23: unknown optimizer 'adm'", "sweep.yaml:14:12: 'batch'", "sweep.yaml:19:9: unknown key 'learning_rate'; did you mean 'lr'?",
-        "sweep.yaml:20:5: 'validation' under job 'three' is part of the design but not in this version yet"}) {
+        "sweep.yaml:20:5: 'init_from' under job 'three' is part of the design but not in this version yet"}) {
     EXPECT_THAT(said, HasSubstr(part));
   }
   EXPECT_EQ(std::count(said.begin(), said.end(), '\n'), 9);
@@ -230,8 +234,62 @@ TEST_F(RunFileTest, MissingDataSaysWhichFileAndWhereToGetIt) {
       << "a mistake of the file comes first";
   EXPECT_THAT(words("data:\n  d: {format: libsvm, train: wordnet/train.libsvm}\n" + jobs), HasSubstr("wordnet-base"));
   EXPECT_THAT(words("data:\n  d: {format: idx, train: rows.txt}\n" + jobs), HasSubstr("must be two files: [images, labels]"));
-  EXPECT_THAT(words("data:\n  d: {format: csv, train: rows.txt}\n" + jobs), HasSubstr("part of the design but not in this version yet"));
+  EXPECT_THAT(words("data:\n  d: {format: cvs, train: rows.txt}\n" + jobs), HasSubstr("unknown format 'cvs'; did you mean 'csv'?"));
   EXPECT_EQ(words("data:\n  d: {format: libsvm, train: rows.txt}\n" + jobs), "");
+}
+
+/// What labels are is said by the dataset; a model that can't learn from them is refused before anything starts, once, at the model.
+TEST_F(RunFileTest, LabelsAreClassesOrTargets) {
+  const std::string file = "data:\n  d: {format: libsvm, train: rows.txt, labels: targets}\n  c: {format: libsvm, train: rows.txt}\n";
+  const auto got = read(file + "jobs:\n  - {name: m, model: softmax, data: d}\n  - {name: n, model: mlp, data: c}\n");
+  ASSERT_TRUE(got) << got.error().what;
+  EXPECT_EQ(got->jobs[0].spec.data.labels, proto::LabelKind::kTargets);
+  EXPECT_EQ(got->jobs[1].spec.data.labels, proto::LabelKind::kClasses);
+  EXPECT_EQ(words(file + "jobs:\n  - {name: m, model: mlp, data: d}\n"), "sweep.yaml:5:22: model 'mlp' needs classes (data: d)");
+  EXPECT_THAT(words(file + "jobs:\n  - {name: m, model: mpl, data: d}\n"), Not(HasSubstr("needs classes")));
+  EXPECT_THAT(words("data:\n  d: {format: libsvm, train: rows.txt, labels: target}\njobs: []\n"),
+              HasSubstr("2:48: unknown 'labels' 'target'; did you mean 'targets'?"));
+}
+
+TEST_F(RunFileTest, CsvSaysHowItIsRead) {
+  const std::string jobs = "jobs:\n  - {name: m, model: mlp, data: d}\n";
+  const auto got =
+      read("data:\n  d: {format: csv, train: rows.txt, label: price, separator: tab, header: yes, missing: mean, text: zip, skip: [id, 7]}\n" + jobs);
+  ASSERT_TRUE(got) << got.error().what;
+  const proto::CsvSpec& csv = got->jobs[0].spec.data.csv;
+  EXPECT_EQ(csv, (proto::CsvSpec{"price", "\t", "yes", "mean", {"zip"}, {"id", "7"}}));
+  const auto said = [&](const std::string& more) { return words("data:\n  d: {format: csv, train: rows.txt, " + more + "}\n" + jobs); };
+  EXPECT_EQ(said("header: auto"), "");
+  EXPECT_THAT(said("separator: ab"), HasSubstr("2:48: 'separator' must be one character (or tab), not 'ab'"));
+  EXPECT_THAT(said("missing: meen"), HasSubstr("unknown 'missing' 'meen'; did you mean 'mean'?"));
+  EXPECT_THAT(said("skip: [[1]]"), HasSubstr("'skip': a column's name or number is wanted here, not a list"));
+  EXPECT_THAT(said("features: 7"), HasSubstr("'features' is for libsvm files"));
+  EXPECT_THAT(said("lable: x"), HasSubstr("unknown key 'lable' under dataset 'd'; did you mean 'label'?"));
+  EXPECT_THAT(words("data:\n  d: {format: libsvm, train: rows.txt, label: x}\n" + jobs),
+              HasSubstr("2:47: 'label' is for csv files; this dataset is of format libsvm"));
+}
+
+TEST_F(RunFileTest, ValidationSaysWhichRowsAreHeldOut) {
+  const auto job = [](const std::string& validation) { return "jobs:\n  - {name: m, model: mlp, data: d, validation: " + validation + "}\n"; };
+  const std::string one = "data:\n  d: {format: libsvm, train: rows.txt}\n", both = "data:\n  d: {format: libsvm, train: rows.txt, test: rows.txt}\n";
+  const auto data = [&](const std::string& validation) {
+    const auto got = read(one + job(validation));
+    EXPECT_TRUE(got) << got.error().what;
+    return got ? got->jobs[0].spec.data : proto::DataSpec{};
+  };
+  EXPECT_EQ(data("{fraction: 0.2}").held_out, (proto::HeldOut{0.2, "random"}));
+  EXPECT_EQ(data("{last: 0.1}").held_out, (proto::HeldOut{0.1, "last"}));
+  EXPECT_THAT(data("{file: a.idx}").test, ElementsAre((folder_ / "a.idx").string()));
+  EXPECT_EQ(data("{file: a.idx}").held_out.share, 0);
+  EXPECT_THAT(words(one + job("{fraction: 0.95}")), HasSubstr("4:59: 'fraction' under validation must be at most 0.9"));
+  EXPECT_THAT(words(one + job("{fraction: 0.1, last: 0.1}")), HasSubstr("'validation' needs one of fraction, last"));
+  EXPECT_THAT(words(one + job("{}")), HasSubstr("'validation' needs one of fraction, last"));
+  EXPECT_THAT(words(one + job("{fraktion: 0.1}")), HasSubstr("unknown key 'fraktion' under validation; did you mean 'fraction'?"));
+  EXPECT_THAT(words(one + job("{fraction: 0.1, every: 1epoch}")), HasSubstr("'every' under validation is part of the design but not in this version yet"));
+  EXPECT_THAT(words(one + job("{file: none.txt}")), HasSubstr("there is no file none.txt"));
+  EXPECT_THAT(words(one + job("0.1")), HasSubstr("must be a map"));
+  EXPECT_THAT(words(both + job("{fraction: 0.1}")), HasSubstr("dataset 'd' has test files"));
+  EXPECT_THAT(words("data:\n  d: {format: idx, train: [a.idx, b.idx]}\n" + job("{file: a.idx}")), HasSubstr("has parts of two files"));
 }
 
 TEST_F(RunFileTest, AnotherVersionSaysSoAndNothingElse) {

@@ -15,6 +15,7 @@ find_package(PkgConfig REQUIRED)
 pkg_check_modules(YAMLCPP REQUIRED IMPORTED_TARGET yaml-cpp)
 pkg_check_modules(OPENBLAS REQUIRED IMPORTED_TARGET openblas)
 pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
+pkg_check_modules(LIBZIP REQUIRED IMPORTED_TARGET libzip)
 pkg_check_modules(GSL REQUIRED IMPORTED_TARGET gsl)
 # GSL brings an unoptimised BLAS with the same symbols as OpenBLAS. Named on our link line it would win and make matrix products 20 × slower; libgsl loads it by itself where nothing
 # else gives those symbols.

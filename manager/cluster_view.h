@@ -48,14 +48,14 @@ struct ForecastKnot {
   friend bool operator==(const ForecastKnot&, const ForecastKnot&) = default;
 };
 
-/// One job that has work: waiting, running or evaluating.
+/// One job that has work: waiting, running, evaluating or paused.
 struct JobView {
   JobId id;  ///< also the order of submission
   std::string name;
   std::string group;  ///< variants of one model; empty: none
   double weight = 1;
   std::uint32_t slots_min = 0;
-  std::uint32_t slots_max = 1;
+  std::uint32_t slots_max = 1;  ///< 0: it is paused and can use none, whatever its minimum
   std::uint32_t usable = std::numeric_limits<std::uint32_t>::max();  ///< more slots than this find no work (≥ 1)
   std::uint32_t slots = 0;                                           ///< granted now
   JobPhase phase = JobPhase::kWarmingUp;

@@ -53,6 +53,7 @@ void DecisionLog::index(const nlohmann::json& line) try {
   last_decision_ = std::max(last_decision_, line.value("decision", std::uint64_t{0}));
   const std::string kind = line.value("kind", "");
   if (kind == "moved") remember(line.value("to", ""), line);
+  if (kind == "asked") remember(line.value("job", ""), line);
   if (kind != "round") return;
   for (nlohmann::json entry : line.at("changes")) {
     for (const char* key : {"decision", "round", "time_ms", "policy"}) entry[key] = line.at(key);

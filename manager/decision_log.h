@@ -1,8 +1,8 @@
 #pragma once
 /// decisions.jsonl: the truth about every change of a worker slot, one JSON object a line, appended and handed to the operating system before the grants go
 /// out; and its index in memory. Kinds of lines (all with "version", "kind", "decision"): "decision" (a round that changed something: view, changes, entries,
-/// refusals), "timing", "outcome" (predicted against actual, a round later), "moved" (a measured move). Only "round" lines are reproducible byte by byte.
-/// One thread.
+/// refusals), "timing", "outcome" (predicted against actual, a round later), "moved" (a measured move), "asked" (a person's order). Only "round" lines are
+/// reproducible byte by byte. One thread.
 
 #include <cstdint>
 #include <deque>
@@ -27,7 +27,7 @@ class DecisionLog {
   /// Writes one line in one system call. Errors: kIo naming the file and the reason (disk full); the file then ends with the last whole line.
   [[nodiscard]] Result<void> write(const nlohmann::json& line);
   /// The newest entries of a job, the oldest first: each the job's entry of a "round" line with "decision", "round", "time_ms", "policy" added; or a "moved"
-  /// line.
+  /// or "asked" line.
   [[nodiscard]] const std::deque<nlohmann::json>& entries(const std::string& job) const;
   /// The highest decision and round number in the file; 0 if none.
   [[nodiscard]] std::uint64_t last_decision() const { return last_decision_; }

@@ -105,7 +105,7 @@ class Cluster {
       run(0.25);
       const json ps = call("ps");
       bool over = true;
-      for (const auto& j : ps["jobs"]) over = over && (j["state"] == "done" || j["state"] == "failed");
+      for (const auto& j : ps["jobs"]) over = over && (j["state"] == "done" || j["state"] == "failed" || j["state"] == "cancelled");
       if (over) return true;
     }
     return false;

@@ -81,10 +81,14 @@ std::string_view name_of(JobState state) {
       return "running";
     case JobState::kEvaluating:
       return "evaluating";
+    case JobState::kPaused:
+      return "paused";
     case JobState::kDone:
       return "done";
     case JobState::kFailed:
       return "failed";
+    case JobState::kCancelled:
+      return "cancelled";
   }
   return "failed";
 }
@@ -106,7 +110,7 @@ std::string_view name_of(JobPhase phase) {
 }
 
 JobPhase Job::phase() const {
-  if (state == JobState::kEvaluating) return JobPhase::kEvaluating;
+  if ((paused() ? resumes_as : state) == JobState::kEvaluating) return JobPhase::kEvaluating;
   if (diverging) return JobPhase::kDiverging;
   if (reports < 2) return JobPhase::kWarmingUp;
   return plateau ? JobPhase::kPlateau : JobPhase::kTraining;
@@ -165,8 +169,9 @@ News JobTable::report(const proto::JobReport& r, Instant now) {
     finish(r.job, job->diverging ? fmt::format("{}; {}", why, job->reason) : why, now);
     return News::kFinished;
   }
-  if (r.state == proto::HomeState::kEvaluating && job->state != JobState::kEvaluating) {
-    job->state = JobState::kEvaluating;
+  JobState& stage = job->paused() ? job->resumes_as : job->state;
+  if (r.state == proto::HomeState::kEvaluating && stage != JobState::kEvaluating) {
+    stage = JobState::kEvaluating;
     return News::kEvaluating;
   }
   return news;
@@ -251,6 +256,39 @@ bool JobTable::fail(JobId id, Errc code, std::string words, Instant now) {
   return true;
 }
 
+bool JobTable::cancel(JobId id, Instant now) {
+  Job* job = find(id);
+  if (job == nullptr || job->ended()) return false;
+  end(*job, JobState::kCancelled, "as asked", now);
+  return true;
+}
+
+bool JobTable::pause(JobId id) {
+  Job* job = find(id);
+  if (job == nullptr || job->ended() || job->paused()) return false;
+  job->resumes_as = std::exchange(job->state, JobState::kPaused);
+  dirty_.insert(id);
+  return true;
+}
+
+bool JobTable::resume(JobId id) {
+  Job* job = find(id);
+  if (job == nullptr || !job->paused()) return false;
+  job->state = job->resumes_as;
+  dirty_.insert(id);
+  return true;
+}
+
+bool JobTable::set(JobId id, const LiveValues& values) {
+  Job* job = find(id);
+  if (job == nullptr || job->ended() || job->live_values() == values) return false;
+  job->spec.weight = values.weight;
+  job->spec.slots_min = values.slots_min;
+  job->spec.slots_max = values.slots_max;
+  dirty_.insert(id);
+  return true;
+}
+
 void JobTable::end(Job& job, JobState state, std::string reason, Instant now) {
   job.ended_seconds = (now - job.submitted).seconds();
   job.state = state;
@@ -284,6 +322,9 @@ std::string JobTable::stored(const Job& job, Instant now) {
   const nlohmann::json record = {{"version", 1},
                                  {"id", job.id.value},
                                  {"spec", job.spec_json},
+                                 {"weight", job.spec.weight},
+                                 {"slots_min", job.spec.slots_min},
+                                 {"slots_max", job.spec.slots_max},
                                  {"generation", job.generation},
                                  {"state", name_of(job.state)},
                                  {"code", name_of(job.code)},
@@ -321,19 +362,23 @@ Result<void> JobTable::restore_json(const nlohmann::json& json, Instant now) {
   job.id = id;
   job.spec = std::move(*spec);
   job.spec_json = json.value("spec", "");
+  job.spec.weight = json.value("weight", job.spec.weight);
+  job.spec.slots_min = json.value("slots_min", job.spec.slots_min);
+  job.spec.slots_max = json.value("slots_max", job.spec.slots_max);
   job.generation = json.value("generation", 1U);
   job.submitted = Instant{now.ns - from_seconds(json.value("age_seconds", 0.0)).ns};
   job.reason = json.value("reason", "");
   names_[job.spec.name] = id;
   next_id_ = std::max(next_id_, id.value + 1);
   const std::string state = json.value("state", "waiting");
-  if (state != "done" && state != "failed") {
+  if (state != "done" && state != "failed" && state != "cancelled") {
+    if (state == "paused") job.state = JobState::kPaused;
     job.predictor = make_();
     job.reason.clear();
     live_.insert(id);
     return {};
   }
-  job.state = state == "done" ? JobState::kDone : JobState::kFailed;
+  job.state = state == "done" ? JobState::kDone : state == "failed" ? JobState::kFailed : JobState::kCancelled;
   for (const Errc code :
        {Errc::kBadConfig, Errc::kBadData, Errc::kCannotConnect, Errc::kDenied, Errc::kUnplaceable, Errc::kTimedOut, Errc::kInternal, Errc::kIo})
     if (json.value("code", "") == name_of(code)) job.code = code;

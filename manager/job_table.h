@@ -18,6 +18,7 @@
 #include "base/loss_curve.h"
 #include "base/result.h"
 #include "manager/cluster_view.h"
+#include "manager/live_values.h"
 #include "manager/policy.h"
 #include "manager/predictor.h"
 #include "proto/job_spec.h"
@@ -25,16 +26,25 @@
 
 namespace sluice::manager {
 
-enum class JobState : std::uint8_t { kWaiting, kRunning, kEvaluating, kDone, kFailed };
+enum class JobState : std::uint8_t {
+  kWaiting,
+  kRunning,
+  kEvaluating,
+  kPaused,  ///< as asked: holds no worker slot until it is resumed; what the servers have of it stays
+  kDone,
+  kFailed,
+  kCancelled,  ///< ended as asked
+};
 [[nodiscard]] std::string_view name_of(JobState state);
 [[nodiscard]] std::string_view name_of(JobPhase phase);
 
 struct Job {
   JobId id;
   proto::JobSpec spec;
-  std::string spec_json;  ///< as granted
+  std::string spec_json;  ///< as submitted and granted; what was changed since is in `spec` alone
   std::uint32_t generation = 1;
   JobState state = JobState::kWaiting;
+  JobState resumes_as = JobState::kWaiting;  ///< of a paused job: where it stands beneath the pause
   Errc code = Errc::kJobFailed;  ///< of a failed job
   std::string reason;            ///< why it ended, or what is wrong with it; a waiting job's reason is the cluster's to say
   Instant submitted;
@@ -65,7 +75,9 @@ struct Job {
   std::uint64_t moves_in = 0;        ///< worker slots that were moved to it
   JobDecision last_decision;         ///< of the last round
 
-  [[nodiscard]] bool ended() const { return state == JobState::kDone || state == JobState::kFailed; }
+  [[nodiscard]] bool ended() const { return state == JobState::kDone || state == JobState::kFailed || state == JobState::kCancelled; }
+  [[nodiscard]] bool paused() const { return state == JobState::kPaused; }
+  [[nodiscard]] LiveValues live_values() const { return {spec.weight, spec.slots_min, spec.slots_max}; }
   [[nodiscard]] JobPhase phase() const;
   [[nodiscard]] double seconds_since_submission(Instant now) const { return ended_seconds.value_or((now - submitted).seconds()); }
   /// L∞ by the predictor; the best loss so far before it has an opinion.
@@ -104,6 +116,13 @@ class JobTable {
   /// Ends a live job. False if it is unknown or has ended.
   bool finish(JobId id, std::string reason, Instant now);
   bool fail(JobId id, Errc code, std::string words, Instant now);
+  bool cancel(JobId id, Instant now);
+  /// A live job holds no worker slots from the next round on, until it is resumed. False if it is unknown, has ended, or is paused already.
+  bool pause(JobId id);
+  /// False if it is unknown or not paused.
+  bool resume(JobId id);
+  /// REQUIRES: checked values (with_changes). False if it is unknown, has ended, or has these values.
+  bool set(JobId id, const LiveValues& values);
   /// Marks a job that was granted its first slot as running.
   void started(JobId id);
 
@@ -123,9 +142,9 @@ class JobTable {
   [[nodiscard]] std::set<JobId> take_dirty() { return std::exchange(dirty_, {}); }
   [[nodiscard]] bool dirty() const { return !dirty_.empty(); }
   void mark_dirty(JobId id) { dirty_.insert(id); }
-  /// The record that outlives the manager: spec, state, reason, scores; curves do not.
+  /// The record that outlives the manager: spec, live values, state, reason, scores; curves do not.
   [[nodiscard]] static std::string stored(const Job& job, Instant now);
-  /// Takes a stored record back: a live job waits again. Errors: kIo (not a record of ours).
+  /// Takes a stored record back: a live job waits again, a paused one stays paused. Errors: kIo (not a record of ours).
   [[nodiscard]] Result<void> restore(const std::string& record, Instant now);
 
  private:

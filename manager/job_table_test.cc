@@ -154,6 +154,71 @@ TEST_F(JobTableTest, NamesAreUniqueAmongLiveJobsAndIdsForEver) {
   EXPECT_EQ(table.find(std::string_view("a"))->id, (*again)[0]);
 }
 
+TEST_F(JobTableTest, APausedJobGoesOnAsWhatItWas) {
+  table.started(id);
+  (void)table.report(next(2.0), now);
+  EXPECT_FALSE(table.resume(id)) << "it is not paused";
+  ASSERT_TRUE(table.pause(id));
+  EXPECT_FALSE(table.pause(id));
+  EXPECT_EQ(job().state, JobState::kPaused);
+  EXPECT_FALSE(job().ended());
+  EXPECT_TRUE(table.live().contains(id));
+  EXPECT_EQ(table.report(next(1.0), now), News::kLoss) << "its last batch may come late";
+  EXPECT_EQ(job().reports, 2U);
+  ASSERT_TRUE(table.resume(id));
+  EXPECT_EQ(job().state, JobState::kRunning);
+  ASSERT_TRUE(table.pause(id));
+  auto r = next(0.9);
+  r.state = proto::HomeState::kEvaluating;
+  EXPECT_EQ(table.report(r, now), News::kEvaluating);
+  EXPECT_EQ(table.report(r, now), News::kNone) << "said once";
+  EXPECT_EQ(job().state, JobState::kPaused);
+  EXPECT_EQ(job().phase(), JobPhase::kEvaluating);
+  ASSERT_TRUE(table.resume(id));
+  EXPECT_EQ(job().state, JobState::kEvaluating);
+  ASSERT_TRUE(table.pause(id));
+  r.state = proto::HomeState::kFinished;
+  EXPECT_EQ(table.report(r, now), News::kFinished);
+  EXPECT_EQ(job().state, JobState::kDone);
+  EXPECT_FALSE(table.pause(id));
+}
+
+TEST_F(JobTableTest, ACancelledJobHasEndedAndItsNameIsFree) {
+  ASSERT_TRUE(table.pause(id));
+  ASSERT_TRUE(table.cancel(id, now + from_ms(2000)));
+  EXPECT_EQ(job().state, JobState::kCancelled);
+  EXPECT_TRUE(job().ended());
+  EXPECT_EQ(job().ended_seconds, 2);
+  EXPECT_TRUE(table.live().empty());
+  EXPECT_FALSE(table.cancel(id, now));
+  EXPECT_FALSE(table.pause(id));
+  EXPECT_FALSE(table.resume(id));
+  EXPECT_FALSE(table.set(id, {7, 0, 1}));
+  EXPECT_FALSE(table.fail(id, Errc::kJobFailed, "late", now));
+  EXPECT_EQ(table.report(next(1.0), now), News::kNone);
+  EXPECT_TRUE(table.submit({spec("a")}, now));
+}
+
+TEST_F(JobTableTest, WhatWasOrderedIsStored) {
+  const JobId cancelled = (*table.submit({spec("b")}, now))[0];
+  (void)table.take_dirty();
+  ASSERT_TRUE(table.cancel(cancelled, now));
+  ASSERT_TRUE(table.pause(id));
+  EXPECT_EQ(table.take_dirty(), (std::set<JobId>{id, cancelled}));
+  ASSERT_TRUE(table.set(id, {2.5, 1, 3}));
+  EXPECT_FALSE(table.set(id, {2.5, 1, 3})) << "nothing new";
+  EXPECT_TRUE(table.dirty());
+  EXPECT_EQ(job().spec_json, proto::to_json(spec("a"))) << "what servers and workers were told of it stays";
+  JobTable later(make);
+  for (const JobId each : {id, cancelled}) ASSERT_TRUE(later.restore(JobTable::stored(*table.find(each), now), Instant{5}));
+  EXPECT_EQ(later.find(id)->state, JobState::kPaused);
+  EXPECT_EQ(later.find(id)->live_values(), (LiveValues{2.5, 1, 3}));
+  EXPECT_EQ(later.find(cancelled)->state, JobState::kCancelled);
+  EXPECT_EQ(later.live(), std::set<JobId>{id});
+  ASSERT_TRUE(later.resume(id));
+  EXPECT_EQ(later.find(id)->state, JobState::kWaiting);
+}
+
 TEST_F(JobTableTest, AnotherGenerationsReportIsIgnored) {
   auto r = next(2.0);
   r.generation = 2;

@@ -43,6 +43,14 @@ std::string_view name_of(Reason reason) {
       return "worker_lost";
     case Reason::kEnded:
       return "ended";
+    case Reason::kPaused:
+      return "paused";
+    case Reason::kCancelled:
+      return "cancelled";
+    case Reason::kResumed:
+      return "resumed";
+    case Reason::kChanged:
+      return "changed";
   }
   return "share";
 }

@@ -32,6 +32,10 @@ enum class Reason : std::uint8_t {
   kNoSlots = 12,      ///< there are no slots
   kWorkerLost = 13,   ///< its worker is lost (said by the round, not by a policy)
   kEnded = 14,        ///< the job is done or failed (said by the round)
+  kPaused = 15,       ///< a person paused it (said by the round)
+  kCancelled = 16,    ///< a person cancelled it (said by the round)
+  kResumed = 17,      ///< a person resumed it (of the order; its slots come for the policy's reasons)
+  kChanged = 18,      ///< a person gave it another weight, minimum or maximum (of the order)
 };
 [[nodiscard]] std::string_view name_of(Reason reason);
 

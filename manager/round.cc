@@ -39,6 +39,17 @@ std::vector<ForecastKnot> forecast_of(const Predictor& predictor, std::span<cons
   return knots;
 }
 
+/// A paused job has nothing to do with the policy's reasons. Told from the view, so that a replay says the same.
+void say_paused(const ClusterView& view, Decision& decision) {
+  for (const JobView& job : view.jobs) {
+    if (job.slots_max > 0) continue;
+    const auto d = std::lower_bound(decision.jobs.begin(), decision.jobs.end(), job.id, [](const JobDecision& of, JobId id) { return of.job < id; });
+    if (d == decision.jobs.end() || d->job != job.id) continue;
+    d->reason = Reason::kPaused;
+    d->sentence = "it holds no worker slots until it is resumed";
+  }
+}
+
 }  // namespace
 
 JobView view_of(const Job& job, const RoundOptions& options, std::uint32_t slots, Duration move_cost) {
@@ -46,8 +57,8 @@ JobView view_of(const Job& job, const RoundOptions& options, std::uint32_t slots
   v.id = job.id;
   v.name = job.spec.name;
   v.weight = job.spec.weight;
-  v.slots_min = job.spec.slots_min;
-  v.slots_max = job.spec.slots_max;
+  v.slots_min = job.paused() ? 0 : job.spec.slots_min;
+  v.slots_max = job.paused() ? 0 : job.spec.slots_max;
   v.slots = job.slots;
   v.phase = job.phase();
   v.reports = job.reports;
@@ -66,7 +77,7 @@ JobView view_of(const Job& job, const RoundOptions& options, std::uint32_t slots
     v.usable = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(batches, 1, v.usable));
   }
   const bool learns = v.phase == JobPhase::kTraining || v.phase == JobPhase::kPlateau;
-  if (learns && job.predictor != nullptr && job.predictor->ready())
+  if (learns && !job.paused() && job.predictor != nullptr && job.predictor->ready())
     v.forecast =
         forecast_of(*job.predictor, job.curve.points(), job.steps_per_slot_second * quantum_of(options.round, options.quantum_min, move_cost).seconds(), slots);
   return v;
@@ -82,7 +93,8 @@ RoundResult Rounds::run(Instant now, Term term, const std::string& trigger) {
   look(now);
   std::vector<JobId> changed;
   for (const JobView& v : view_.jobs) changed.push_back(v.id);
-  const Decision decision = policy_->decide(view_, changed, *memo_);
+  Decision decision = policy_->decide(view_, changed, *memo_);
+  say_paused(view_, decision);
   const Counts before = std::exchange(granted_, {});
   result.changes = carry_out(decision);
   granted_ = fleet_.granted();
@@ -234,8 +246,9 @@ json Rounds::entry(const Job& job, const Decision& decision, const JobDecision* 
               {"sentence", d.sentence},
               {"refused", json::array()}};
   if (decided == nullptr) {
-    out["reason"] = name_of(Reason::kEnded);
-    out["sentence"] = fmt::format("{}: {}", name_of(job.state), job.reason);
+    const bool cancelled = job.state == JobState::kCancelled;
+    out["reason"] = name_of(cancelled ? Reason::kCancelled : Reason::kEnded);
+    out["sentence"] = cancelled ? job.reason : fmt::format("{}: {}", name_of(job.state), job.reason);
   }
   for (const auto& [worker, change] : lost_) {
     if (change.from != job.id) continue;

@@ -1,5 +1,6 @@
 #include "proto/job_spec.h"
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -10,7 +11,7 @@ namespace sluice::proto {
 namespace {
 using Json = nlohmann::json;
 
-constexpr std::size_t kPathMax = 4096, kPathsMax = 64, kParamsMax = 1 << 20, kSpecMax = 4 << 20;
+constexpr std::size_t kPathMax = 4096, kPathsMax = 64, kColumnsMax = 10'000, kParamsMax = 1 << 20, kSpecMax = 4 << 20;
 constexpr std::uint64_t kNone = 0;
 
 /// Reads an object's fields by name; the first thing wrong is kept and names the field; finish() refuses fields that nobody asked for.
@@ -57,14 +58,24 @@ class Fields {
     if (!value->is_number() || !std::isfinite(value->get<double>())) return wrong(key, "must be a finite number"), 0;
     return value->get<double>();
   }
-  std::vector<std::string> paths(const char* key) {
+  std::string choice(const char* key, const std::vector<std::string>& choices) {
+    auto out = text(key, 64);
+    if (error_.empty() && std::find(choices.begin(), choices.end(), out) == choices.end()) {
+      std::string listed;
+      for (const auto& choice : choices) listed += (listed.empty() ? "" : ", ") + choice;
+      wrong(key, "must be one of " + listed);
+    }
+    return out;
+  }
+  std::vector<std::string> paths(const char* key) { return texts(key, kPathsMax, "paths"); }
+  std::vector<std::string> texts(const char* key, std::size_t most, const std::string& what) {
     std::vector<std::string> out;
     const Json* value = get(key);
     if (value == nullptr) return out;
-    if (!value->is_array() || value->size() > kPathsMax) return wrong(key, "must be a list of at most 64 paths"), out;
+    if (!value->is_array() || value->size() > most) return wrong(key, "must be a list of at most " + std::to_string(most) + " " + what), out;
     for (const auto& path : *value) {
       if (!path.is_string() || path.get_ref<const std::string&>().empty() || path.get_ref<const std::string&>().size() > kPathMax) {
-        return wrong(key, "must hold paths of 1 to 4096 bytes"), out;
+        return wrong(key, "must hold " + what + " of 1 to 4096 bytes"), out;
       }
       out.push_back(path.get<std::string>());
     }
@@ -92,6 +103,25 @@ class Fields {
   std::size_t asked_ = 0;
 };
 
+std::string read_csv(const Json& from, CsvSpec& to) {
+  Fields in(from, "data.csv");
+  to.label = in.text("label", kPathMax);
+  to.separator = in.text("separator", 1);
+  to.header = in.choice("header", {"auto", "yes", "no"});
+  to.missing = in.choice("missing", {"refuse", "zero", "mean"});
+  to.text = in.texts("text", kColumnsMax, "columns");
+  to.skip = in.texts("skip", kColumnsMax, "columns");
+  return in.finish({"label", "separator", "header", "missing", "text", "skip"});
+}
+
+std::string read_held_out(const Json& from, HeldOut& to) {
+  Fields in(from, "data.held_out");
+  to.share = in.number("share");
+  if (!(to.share >= 0 && to.share <= kHeldOutShareMax)) in.wrong("share", "must be from 0 to 0.9");
+  to.from = in.choice("from", {"random", "last"});
+  return in.finish({"share", "from"});
+}
+
 std::string read_data(const Json& from, DataSpec& to) {
   Fields in(from, "data");
   to.name = in.name("name");
@@ -100,7 +130,14 @@ std::string read_data(const Json& from, DataSpec& to) {
   to.test = in.paths("test");
   to.features = in.whole("features", kNone, std::uint64_t{1} << 40);
   to.max_bad_rows = in.whole("max_bad_rows", kNone, UINT64_MAX);
-  return in.finish({"name", "format", "train", "test", "features", "max_bad_rows"});
+  to.labels = in.choice("labels", {"classes", "targets"}) == "targets" ? LabelKind::kTargets : LabelKind::kClasses;
+  const Json* csv = in.get("csv");
+  const Json* held_out = in.get("held_out");
+  auto error = in.finish({"name", "format", "train", "test", "features", "max_bad_rows", "labels", "csv", "held_out"});
+  if (error.empty()) error = read_csv(*csv, to.csv);
+  if (error.empty()) error = read_held_out(*held_out, to.held_out);
+  if (error.empty() && to.held_out.share > 0 && !to.test.empty()) error = "data.held_out is for data without test files";
+  return error;
 }
 
 std::string read_optimizer(const Json& from, OptimizerSpec& to) {
@@ -191,7 +228,16 @@ std::string to_json(const JobSpec& spec) {
         {"train", spec.data.train},
         {"test", spec.data.test},
         {"features", spec.data.features},
-        {"max_bad_rows", spec.data.max_bad_rows}}},
+        {"max_bad_rows", spec.data.max_bad_rows},
+        {"labels", spec.data.labels == LabelKind::kTargets ? "targets" : "classes"},
+        {"csv",
+         {{"label", spec.data.csv.label},
+          {"separator", spec.data.csv.separator},
+          {"header", spec.data.csv.header},
+          {"missing", spec.data.csv.missing},
+          {"text", spec.data.csv.text},
+          {"skip", spec.data.csv.skip}}},
+        {"held_out", {{"share", spec.data.held_out.share}, {"from", spec.data.held_out.from}}}}},
       {"optimizer", {{"name", spec.optimizer.name}, {"numbers", spec.optimizer.numbers}}},
       {"consistency",
        {{"mode", name_of(spec.consistency.mode)},

@@ -13,14 +13,41 @@
 
 namespace sluice::proto {
 
+enum class LabelKind : std::uint8_t {
+  kClasses = 0,  ///< which of several
+  kTargets = 1,  ///< a number to come near to: regression
+};
+
+/// How a CSV file is read; other formats have none of it. Columns are named as in the header, or by number from 1.
+struct CsvSpec {
+  std::string label = {};              ///< column; empty: the last
+  std::string separator = {};          ///< one character; empty: guessed from the first line
+  std::string header = "auto";         ///< "auto", "yes", "no"
+  std::string missing = "refuse";      ///< "refuse": a bad row; "zero", "mean": what stands for a missing number
+  std::vector<std::string> text = {};  ///< columns to take as text though they look like numbers
+  std::vector<std::string> skip = {};  ///< columns to leave out
+  friend bool operator==(const CsvSpec&, const CsvSpec&) = default;
+};
+
+/// Rows of the training files that are held out for the scores instead of trained on.
+struct HeldOut {
+  double share = 0;             ///< of the rows, 0 (none) … 0.9
+  std::string from = "random";  ///< "random": drawn by a seed, the same for all jobs; "last": the last ones in the files' order
+  friend bool operator==(const HeldOut&, const HeldOut&) = default;
+};
+inline constexpr double kHeldOutShareMax = 0.9;
+
 /// Where a job's examples are. Paths are absolute after the run file was read (`root` applied); the files must be readable by every worker.
 struct DataSpec {
   std::string name;                ///< of the dataset in the run file
-  std::string format;              ///< "idx" or "libsvm"
-  std::vector<std::string> train;  ///< idx: images, labels; libsvm: one file
+  std::string format;              ///< "idx", "libsvm", "csv" or "npy"
+  std::vector<std::string> train;  ///< idx: images, labels; npy: rows, labels, or one .npz; libsvm, csv: one file
   std::vector<std::string> test;   ///< as train; may be empty: no held-out scores
   std::uint64_t features = 0;      ///< libsvm: 0 = found while reading
   std::uint64_t max_bad_rows = 0;  ///< more bad rows than this end the job with kBadData
+  LabelKind labels = LabelKind::kClasses;
+  CsvSpec csv = {};
+  HeldOut held_out = {};  ///< only where there are no test files
   friend bool operator==(const DataSpec&, const DataSpec&) = default;
 };
 

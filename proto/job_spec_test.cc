@@ -17,7 +17,8 @@ JobSpec example() {
   spec.name = "mlp-1";
   spec.model = "mlp";
   spec.params = R"({"hidden":[64, 32], "Ω":1})";
-  spec.data = {"fashion", "idx", {"/d/images.gz", "/d/labels.gz"}, {"/d/ti", "/d/tl"}, 784, 3};
+  spec.data = {
+      "fashion", "idx", {"/d/images.gz", "/d/labels.gz"}, {"/d/ti", "/d/tl"}, 784, 3, LabelKind::kTargets, {"price", ";", "yes", "mean", {"zip", "Ω"}, {"id"}}};
   spec.optimizer = {"adam", {{"lr", 0.1}, {"beta1", 1.0 / 3}}};
   spec.consistency = {ConsistencyMode::kSsp, 4};
   spec.seed = UINT64_MAX;
@@ -102,6 +103,15 @@ TEST(JobSpec, OutOfRangeAndUnknownFieldsAreNamed) {
   EXPECT_THAT(error_with("/params", "{"), HasSubstr("params"));
   EXPECT_THAT(error_with("/consistency/mode", "bsq"), HasSubstr("consistency.mode"));
   EXPECT_THAT(error_with("/data/train/0", 5), HasSubstr("data.train"));
+  EXPECT_THAT(error_with("/data/labels", "numbers"), HasSubstr("data.labels must be one of classes, targets"));
+  EXPECT_THAT(error_with("/data/held_out/share", 0.95), HasSubstr("data.held_out.share must be from 0 to 0.9"));
+  EXPECT_THAT(error_with("/data/held_out/from", "first"), HasSubstr("data.held_out.from must be one of random, last"));
+  EXPECT_THAT(error_with("/data/held_out/share", 0.1), HasSubstr("data.held_out is for data without test files"));
+  EXPECT_THAT(error_with("/data/csv", 5), HasSubstr("data.csv"));
+  EXPECT_THAT(error_with("/data/csv/missing", "drop"), HasSubstr("data.csv.missing must be one of refuse, zero, mean"));
+  EXPECT_THAT(error_with("/data/csv/separator", ",,"), HasSubstr("data.csv.separator"));
+  EXPECT_THAT(error_with("/data/csv/skip", "id"), HasSubstr("data.csv.skip must be a list"));
+  EXPECT_THAT(error_with("/data/csv/quote", "'"), HasSubstr("quote"));
   EXPECT_THAT(error_with("/optimizer/numbers/lr", "fast"), HasSubstr("optimizer.numbers.lr"));
   EXPECT_THAT(error_with("/btach", 5), HasSubstr("did you mean 'batch'"));
   EXPECT_THAT(error_with("/data/formt", 5), HasSubstr("did you mean 'format'"));

@@ -135,6 +135,7 @@ struct Join {
   std::uint64_t test_rows = 0;   ///< 0 = no held-out data
   std::uint32_t chunk_rows = 0;  ///< rows of a chunk (the last may be short)
   std::vector<TableSpec> tables;
+  std::string data;  ///< a JSON object: how the training data was read; kept with the model
   friend bool operator==(const Join&, const Join&) = default;
 };
 struct JoinReply {
@@ -286,8 +287,10 @@ struct Report {
   std::vector<JobReport> jobs;
   friend bool operator==(const Report&, const Report&) = default;
 };
-/// Manager → server: forget the job; frees its tables and home. Answer: Done. Idempotent.
+/// Manager → server: forget the job; frees its tables and home. Answer: Done, or Refused where they could not be kept (they are freed all the same).
+/// Idempotent.
 struct EndJob {
+  std::string keep;  ///< text::valid_name: what is here of the job goes into the folder of that name first, where the server has one for such; empty: nothing
   friend bool operator==(const EndJob&, const EndJob&) = default;
 };
 

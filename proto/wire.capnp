@@ -41,7 +41,7 @@ struct Header {
     slotTableRequest @29 :Void;
     slotTable @30 :Data;
     report @31 :Report;
-    endJob @32 :Void;
+    endJob @32 :Text;
     grant @33 :Grant;
     moved @34 :Moved;
     jobFault @35 :JobFault;
@@ -113,6 +113,7 @@ struct Join {
   testRows @3 :UInt64;
   chunkRows @4 :UInt32;
   tables @5 :List(TableSpec);
+  data @6 :Text;
 }
 struct JoinReply {
   clock @0 :UInt64;

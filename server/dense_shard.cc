@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/assert.h"
-#include "server/detail/init.h"
+#include "proto/table_init.h"
 #include "server/detail/update_check.h"
 
 namespace sluice::server {

@@ -27,6 +27,7 @@
 #include "base/loss_curve.h"
 #include "base/result.h"
 #include "proto/messages.h"
+#include "proto/saved_model.h"
 #include "server/detail/chunk_schedule.h"
 #include "server/detail/evaluation.h"
 #include "server/detail/open_clock.h"
@@ -81,6 +82,8 @@ class JobHome {
 
   [[nodiscard]] std::uint32_t generation() const { return generation_; }
   [[nodiscard]] const std::vector<proto::TableSpec>& tables() const { return opened_.tables; }
+  /// What is kept of it with the job's values.
+  [[nodiscard]] proto::SavedJob saved() const { return {job_, spec_, opened_.data, step_}; }
   [[nodiscard]] const LossCurve& curve() const { return curve_; }
   [[nodiscard]] std::size_t slots() const { return clock_.slots(); }
 

@@ -20,12 +20,13 @@ bool is_for_home(const proto::Body& body) {
 }  // namespace
 
 Lane::Lane(LaneOptions options, std::unique_ptr<net::Listener> listener, std::shared_ptr<net::Poller> poller, std::shared_ptr<LaneInbox> inbox,
-           std::shared_ptr<ControlInbox> control, net::Transport& transport, Clock& clock)
+           std::shared_ptr<ControlInbox> control, std::shared_ptr<KeeperInbox> keeper, net::Transport& transport, Clock& clock)
     : options_(options),
       clock_(clock),
       poller_(std::move(poller)),
       inbox_(std::move(inbox)),
       control_(std::move(control)),
+      keeper_(std::move(keeper)),
       endpoint_(std::move(listener), clock),
       tables_({options.index, options.spare_bytes}, ended_jobs_, transport),
       homes_(ended_jobs_, from_ms(options.report_ms)),
@@ -35,14 +36,22 @@ Lane::Lane(LaneOptions options, std::unique_ptr<net::Listener> listener, std::sh
 
 Lane::~Lane() { poller_->remove(endpoint_.listener()); }
 
+void Lane::end(const LaneInbox::Ended& ended) {
+  const JobId job = ended.job;
+  if (keeper_ && !ended.keep.empty()) {
+    const JobHome* home = homes_.home(job);
+    keeper_->offer(
+        {job, ended.keep, options_.index, ended_jobs_.contains(job), tables_.release(job), home == nullptr ? std::nullopt : std::optional(home->saved())});
+  }
+  ended_jobs_.add(job);
+  tables_.forget(job);
+  homes_.forget(job);
+  applies_.forget(job);
+}
+
 bool Lane::take_news() {
   auto news = inbox_->take();
-  for (const JobId job : news.ended) {
-    ended_jobs_.add(job);
-    tables_.forget(job);
-    homes_.forget(job);
-    applies_.forget(job);
-  }
+  for (const auto& ended : news.ended) end(ended);
   if (news.view) {
     view_ = std::move(news.view);
     // Refused from here on, for ever; only now may a home lease their chunks to others.

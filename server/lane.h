@@ -12,6 +12,7 @@
 #include "server/detail/apply_calls.h"
 #include "server/detail/ended_jobs.h"
 #include "server/detail/home_host.h"
+#include "server/detail/keeper.h"
 #include "server/detail/links.h"
 #include "server/detail/rate_limited.h"
 #include "server/detail/table_host.h"
@@ -28,9 +29,9 @@ struct LaneOptions {
 
 class Lane final : public Actor {
  public:
-  /// `poller` is also in `inbox`, which wakes it. `transport` and `clock` outlive the lane.
+  /// `poller` is also in `inbox`, which wakes it. `keeper`: where ended jobs go, null: nowhere. `transport` and `clock` outlive the lane.
   Lane(LaneOptions options, std::unique_ptr<net::Listener> listener, std::shared_ptr<net::Poller> poller, std::shared_ptr<LaneInbox> inbox,
-       std::shared_ptr<ControlInbox> control, net::Transport& transport, Clock& clock);
+       std::shared_ptr<ControlInbox> control, std::shared_ptr<KeeperInbox> keeper, net::Transport& transport, Clock& clock);
   ~Lane() override;
 
   [[nodiscard]] Step step() override;
@@ -41,6 +42,7 @@ class Lane final : public Actor {
 
  private:
   [[nodiscard]] bool take_news();
+  void end(const LaneInbox::Ended& ended);
   [[nodiscard]] Reply answer(const net::Request& request);
   [[nodiscard]] Reply answer_home(const net::Request& request);
   void send(const net::Request& request, Reply reply);
@@ -52,6 +54,7 @@ class Lane final : public Actor {
   std::shared_ptr<net::Poller> poller_;
   std::shared_ptr<LaneInbox> inbox_;
   std::shared_ptr<ControlInbox> control_;
+  std::shared_ptr<KeeperInbox> keeper_;
   net::Endpoint endpoint_;
   std::shared_ptr<const View> view_;  ///< null until the server is a member and the slot table is made
   EndedJobs ended_jobs_;

@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 
+#include "base/temporary_file.h"
 #include "base/text.h"
 #include "server/detail/control.h"
+#include "server/detail/keeper.h"
 #include "server/lane.h"
 
 namespace sluice::server {
@@ -38,18 +40,28 @@ Result<void> start_server(const ServerOptions& options, net::Runtime runtime) {
     addresses.push_back((*listener)->address());
     listeners.push_back(std::move(*listener));
   }
+  if (!options.models.empty()) {
+    if (auto made = make_private_folder(options.models); !made) return made;
+  }
   auto manager = runtime.transport.connect(options.manager);
   if (!manager) return fail(manager.error());
 
   std::shared_ptr<net::Poller> control_poller = runtime.transport.poller();
   const auto control_inbox = std::make_shared<ControlInbox>(control_poller);
+  std::shared_ptr<KeeperInbox> keeper_inbox;
+  if (!options.models.empty()) {
+    std::shared_ptr<net::Poller> poller = runtime.transport.poller();
+    keeper_inbox = std::make_shared<KeeperInbox>(poller);
+    runtime.executor.start(options.name + "/keeper",
+                           std::make_unique<Keeper>(options.models, options.name, options.lanes, keeper_inbox, control_inbox, poller));
+  }
   std::vector<std::shared_ptr<LaneInbox>> inboxes;
   for (std::uint32_t i = 0; i < options.lanes; ++i) {
     std::shared_ptr<net::Poller> poller = runtime.transport.poller();
     inboxes.push_back(std::make_shared<LaneInbox>(poller));
     const LaneOptions lane{i, options.lanes, options.report_ms, kSpareBytes / options.lanes};
     runtime.executor.start(fmt::format("{}/lane{}", options.name, i), std::make_unique<Lane>(lane, std::move(listeners[i]), std::move(poller), inboxes.back(),
-                                                                                             control_inbox, runtime.transport, runtime.clock));
+                                                                                             control_inbox, keeper_inbox, runtime.transport, runtime.clock));
   }
   runtime.executor.start(fmt::format("{}/control", options.name), std::make_unique<Control>(options, std::move(addresses), std::move(inboxes), control_inbox,
                                                                                             std::move(*manager), std::move(control_poller), runtime.clock));

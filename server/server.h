@@ -16,6 +16,7 @@ struct ServerOptions {
   std::string listen;             ///< lane address pattern: "tcp://host:*", "ipc:///dir/NAME-{}.sock" or "inproc://NAME-{}"; "{}" becomes the lane's number
   std::uint32_t lanes = 1;        ///< 1 … 256: threads that own shards
   std::uint32_t report_ms = 250;  ///< how often loss reports go out while something changed
+  std::string models;             ///< folder, made if missing: a finished job's values go into its folder there; empty: nowhere
   std::uint32_t manager_patience_ms = 5000;    ///< give up when no manager answered the first registration for that long
   std::function<void(const Error&)> on_fatal;  ///< called once, any thread, when the role can't go on (manager not there, version mismatch); may be empty
 };

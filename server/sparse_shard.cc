@@ -10,7 +10,7 @@
 
 #include "base/assert.h"
 #include "base/rng.h"
-#include "server/detail/init.h"
+#include "proto/table_init.h"
 #include "server/detail/update_check.h"
 
 namespace sluice::server {
@@ -133,6 +133,18 @@ Result<void> SparseShard::read(Bytes asked, std::span<float> out) const {
     }
   }
   return {};
+}
+
+void SparseShard::copy_rows(std::vector<Key>& keys, std::vector<float>& rows) const {
+  keys.reserve(keys.size() + rows_);
+  rows.reserve(rows.size() + rows_ * width_);
+  for (std::size_t row = 0; row < rows_; ++row) {
+    const float* at = row_at(row);
+    Key key = 0;
+    std::memcpy(&key, at, sizeof key);
+    keys.push_back(key);
+    rows.insert(rows.end(), at + kHeaderFloats, at + kHeaderFloats + width_);
+  }
 }
 
 std::size_t SparseShard::count_missing(std::span<const Key> keys) const {

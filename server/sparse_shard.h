@@ -37,6 +37,9 @@ class SparseShard {
   /// later whatever comes between.
   [[nodiscard]] Result<void> prepare(proto::PushKind kind, std::span<const Key> keys, Bytes update);
 
+  /// Every row that was made, in no order that means anything: its key, and width() floats in `rows`. Both are appended to.
+  void copy_rows(std::vector<Key>& keys, std::vector<float>& rows) const;
+
   /// All memory of rows and index.
   [[nodiscard]] std::size_t bytes() const;
   [[nodiscard]] std::size_t width() const { return width_; }

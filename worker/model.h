@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "base/bytes.h"
 #include "base/registry.h"
 #include "base/result.h"
+#include "proto/job_spec.h"
 #include "proto/table_spec.h"
 
 namespace sluice::worker {
@@ -20,7 +22,7 @@ namespace sluice::worker {
 struct DataShape {
   std::uint64_t rows = 0;
   std::uint64_t features = 0;  ///< columns, or the largest feature index + 1
-  std::uint32_t classes = 0;   ///< labels are 0 … classes − 1; 2 for ±1 labels read as 0/1
+  std::uint32_t classes = 0;   ///< labels are 0 … classes − 1; 2 for ±1 labels read as 0/1; 0: labels are targets, finite numbers to come near to
   bool sparse = false;
 };
 
@@ -33,7 +35,7 @@ struct Batch {
   std::span<const std::uint64_t> offsets;  ///< rows + 1, from 0; empty when dense
   std::span<const std::uint32_t> indices;
   std::span<const float> values;
-  std::span<const float> labels;  ///< rows: class number
+  std::span<const float> labels;  ///< rows: class number, or target
 };
 
 /// A table as a model declares it; ids are the positions in tables(). Seeds, optimizer and buckets are filled in by the worker.
@@ -62,7 +64,7 @@ struct Losses {
 struct Scores {
   std::uint64_t examples = 0;
   double loss_sum = 0;
-  double metric_sum = 0;  ///< accuracy: number right
+  double metric_sum = 0;  ///< accuracy: number right; mse: sum of squared errors
 };
 
 class Model {
@@ -75,6 +77,9 @@ class Model {
   /// The gradient of the batch's mean loss (regularisation included in the gradient, not in the losses reported) at `params`. May throw: the job then fails
   /// with what() as its words.
   [[nodiscard]] virtual Losses update(std::span<const TableView> params, const Batch& batch, std::span<const TableUpdate> out) = 0;
+  /// What the model says of each row at `params`, labels not looked at: rows × as many outputs as it has, row-major, in its own memory until the next call. One
+  /// output: the prediction itself where labels are targets, else class 1 where it is above 0. More: the class of the largest (the first one of equals).
+  [[nodiscard]] virtual std::span<const float> outputs(std::span<const TableView> params, const Batch& batch) = 0;
   /// Held-out scores at `params`.
   [[nodiscard]] virtual Scores evaluate(std::span<const TableView> params, const Batch& batch) = 0;
   /// What metric_sum sums, e.g. "accuracy".
@@ -85,9 +90,11 @@ class Model {
 using MakeModel = std::function<Result<std::unique_ptr<Model>>(const std::string& params, const DataShape& shape)>;
 using ModelRegistry = Registry<MakeModel>;
 
-/// All built-in models: softmax, logistic, svm, svm-poly and fm (dense or sparse), mlp (dense).
+/// All built-in models: linear and ridge (targets), softmax, logistic, svm, svm-poly and fm (classes), each on dense or sparse rows; mlp (classes, dense rows).
 [[nodiscard]] ModelRegistry builtin_models();
-/// Checks a job's model name and params without data (for `submit` and `run` before anything starts). Errors as MakeModel.
-[[nodiscard]] Result<void> check_model(const ModelRegistry& models, const std::string& name, const std::string& params);
+/// Checks a job's model name and params without data (for `submit` and `run` before anything starts), for data with these labels, or with any. Errors as
+/// MakeModel.
+[[nodiscard]] Result<void> check_model(const ModelRegistry& models, const std::string& name, const std::string& params,
+                                       std::optional<proto::LabelKind> labels = std::nullopt);
 
 }  // namespace sluice::worker

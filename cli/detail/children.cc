@@ -24,7 +24,7 @@ Children::~Children() {
   }
 }
 
-Result<void> Children::start(const std::string& role, std::vector<std::string> arguments, const std::string& log) {
+Result<pid_t> Children::start(const std::string& role, std::vector<std::string> arguments, const std::string& log, bool own_session) {
   const int log_fd = ::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
   if (log_fd < 0) return fail(Errc::kIo, fmt::format("{}: can't be written: {}", log, std::strerror(errno)));
   arguments.insert(arguments.begin(), "sluice");
@@ -43,7 +43,8 @@ Result<void> Children::start(const std::string& role, std::vector<std::string> a
   sigemptyset(&none);
   ::posix_spawnattr_setsigmask(&attributes, &none);
   ::posix_spawnattr_setpgroup(&attributes, 0);
-  ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK);
+  const int group = own_session ? POSIX_SPAWN_SETSID : POSIX_SPAWN_SETPGROUP;
+  ::posix_spawnattr_setflags(&attributes, static_cast<short>(group | POSIX_SPAWN_SETSIGMASK));
   pid_t pid = 0;
   const int error = ::posix_spawn(&pid, "/proc/self/exe", &actions, &attributes, argv.data(), environ);
   ::posix_spawnattr_destroy(&attributes);
@@ -51,7 +52,7 @@ Result<void> Children::start(const std::string& role, std::vector<std::string> a
   ::close(log_fd);
   if (error != 0) return fail(Errc::kIo, fmt::format("the {} process could not be started: {}", role, std::strerror(error)));
   children_.push_back({role, log, pid, true});
-  return {};
+  return pid;
 }
 
 std::optional<Ended> Children::reap() {

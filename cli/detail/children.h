@@ -33,8 +33,11 @@ class Children {
  public:
   /// Kills and reaps what still runs.
   ~Children();
-  /// Starts `arguments` (of this binary) with stdout and stderr appended to `log`. Errors: kIo (the log or the process could not be made).
-  [[nodiscard]] Result<void> start(const std::string& role, std::vector<std::string> arguments, const std::string& log);
+  /// Starts `arguments` (of this binary) with stdout and stderr appended to `log`. `own_session`: it is meant to outlive this process and its terminal.
+  /// Returns its pid. Errors: kIo (the log or the process could not be made).
+  [[nodiscard]] Result<pid_t> start(const std::string& role, std::vector<std::string> arguments, const std::string& log, bool own_session = false);
+  /// Leaves all that run to themselves.
+  void release() { children_.clear(); }
   /// The next child that has ended and was not told of yet.
   [[nodiscard]] std::optional<Ended> reap();
   /// SIGTERM to all that still run.

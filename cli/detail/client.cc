@@ -28,6 +28,6 @@ const Json& list(const Json& object, const char* key) {
   return it != object.end() && it->is_array() ? *it : empty;
 }
 
-bool is_over(const std::string& state) { return state == "done" || state == "failed"; }
+bool is_over(const std::string& state) { return state == "done" || state == "failed" || state == "cancelled"; }
 
 }  // namespace sluice::cli::detail

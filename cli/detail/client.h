@@ -31,7 +31,7 @@ class ManagerClient {
 /// The array under `key`, or an empty one.
 [[nodiscard]] const Json& list(const Json& object, const char* key);
 
-/// True for a job that will not change any more: done, failed.
+/// True for a job that will not change any more: done, failed, cancelled.
 [[nodiscard]] bool is_over(const std::string& state);
 
 }  // namespace sluice::cli::detail

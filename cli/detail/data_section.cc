@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -20,9 +21,19 @@ using config::Problems;
 struct Files {
   const std::string& dataset;
   const fs::path& root;
-  std::size_t wanted;
-  const char* shape;  ///< for messages
+  std::size_t least, most;  ///< how many
+  const char* shape;        ///< for messages
 };
+/// What a part (train, test) of each format consists of.
+struct FormatFiles {
+  const char* name;
+  std::size_t least, most;
+  const char* shape;
+};
+constexpr FormatFiles kFormats[] = {{"csv", 1, 1, "one file"},
+                                    {"idx", 2, 2, "two files: [images, labels]"},
+                                    {"libsvm", 1, 1, "one file"},
+                                    {"npy", 1, 2, "two files, [X.npy, y.npy], or one .npz file"}};
 
 void look_for(const Node& node, const fs::path& path, const std::string& dataset, Problems& problems) {
   std::error_code error;
@@ -41,7 +52,7 @@ std::vector<std::string> read_files(const Node* node, const char* key, const Fil
   if (node == nullptr) return out;
   const std::vector<Node> one = node->kind == Kind::kScalar ? std::vector<Node>{*node} : std::vector<Node>{};
   const std::vector<Node>& items = node->kind == Kind::kList ? node->items : one;
-  if (items.size() != files.wanted) {
+  if (items.size() < files.least || items.size() > files.most) {
     problems.add(node->mark, fmt::format("'{}' of dataset '{}' must be {}", key, files.dataset, files.shape));
     return out;
   }
@@ -57,33 +68,84 @@ std::vector<std::string> read_files(const Node* node, const char* key, const Fil
   return out;
 }
 
+std::vector<std::string> read_columns(MapReader& reader, const char* key, Problems& problems) {
+  std::vector<std::string> out;
+  const Node* node = reader.take(key);
+  if (node == nullptr) return out;
+  const std::vector<Node> one = node->kind == Kind::kScalar ? std::vector<Node>{*node} : std::vector<Node>{};
+  for (const Node& item : node->kind == Kind::kList ? node->items : one) {
+    if (item.kind != Kind::kScalar || item.text.empty()) {
+      problems.add(item.mark, fmt::format("'{}': a column's name or number is wanted here, not {}", key, config::describe(item)));
+    } else {
+      out.push_back(item.text);
+    }
+  }
+  if (node->kind == Kind::kMap) problems.add(node->mark, fmt::format("'{}' must be a list of columns", key));
+  return out;
+}
+
+std::string one_of(MapReader& reader, const char* key, const std::vector<std::string>& choices, Problems& problems) {
+  std::string value = reader.text(key, choices.front());
+  if (std::find(choices.begin(), choices.end(), value) != choices.end()) return value;
+  problems.add(reader.mark(key), text::unknown_name(fmt::format("'{}'", key), value, choices));
+  return choices.front();
+}
+
+/// What only CSV files have; said where it is used for others.
+void read_csv_keys(MapReader& reader, bool csv, const std::string& format, Problems& problems, proto::CsvSpec& out) {
+  for (const char* key : {"label", "separator", "header", "missing", "text", "skip"}) {
+    if (reader.take(key) != nullptr && !csv) problems.add(reader.mark(key), fmt::format("'{}' is for csv files; this dataset is of format {}", key, format));
+  }
+  if (!csv) return;
+  out.label = reader.text("label");
+  out.separator = reader.text("separator");
+  if (out.separator == "tab") out.separator = "\t";
+  if (out.separator.size() > 1) problems.add(reader.mark("separator"), fmt::format("'separator' must be one character (or tab), not '{}'", out.separator));
+  out.header = one_of(reader, "header", {"auto", "yes", "no"}, problems);
+  out.missing = one_of(reader, "missing", {"refuse", "zero", "mean"}, problems);
+  out.text = read_columns(reader, "text", problems);
+  out.skip = read_columns(reader, "skip", problems);
+}
+
 proto::DataSpec read_dataset(const Node& node, const std::string& name, const std::string& folder, Problems& problems) {
   proto::DataSpec out;
   out.name = name;
   MapReader reader(node, "dataset '" + name + "'", problems);
   out.format = reader.needed_text("format");
-  const bool idx = out.format == "idx";
-  const bool known = idx || out.format == "libsvm";
-  if (out.format == "csv" || out.format == "npy" || out.format == "npz") {
-    problems.add(reader.mark("format"), fmt::format("format '{}' is part of the design but not in this version yet; known: idx, libsvm", out.format));
-  } else if (!known && !out.format.empty()) {
-    problems.add(reader.mark("format"), text::unknown_name("format", out.format, {"idx", "libsvm"}));
+  const FormatFiles* known = nullptr;
+  std::vector<std::string> names;
+  for (const FormatFiles& format : kFormats) {
+    names.emplace_back(format.name);
+    if (out.format == format.name) known = &format;
   }
+  if (known == nullptr && !out.format.empty()) problems.add(reader.mark("format"), text::unknown_name("format", out.format, names));
   const fs::path root = (fs::path(folder) / reader.text("root")).lexically_normal();
   const Node* train = reader.need("train");
   const Node* test = reader.take("test");
-  if (known) {
-    const Files files{name, root, idx ? 2u : 1u, idx ? "two files: [images, labels]" : "one file"};
+  if (known != nullptr) {
+    const Files files{name, root, known->least, known->most, known->shape};
     out.train = read_files(train, "train", files, problems);
     out.test = read_files(test, "test", files, problems);
   }
   out.features = reader.count("features", 0, 0, std::uint64_t{1} << 32);
-  if (idx && out.features != 0) problems.add(reader.mark("features"), "'features' is for libsvm files; idx files say it themselves");
+  if (out.format != "libsvm" && out.features != 0)
+    problems.add(reader.mark("features"), fmt::format("'features' is for libsvm files; {} files say it themselves", out.format));
   out.max_bad_rows = reader.count("max_bad_rows", 0, 0);
+  if (one_of(reader, "labels", {"classes", "targets"}, problems) == "targets") out.labels = proto::LabelKind::kTargets;
+  read_csv_keys(reader, out.format == "csv" || known == nullptr, out.format, problems, out.csv);
   reader.finish();
   return out;
 }
 }  // namespace
+
+void read_test_file(const Node& node, const std::string& folder, Problems& problems, proto::DataSpec& data) {
+  if (data.train.size() > 1) {
+    problems.add(node.mark, fmt::format("dataset '{}' has parts of two files: name the held-out ones under its 'test'", data.name));
+    return;
+  }
+  const fs::path root(folder);
+  data.test = read_files(&node, "file", {data.name, root, 1, 1, "one file"}, problems);
+}
 
 std::string how_to_get(const std::string& path) {
   if (path.find("datasets/fashion-mnist") != std::string::npos)

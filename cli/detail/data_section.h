@@ -13,6 +13,9 @@ namespace sluice::cli::detail {
 /// known. A dataset with mistakes is still in the result under its name, so that jobs that use it cause no further words.
 [[nodiscard]] std::map<std::string, proto::DataSpec> read_data_section(const config::Node& node, const std::string& folder, config::Problems& problems);
 
+/// `file` of a job's validation: one file, which becomes the job's test part. Formats of two files are refused.
+void read_test_file(const config::Node& node, const std::string& folder, config::Problems& problems, proto::DataSpec& data);
+
 /// What to do about a missing file, or nothing: " (sudo apt-get install dataset-fashion-mnist)".
 [[nodiscard]] std::string how_to_get(const std::string& path);
 

@@ -1,9 +1,14 @@
 #pragma once
 /// The embedded cluster of `run`: manager, servers and one worker as child processes of this one, talking over ipc in a private folder.
 
+#include <sys/types.h>
+
+#include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/result.h"
@@ -20,25 +25,31 @@ struct EmbeddedOptions {
   std::uint32_t slots = 1;
   std::string policy;
   std::uint32_t round_ms = 500;
-  std::string out;  ///< exists, with logs/
+  std::string out;     ///< exists, with logs/
+  bool stays = false;  ///< the roles are meant to outlive this process (`up`): they have sessions of their own
 };
 
-/// Main thread. Destruction ends all processes and removes the folder of the sockets.
+/// Main thread. Destruction ends all processes that it started and removes the folder of the sockets.
 class EmbeddedCluster {
  public:
   EmbeddedCluster(EmbeddedOptions options, SocketFolder folder, Signals& signals, net::Transport& transport, Clock& clock);
   ~EmbeddedCluster();
 
-  /// Starts the processes and waits until the manager answers. Errors: kInterrupted, the words and status of a role that ended, kTimedOut.
-  [[nodiscard]] Result<void> start();
+  /// Called for each process as soon as there is one, by role and pid.
+  using Started = std::function<Result<void>(const std::string& role, pid_t pid)>;
+  /// Starts the processes but those of the roles in `there`, and waits until the manager answers. Errors: kInterrupted, the words and status of a role that
+  /// ended, kTimedOut, those of `started`.
+  [[nodiscard]] Result<void> start(const std::set<std::string>& there = {}, const Started& started = {});
   /// A role that has ended though nobody asked it to, in words: which, by what signal, and where its log is.
   [[nodiscard]] std::optional<Error> lost_role();
   /// Ends all processes in order: the manager writes its files first. At most ~5 s.
   void stop();
+  /// From now on the processes and the folder are left to themselves.
+  void release();
   [[nodiscard]] ManagerClient& manager() { return manager_; }
 
  private:
-  [[nodiscard]] Result<void> start_role(const std::string& role, std::vector<std::string> arguments);
+  [[nodiscard]] Result<void> await_manager();
   EmbeddedOptions options_;
   SocketFolder folder_;
   Signals& signals_;
@@ -47,6 +58,16 @@ class EmbeddedCluster {
   ManagerClient manager_;
   bool ready_ = false;
 };
+
+/// One role process: its name ("manager", "server-1", "worker") and the arguments of this binary that make it.
+struct RoleCommand {
+  std::string role;
+  std::vector<std::string> arguments;
+};
+/// The processes of such a cluster, the manager first; `sockets`: the folder of their sockets.
+[[nodiscard]] std::vector<RoleCommand> role_commands(const EmbeddedOptions& options, const std::string& sockets);
+/// The address of the manager with its sockets in that folder.
+[[nodiscard]] std::string manager_address(const std::string& sockets);
 
 /// Cores this process may run on.
 [[nodiscard]] std::uint32_t cores();

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <ctime>
 #include <filesystem>
+#include <vector>
 
 namespace sluice::cli::detail {
 namespace fs = std::filesystem;
@@ -17,12 +18,28 @@ std::string environment(const char* name) {
   const char* value = std::getenv(name);
   return value == nullptr ? std::string{} : value;
 }
+
+// A socket's path has at most 107 bytes, and the longest name in such a folder is server-64-255.sock.
+constexpr std::size_t kSocketsMax = 84;
+
+std::string short_folder(std::uint64_t seed) {
+  constexpr std::size_t kBaseMax = 60;
+  std::string base = environment("XDG_RUNTIME_DIR");
+  if (!base.starts_with('/') || base.size() > kBaseMax || ::access(base.c_str(), W_OK | X_OK) != 0) base = "/tmp";
+  return fmt::format("{}/sluice-{:016x}", base, seed);
+}
 }  // namespace
 
 std::string cache_folder() {
   if (const auto cache = environment("XDG_CACHE_HOME"); cache.starts_with('/')) return cache + "/sluice";
   if (const auto home = environment("HOME"); home.starts_with('/')) return home + "/.cache/sluice";
   return fmt::format("/tmp/sluice-cache-{}", ::getuid());
+}
+
+std::string state_folder() {
+  if (const auto state = environment("XDG_STATE_HOME"); state.starts_with('/')) return state + "/sluice";
+  if (const auto home = environment("HOME"); home.starts_with('/')) return home + "/.local/state/sluice";
+  return fmt::format("/tmp/sluice-state-{}", ::getuid());
 }
 
 std::string default_out(const std::string& name, std::int64_t wall_ms) {
@@ -61,16 +78,25 @@ Result<void> make_private(const std::string& folder) {
   return fail(Errc::kDenied, fmt::format("{}: is there already, and not a folder of this user alone", folder));
 }
 
-SocketFolder::SocketFolder(std::uint64_t seed) {
-  constexpr std::size_t kPathMax = 60;  // a socket's path has at most 107 bytes
-  std::string base = environment("XDG_RUNTIME_DIR");
-  if (!base.starts_with('/') || base.size() > kPathMax || ::access(base.c_str(), W_OK | X_OK) != 0) base = "/tmp";
-  path_ = fmt::format("{}/sluice-{:016x}", base, seed);
-}
+SocketFolder::SocketFolder(std::uint64_t seed) : path_(short_folder(seed)) {}
 
 SocketFolder::~SocketFolder() {
   std::error_code ignored;
-  if (!path_.empty()) fs::remove_all(path_, ignored);
+  if (ours_ && !path_.empty()) fs::remove_all(path_, ignored);
+}
+
+std::string staying_sockets(const std::string& dir, std::uint64_t seed) {
+  const std::string path = dir + "/sockets";
+  return path.size() <= kSocketsMax ? path : short_folder(seed);
+}
+
+void remove_sockets(const std::string& folder) {
+  std::error_code error;
+  std::vector<fs::path> sockets;
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error))
+    if (entry->is_socket(error)) sockets.push_back(entry->path());
+  for (const auto& socket : sockets) fs::remove(socket, error);
+  ::rmdir(folder.c_str());
 }
 
 }  // namespace sluice::cli::detail

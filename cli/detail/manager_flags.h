@@ -9,16 +9,17 @@
 namespace sluice::cli::detail {
 
 struct ManagerFlags {
-  std::string address;
+  std::string address;  ///< once parsed: as given, or of the cluster that `sluice up` started here; empty if there is neither
+  std::string dir;
   bool insecure_tcp = false;
 
   /// The object must outlive the parse.
-  void add_to(CLI::App& verb, bool required = true) {
-    auto* option = verb.add_option("--manager", address, "The manager's address, e.g. ipc:///run/sluice/manager.sock")->envname("SLUICE_MANAGER");
-    if (required) option->required();
-    verb.add_flag("--insecure-tcp", insecure_tcp, "Allow a tcp:// address, which has no keys in this version");
-  }
-  [[nodiscard]] Result<void> check() const { return check_client_address(address, insecure_tcp); }
+  void add_to(CLI::App& verb);
+  /// REQUIRES: parsed. Errors: there is no address (says how to name one), kDenied as check_client_address().
+  [[nodiscard]] Result<void> check() const;
+
+ private:
+  Error nowhere_;  ///< why there is no address
 };
 
 }  // namespace sluice::cli::detail

@@ -14,6 +14,7 @@ namespace sluice::cli::detail {
 namespace {
 constexpr std::size_t kRecent = 4;          // decisions under the table
 constexpr std::size_t kPrintedBetween = 6;  // decisions between two progress lines
+constexpr double kSlotsMost = 1024;         // a job's maximum unless the run file says otherwise
 }  // namespace
 
 std::vector<Json> JsonTail::next() {
@@ -60,27 +61,33 @@ std::string progress_line(const Json& ps, double seconds) {
   return out + working;
 }
 
+std::string limits_text(const Json& job) {
+  std::string out;
+  if (const double weight = number(job, "weight", 1); weight != 1) out = fmt::format("weight {:g}", weight);
+  const double min = number(job, "slots_min"), max = number(job, "slots_max", kSlotsMost);
+  if (min > 0 || max < kSlotsMost) out += fmt::format("{}slots {}…{}", out.empty() ? "" : ", ", min, max < kSlotsMost ? fmt::format("{}", max) : "");
+  return out;
+}
+
 std::string live_table(const Json& ps, std::size_t width, std::size_t rows_max, bool with_colours) {
-  Table table({{"JOB", Align::kLeft, 24},
-               {"STATE", Align::kLeft, 12},
-               {"SLOTS"},
-               {"STEPS/S"},
-               {"EX/S"},
-               {"LOSS"},
-               {"REMAINING", Align::kLeft},
-               {"GAIN/S"},
-               {"STALE"},
-               {"DONE"},
-               {"LAST DECISION", Align::kLeft}});
   const auto& jobs = list(ps, "jobs");
+  const bool limited = std::any_of(jobs.begin(), jobs.end(), [](const Json& job) { return !limits_text(job).empty(); });
+  std::vector<Column> columns = {{"JOB", Align::kLeft, 24}, {"STATE", Align::kLeft, 12}, {"SLOTS"}, {"STEPS/S"}, {"EX/S"}, {"LOSS"},
+                                 {"REMAINING", Align::kLeft}, {"GAIN/S"}, {"STALE"}, {"DONE"}};
+  if (limited) columns.push_back({"LIMITS", Align::kLeft});
+  columns.push_back({"LAST DECISION", Align::kLeft});
+  Table table(std::move(columns));
   std::size_t shown = 0;
   for (const auto& job : jobs) {
     if (shown++ == rows_max) break;
     const double total = number(job, "examples_total");
-    table.add({text(job, "job"), text(job, "state"), fmt::format("{}", number(job, "slots")), rate_text(number(job, "steps_per_s")),
+    std::vector<std::string> cells = {text(job, "job"), text(job, "state"), fmt::format("{}", number(job, "slots")), rate_text(number(job, "steps_per_s")),
                rate_text(number(job, "examples_per_s")), loss_text(number(job, "loss", kNone)), bar(number(job, "normalized_loss", 1), 8),
                fmt::format("{:.3f}", number(job, "predicted_gain_per_s")), fmt::format("{:.1f}", number(job, "staleness")),
-               total > 0 ? percent_text(number(job, "examples") / total) : "-", text(job, "last_decision")});
+               total > 0 ? percent_text(number(job, "examples") / total) : "-"};
+    if (limited) cells.push_back(limits_text(job));
+    cells.push_back(text(job, "last_decision"));
+    table.add(std::move(cells));
   }
   std::string out;
   std::string rest = table.text();

@@ -30,6 +30,9 @@ class JsonTail {
 /// The live table. width: columns of the terminal; rows_max: of jobs, then "… and 12 more".
 [[nodiscard]] std::string live_table(const Json& ps, std::size_t width, std::size_t rows_max, bool colours);
 
+/// A job's weight and limits where they are not what every job has: "weight 2, slots 1…4"; else empty.
+[[nodiscard]] std::string limits_text(const Json& job);
+
 class Progress {
  public:
   Progress(bool redraw, Clock& clock) : redraw_(redraw), clock_(clock), started_(clock.now()) {}

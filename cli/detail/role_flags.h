@@ -17,13 +17,13 @@ struct RoleFlags {
   void add_to(CLI::App& verb) {
     verb.add_flag("--insecure-tcp", insecure_tcp, "Allow tcp:// addresses, which have no keys in this version");
     verb.add_flag("--json", json, "Log one JSON object a line");
-    // For the embedded cluster of `run`: not for people, so not in the help.
+    // For the clusters of `run` and `up`: not for people, so not in the help.
     verb.add_option("--with-parent", parent)->group("");
     verb.add_option("--socket-folder", socket_folder)->group("");
   }
-  /// A role gives up on a manager that isn't there after this long, so that it says so within 5 s. A child of `run` may take its time on a machine that is held
-  /// up: `run` sees a manager that has ended, and how long a living one may take to answer is its own business.
-  [[nodiscard]] std::uint32_t manager_patience_ms() const { return parent == 0 ? 3000 : 30'000; }
+  /// A role gives up on a manager that isn't there after this long, so that it says so within 5 s. What `run` or `up` started may take its time on a machine
+  /// that is held up: they see a manager that has ended, and how long a living one may take to answer is their business.
+  [[nodiscard]] std::uint32_t manager_patience_ms() const { return parent == 0 && socket_folder.empty() ? 3000 : 30'000; }
   [[nodiscard]] RoleOptions role(const std::string& name) const { return {.role = name, .json_log = json, .parent = parent, .socket_folder = socket_folder}; }
 };
 

@@ -14,7 +14,7 @@ struct RoleOptions {
   bool json_log = false;
   int parent = 0;  ///< pid: end when this process is no longer the parent (an embedded cluster's `run`); 0: none
   /// Of an embedded cluster: made (0700) at the start, removed at the end if the parent is gone, for then nobody else does. Made by the roles and not by `run`,
-  /// so that it never exists without a process that would remove it.
+  /// so that it never exists without a process that would remove it. Of a cluster of `up`: made likewise, and removed by `down`.
   std::string socket_folder;
   Duration patience = from_ms(3000);  ///< from the first signal to a hard end; a second signal ends at once
 };

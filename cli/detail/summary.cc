@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <set>
 #include <sstream>
 
 #include "cli/detail/table.h"
@@ -26,15 +27,17 @@ Result<Json> read_json(const std::string& path) {
 std::string metric_text(const Json& job) {
   const auto metrics = job.find("metrics");
   if (metrics == job.end() || !metrics->is_object() || metrics->empty() || !metrics->begin()->is_number()) return "-";
-  return metrics->begin().key() == "accuracy" ? percent_text(metrics->begin()->get<double>()) : fmt::format("{:.4f}", metrics->begin()->get<double>());
+  const auto value = metrics->begin()->get<double>();
+  return metrics->begin().key() == "accuracy" ? percent_text(value) : fmt::format("{} {}", loss_text(value), metrics->begin().key());
 }
 
 std::string summary_table(const Json& summary) {
-  std::string metric = "HELD OUT";
+  std::set<std::string> names;  // of the metrics; jobs of classes and of targets may stand in one table
   for (const auto& job : list(summary, "jobs")) {
     const auto metrics = job.find("metrics");
-    if (metrics != job.end() && metrics->is_object() && !metrics->empty()) metric = "HELD-OUT " + metrics->begin().key();
+    if (metrics != job.end() && metrics->is_object() && !metrics->empty()) names.insert(metrics->begin().key());
   }
+  const std::string metric = names.size() == 1 ? "HELD-OUT " + *names.begin() : "HELD OUT";
   Table table({{"JOB", Align::kLeft, 32}, {"STATE", Align::kLeft}, {"FIRST LOSS"}, {"FINAL LOSS"}, {metric}, {"TO 90 %"}, {"SLOT-SECONDS"}, {"MOVES"}});
   std::string failures;
   for (const auto& job : list(summary, "jobs")) {
@@ -51,15 +54,18 @@ Result<void> verdict(const Json& summary) {
   int failed = 0;
   int bad_data = 0;
   int unfinished = 0;
+  int cancelled = 0;
   for (const auto& job : list(summary, "jobs")) {
     const std::string state = text(job, "state");
     if (!is_over(state)) ++unfinished;
+    if (state == "cancelled") ++cancelled;
     if (state != "failed") continue;
     ++failed;
     bad_data += text(job, "code") == name_of(Errc::kBadData) ? 1 : 0;
   }
   if (failed > 0) return fail(failed == bad_data ? Errc::kBadData : Errc::kJobFailed, fmt::format("{} job{} failed", failed, failed == 1 ? "" : "s"));
   if (unfinished > 0) return fail(Errc::kPartlyDone, fmt::format("{} job{} not finished", unfinished, unfinished == 1 ? " is" : "s are"));
+  if (cancelled > 0) return fail(Errc::kPartlyDone, fmt::format("{} job{} cancelled", cancelled, cancelled == 1 ? " was" : "s were"));
   return {};
 }
 

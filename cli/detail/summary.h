@@ -12,9 +12,10 @@ namespace sluice::cli::detail {
 [[nodiscard]] Result<Json> read_json(const std::string& path);
 /// job, state, first and final loss, held-out metric, time to 90 %, slot-seconds, moves; then why jobs failed.
 [[nodiscard]] std::string summary_table(const Json& summary);
-/// Held-out metric of a job in words ("87.3 %"), or "-".
+/// Held-out metric of a job in words ("87.3 %", "0.0102 mse"), or "-".
 [[nodiscard]] std::string metric_text(const Json& job);
-/// Ok if all jobs are done; else kBadData if bad data alone was the cause, kJobFailed, or kPartlyDone if some were not over.
+/// Ok if all jobs are done; else kBadData if bad data alone was the cause, kJobFailed, or kPartlyDone if some were not over or
+/// were cancelled.
 [[nodiscard]] Result<void> verdict(const Json& summary);
 
 }  // namespace sluice::cli::detail

@@ -53,6 +53,18 @@ TEST(Summary, TableSaysWhyAJobFailed) {
   EXPECT_THAT(text, HasSubstr("b failed: model 'boom' threw: no"));
 }
 
+/// A metric that is no share is no per cent; where jobs have several, each cell says its own.
+TEST(Summary, MetricsOfRegressionAreNumbers) {
+  const char* const regression = R"({"job":"b","state":"done","metrics":{"mse":12345.678}})";
+  EXPECT_EQ(metric_text(Json::parse(regression)), "1.23e+04 mse");
+  EXPECT_EQ(metric_text(Json::parse(R"({"metrics":{"mse":0.01}})")), "0.0100 mse");
+  EXPECT_THAT(summary_table(Json::parse(std::string(R"({"jobs":[)") + regression + "]}")), HasSubstr("HELD-OUT mse"));
+  const auto both = summary_table(Json::parse(std::string(R"({"jobs":[{"job":"a","state":"done","metrics":{"accuracy":0.5}},)") + regression + "]}"));
+  EXPECT_THAT(both, HasSubstr("HELD OUT "));
+  EXPECT_THAT(both, HasSubstr("50.0 %"));
+  EXPECT_THAT(both, HasSubstr("1.23e+04 mse"));
+}
+
 TEST(Progress, TableFitsTheTerminal) {
   Json ps = {{"jobs", Json::array()}};
   for (int i = 0; i < 30; ++i)

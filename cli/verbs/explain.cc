@@ -10,18 +10,19 @@
 
 namespace sluice::cli {
 namespace {
-struct Flags {
+struct ExplainFlags {
   detail::ManagerFlags manager;
   std::string job;
   std::string out;
   bool json = false;
 };
 
-Result<nlohmann::json> ask(const Flags& flags) {
+Result<nlohmann::json> ask(const ExplainFlags& flags) {
   if (!flags.out.empty()) return explain_offline(flags.out, flags.job);
-  if (flags.manager.address.empty())
-    return fail(Errc::kBadConfig, "say which run: --manager ADDR for a running cluster, or --out DIR for a run that has ended");
-  if (auto allowed = flags.manager.check(); !allowed) return tl::unexpected(allowed.error());
+  if (auto allowed = flags.manager.check(); !allowed) {
+    if (flags.manager.address.empty()) allowed.error().what += "; --out DIR explains a run that has ended";
+    return tl::unexpected(allowed.error());
+  }
   SystemClock clock;
   net::ZmqTransport transport(clock);
   nlohmann::json arguments = nlohmann::json::object();
@@ -32,9 +33,9 @@ Result<nlohmann::json> ask(const Flags& flags) {
 
 void add_explain(CLI::App& app, int& status) {
   auto* verb = app.add_subcommand("explain", "Says why each job has what it has: every change of its slots, with the reason and the evidence");
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<ExplainFlags>();
   verb->add_option("JOB", flags->job, "Only this job (default: all)");
-  flags->manager.add_to(*verb, /*required=*/false);
+  flags->manager.add_to(*verb);
   verb->add_option("--out", flags->out, "Read the decisions of a run that has ended from its output folder");
   verb->add_flag("--json", flags->json, "Print JSON");
   verb->footer("Example:\n  sluice explain mlp-3 --out out/A");

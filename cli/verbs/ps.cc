@@ -40,7 +40,7 @@ void add_ps(CLI::App& app, int& status) {
   auto flags = std::make_shared<Flags>();
   flags->manager.add_to(*verb);
   verb->add_flag("--json", flags->json, "Print JSON");
-  verb->footer("Example:\n  sluice ps --manager tcp://127.0.0.1:7070 --insecure-tcp");
+  verb->footer("Example:\n  sluice ps");
   verb->callback([flags, &status] {
     const auto done = ps_verb(flags->manager, flags->json);
     status = done ? 0 : detail::report(done.error(), flags->json);

@@ -3,17 +3,20 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <set>
 
 #include "base/rng.h"
 #include "cli/detail/embedded.h"
+#include "cli/detail/models.h"
 #include "cli/detail/print.h"
 #include "cli/detail/progress.h"
 #include "cli/detail/run_flags.h"
 #include "cli/detail/submissions.h"
 #include "cli/detail/summary.h"
 #include "cli/detail/table.h"
+#include "cli/report.h"
 #include "cli/run_file.h"
 #include "cli/verbs/verbs.h"
 #include "net/zmq_transport.h"
@@ -24,6 +27,7 @@ using detail::Json;
 
 /// A manager that is gone is known by its process; one that is held up (a paused machine) gets the time that its other children give it (detail/role_flags.h).
 constexpr Duration kManagerPatience = from_ms(30'000);
+constexpr Duration kKeepPatience = from_ms(60'000);  // for servers to write the models; large ones on a slow disk
 constexpr Duration kAnswerDeadline = from_ms(1000), kAnswerDeadlineMax = from_ms(4000), kSubmitDeadline = from_ms(10'000);
 
 /// Until all jobs are submitted and over: shows what happens. Errors: kInterrupted, a role that is lost, a job that is refused, a manager that stopped
@@ -33,6 +37,7 @@ Result<void> watch(detail::EmbeddedCluster& cluster, detail::Submissions& submis
   detail::JsonTail decisions(out + "/decisions.jsonl");
   std::set<std::string> problems_told;
   Instant heard = clock.now();
+  Instant over_since = Instant::never();  // servers then write the models
   Duration deadline = kAnswerDeadline;
   for (;;) {
     if (auto sent = submissions.send_due(); !sent) return sent;
@@ -46,7 +51,9 @@ Result<void> watch(detail::EmbeddedCluster& cluster, detail::Submissions& submis
       }
       const auto& jobs = detail::list(*ps, "jobs");
       const bool over = std::all_of(jobs.begin(), jobs.end(), [](const Json& job) { return detail::is_over(detail::text(job, "state")); });
-      if (over && !jobs.empty() && submissions.left() == 0) return {};
+      over_since = over && submissions.left() == 0 ? std::min(over_since, clock.now()) : Instant::never();
+      const bool freed = std::all_of(jobs.begin(), jobs.end(), [](const Json& job) { return job.value("freed", false); });
+      if (over_since != Instant::never() && !jobs.empty() && (freed || clock.now() - over_since > kKeepPatience)) return {};
     }
     const Instant next = std::min(clock.now() + from_ms(400), submissions.next());
     do {
@@ -65,9 +72,15 @@ Result<void> show_end(const std::string& out, bool json) {
   const auto summary = detail::read_json(out + "/summary.json");
   if (!summary) return fail(Errc::kIo, fmt::format("the manager left no summary ({}); what it left is in {}", summary.error().what, out));
   const auto printed = detail::print(json ? summary->dump() + "\n" : "\n" + detail::summary_table(*summary));
-  detail::note(fmt::format("files: {}/ (summary.json, decisions.jsonl, losses.csv, logs/)", out));
+  detail::note(fmt::format("files: {}/ (report.html, summary.json, decisions.jsonl, losses.csv, jobs/, logs/)", out));
   if (!printed) return printed;
   return detail::verdict(*summary);
+}
+
+/// report.html: of whatever the run left behind. That it can't be written is no failure of the run.
+void write_page(const std::string& out) {
+  const std::string path = default_report({out});
+  if (const auto written = write_report({out}, path); !written) detail::note(fmt::format("warning: {}", written.error().what));
 }
 
 /// run.json: what was asked for, so that runs can be compared and done again. Errors: kIo naming the file.
@@ -87,15 +100,23 @@ Result<void> run_cluster(const RunFile& file, detail::EmbeddedOptions options, b
   detail::follow_starter(signals);
   SystemClock clock;
   net::ZmqTransport transport(clock);
+  detail::EmbeddedCluster cluster(options, detail::SocketFolder(entropy_seed()), signals, transport, clock);
   detail::note(fmt::format("{} job{}, {} worker slot{}, {} server{}, policy {}; output in {}", file.jobs.size(), file.jobs.size() == 1 ? "" : "s",
                            options.slots, options.slots == 1 ? "" : "s", options.servers, options.servers == 1 ? "" : "s", options.policy, options.out));
-  detail::EmbeddedCluster cluster(options, detail::SocketFolder(entropy_seed()), signals, transport, clock);
+  detail::note(fmt::format("for sluice pause, set, cancel and the like: --manager {}", cluster.manager().address()));
   auto ended = cluster.start();
   if (ended) {
     detail::Submissions submissions(file.jobs, cluster.manager(), clock, kSubmitDeadline);
     ended = watch(cluster, submissions, signals, clock, options.out);
   }
   cluster.stop();
+  for (const auto& [job, submit_after] : file.jobs) {
+    const std::string folder = options.out + "/jobs/" + job.name;
+    if (!std::filesystem::exists(folder)) continue;  // it did not get to its end
+    if (const auto joined = detail::join_model(folder, options.servers); !joined)
+      detail::note("warning: the model of job " + job.name + " is not there: " + joined.error().what);
+  }
+  write_page(options.out);
   const auto shown = ended || ended.error().code == Errc::kInterrupted || ended.error().code == Errc::kJobFailed ? show_end(options.out, json) : Result<void>{};
   return ended ? shown : ended;
 }

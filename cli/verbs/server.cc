@@ -30,6 +30,8 @@ void add_server(CLI::App& app, int& status) {
   verb->add_option("--listen", options.listen, "Address of the lanes, {} is the lane's number: tcp://host:* or ipc:///dir/name-{}.sock")->required();
   verb->add_option("--name", options.name, "Name, unique in the cluster: a-z 0-9 . _ -")->required();
   verb->add_option("--lanes", options.lanes, "Threads that own shards")->check(CLI::Range(1, 256))->capture_default_str();
+  verb->add_option("--models", options.models,
+                   "Folder for the values of finished jobs, one folder a job; sluice export puts them together (default: they are freed)");
   flags->role.add_to(*verb);
   verb->footer("Example:\n  sluice server --name server-1 --manager tcp://127.0.0.1:7070 --listen 'tcp://127.0.0.1:*' --insecure-tcp");
   verb->callback([flags, &status] { status = serve(flags->options, flags->role); });

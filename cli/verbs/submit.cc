@@ -16,12 +16,14 @@ namespace sluice::cli {
 namespace {
 using detail::Json;
 
-/// The entries of `document`'s jobs that have one of the names.
-Json only(const Json& document, const std::set<std::string>& names) {
+/// The entries of `document`'s jobs that were submitted here; others may have had their names before.
+Json only(const Json& document, const detail::Submissions& submissions) {
+  std::set<double> ids;
+  for (const auto& job : detail::list(submissions.answer(), "jobs")) ids.insert(detail::number(job, "id"));
   Json out = document;
   out["jobs"] = Json::array();
   for (const auto& job : detail::list(document, "jobs")) {
-    if (names.contains(detail::text(job, "job"))) out["jobs"].push_back(job);
+    if (ids.contains(detail::number(job, "id"))) out["jobs"].push_back(job);
   }
   return out;
 }
@@ -37,8 +39,7 @@ Result<void> send_all(detail::Submissions& submissions, Clock& clock, detail::Si
 }
 
 /// Until all of the jobs are submitted and over. Errors: as send_all().
-Result<void> wait_for(detail::ManagerClient& manager, detail::Submissions& submissions, const std::set<std::string>& names, Clock& clock,
-                      detail::Signals& signals) {
+Result<void> wait_for(detail::ManagerClient& manager, detail::Submissions& submissions, Clock& clock, detail::Signals& signals) {
   detail::Progress progress(detail::stderr_is_terminal(), clock);
   Instant heard = clock.now();
   for (;;) {
@@ -46,10 +47,10 @@ Result<void> wait_for(detail::ManagerClient& manager, detail::Submissions& submi
     const auto ps = manager.call("ps", Json::object(), from_ms(1000));
     if (ps) {
       heard = clock.now();
-      const Json mine = only(*ps, names);
+      const Json mine = only(*ps, submissions);
       progress.show(mine, {});
       const auto& jobs = detail::list(mine, "jobs");
-      if (jobs.size() >= names.size() && std::all_of(jobs.begin(), jobs.end(), [](const Json& job) { return detail::is_over(detail::text(job, "state")); }))
+      if (submissions.left() == 0 && std::all_of(jobs.begin(), jobs.end(), [](const Json& job) { return detail::is_over(detail::text(job, "state")); }))
         return {};
     } else if (clock.now() - heard > from_ms(10'000)) {
       return tl::unexpected(ps.error());
@@ -66,17 +67,15 @@ Result<void> submit(const detail::RunFlags& flags, const std::string& address, b
   SystemClock clock;
   net::ZmqTransport transport(clock);
   detail::ManagerClient manager(transport, clock, address);
-  std::set<std::string> names;
-  for (const auto& job : file->jobs) names.insert(job.spec.name);
   detail::Submissions submissions(file->jobs, manager, clock, from_ms(3000));
   if (!wait) {
     if (auto sent = send_all(submissions, clock, signals); !sent) return sent;
     return detail::print(flags.json ? submissions.answer().dump() + "\n" : submissions.words() + "\n");
   }
-  if (auto ended = wait_for(manager, submissions, names, clock, signals); !ended) return ended;
+  if (auto ended = wait_for(manager, submissions, clock, signals); !ended) return ended;
   const auto summary = manager.call("summary");
   if (!summary) return tl::unexpected(summary.error());
-  const Json mine = only(*summary, names);
+  const Json mine = only(*summary, submissions);
   if (auto printed = detail::print(flags.json ? mine.dump() + "\n" : detail::summary_table(mine)); !printed) return printed;
   return detail::verdict(mine);
 }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <deque>
 #include <fstream>
@@ -17,7 +18,10 @@ namespace {
 using proto::Role;
 
 constexpr int kMessagesAStep = 512;
-constexpr std::size_t kSubmittedMax = 256;
+constexpr std::size_t kChangedMax = 256;
+constexpr std::array kOrders = {"cancel", "pause", "resume", "set"};
+
+bool is_order(const std::string& verb) { return std::find(kOrders.begin(), kOrders.end(), verb) != kOrders.end(); }
 
 class ManagerActor final : public Actor {
  public:
@@ -53,6 +57,7 @@ class ManagerActor final : public Actor {
   void on(const net::Request& request, const proto::Moved& body);
   void on(const net::Request& request, const proto::JobFault& body);
   void on(const net::Request& request, const proto::Done& body);
+  void on(const net::Request& request, const proto::Refused& body);
   void on(const net::Request& request, const proto::Call& body);
   template <class Other>
   void on(const net::Request& request, const Other&) {
@@ -60,6 +65,8 @@ class ManagerActor final : public Actor {
   }
   [[nodiscard]] Result<std::string> call(const proto::Call& call);
   [[nodiscard]] Result<std::string> submit(const nlohmann::json& arguments);
+  /// cancel, pause, resume, set.
+  [[nodiscard]] Result<nlohmann::json> order(const std::string& verb, const nlohmann::json& arguments);
   /// The member that speaks from this peer. Null: nobody we know.
   [[nodiscard]] const Member* speaker(Role role, const net::PeerId& peer) const;
   bool send_due();
@@ -70,7 +77,7 @@ class ManagerActor final : public Actor {
   std::unique_ptr<net::Poller> poller_;
   net::Endpoint endpoint_;
   std::string host_;
-  std::deque<std::pair<std::pair<net::PeerId, std::uint64_t>, proto::Body>> submitted_;  ///< the newest submits' answers
+  std::deque<std::pair<std::pair<net::PeerId, std::uint64_t>, proto::Body>> changed_;  ///< answers to the newest calls that change something
   std::atomic<bool> stop_wanted_{false};
   Instant look_due_ = Instant::never();  ///< when the next step was meant to be at the latest
   bool ended_ = false;
@@ -180,19 +187,27 @@ void ManagerActor::on(const net::Request& request, const proto::Done&) {
   }
 }
 
+/// A server that could not keep a job's values has freed them all the same.
+void ManagerActor::on(const net::Request& request, const proto::Refused& body) {
+  const Member* server = speaker(Role::kServer, request.peer);
+  if (server == nullptr) return;
+  core_->not_kept(request.header.envelope.job, *server, body.text);
+  core_->outbox().ended(request.header.envelope.job, ServerId{server->id});
+}
+
 void ManagerActor::on(const net::Request& request, const proto::Call& body) {
   // A repeat of a call that changed something is answered as the first was: the caller may not have heard it.
   const std::pair key(request.peer, request.header.envelope.request);
-  const auto before = std::find_if(submitted_.begin(), submitted_.end(), [&](const auto& s) { return s.first == key; });
-  if (before != submitted_.end()) return answer(request, before->second);
+  const auto before = std::find_if(changed_.begin(), changed_.end(), [&](const auto& s) { return s.first == key; });
+  if (before != changed_.end()) return answer(request, before->second);
   auto json = call(body);
   if (json && json->size() > proto::kTextBytesMax)
     json = fail(Errc::kFull,
                 fmt::format("the answer to {} has {} bytes, more than a message may have; ask for one job, or read summary.json", body.verb, json->size()));
   proto::Body said = json ? proto::Body{proto::CallReply{*json}}
                           : proto::Body{proto::Refused{proto::RefusalKind::kError, std::string(name_of(json.error().code)), json.error().what, {}}};
-  if (body.verb == "submit") submitted_.emplace_back(key, said);
-  if (submitted_.size() > kSubmittedMax) submitted_.pop_front();
+  if (body.verb == "submit" || is_order(body.verb)) changed_.emplace_back(key, said);
+  if (changed_.size() > kChangedMax) changed_.pop_front();
   answer(request, std::move(said));
 }
 
@@ -209,12 +224,17 @@ Result<std::string> ManagerActor::call(const proto::Call& call) try {
     if (!answer) return fail(answer.error());
     return text(*answer);
   }
+  if (is_order(call.verb)) {
+    const auto answer = order(call.verb, arguments);
+    if (!answer) return fail(answer.error());
+    return text(*answer);
+  }
   if (call.verb == "shutdown") {
     log::info("asked to shut down");
     stop_wanted_ = true;
     return text({{"version", 1}});
   }
-  return fail(Errc::kBadConfig, text::unknown_name("call", call.verb, {"explain", "ps", "shutdown", "submit", "summary"}));
+  return fail(Errc::kBadConfig, text::unknown_name("call", call.verb, {"cancel", "explain", "pause", "ps", "resume", "set", "shutdown", "submit", "summary"}));
 } catch (const nlohmann::json::exception& e) { return fail(Errc::kBadConfig, fmt::format("the arguments of {}: {}", call.verb, e.what())); }
 
 Result<std::string> ManagerActor::submit(const nlohmann::json& arguments) {
@@ -231,6 +251,16 @@ Result<std::string> ManagerActor::submit(const nlohmann::json& arguments) {
   nlohmann::json out = nlohmann::json::array();
   for (std::size_t i = 0; i < ids->size(); ++i) out.push_back({{"job", specs[i].name}, {"id", (*ids)[i].value}});
   return nlohmann::json{{"version", 1}, {"jobs", std::move(out)}}.dump();
+}
+
+Result<nlohmann::json> ManagerActor::order(const std::string& verb, const nlohmann::json& arguments) {
+  if (verb == "set") {
+    if (!arguments.contains("job") || !arguments.contains("values")) return fail(Errc::kBadConfig, R"(set needs "job": a name, and "values": what to change)");
+    return core_->set(arguments["job"].get<std::string>(), arguments["values"]);
+  }
+  const auto names = arguments.value("jobs", std::vector<std::string>{});
+  if (names.empty()) return fail(Errc::kBadConfig, fmt::format("{} needs \"jobs\": a list of one name or more", verb));
+  return verb == "cancel" ? core_->cancel(names) : verb == "pause" ? core_->pause(names) : core_->resume(names);
 }
 
 void ManagerActor::publish_table() {
@@ -257,7 +287,7 @@ bool ManagerActor::send_due() {
   for (const auto& [id, job] : core_->outbox().due_ends(now)) {
     const Member* server = core_->members().find(Role::kServer, id.value);
     if (server == nullptr) continue;
-    proto::Header end = header(proto::EndJob{});
+    proto::Header end = header(proto::EndJob{core_->outbox().keep(job)});
     end.envelope.job = job;
     tell(server->peer, std::move(end));
     any = true;

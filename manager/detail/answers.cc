@@ -46,6 +46,7 @@ Result<void> replace_file(const std::string& path, const std::string& content) {
 
 std::string Core::reason_of(const Job& job) const {
   if (job.ended()) return job.reason;
+  if (job.paused()) return "it holds no worker slots until it is resumed";
   if (std::string waiting = ring_.waiting_for(members_); !waiting.empty()) return waiting;
   if (fleet_.slots() == 0) return "waiting for workers: there are no worker slots";
   if (!job.reason.empty()) return job.reason;
@@ -60,6 +61,9 @@ json Core::ps_of(const Job& job) const {
           {"phase", name_of(job.phase())},
           {"reason", reason_of(job)},
           {"slots", job.slots},
+          {"weight", job.spec.weight},
+          {"slots_min", job.spec.slots_min},
+          {"slots_max", job.spec.slots_max},
           {"step", job.step},
           {"examples", job.examples},
           {"examples_total", job.examples_total},
@@ -77,6 +81,7 @@ json Core::ps_of(const Job& job) const {
           {"metric", number_or_null(job.evaluated > 0, job.metric)},
           {"metric_name", job.metric_name},
           {"seconds", job.seconds_since_submission(clock_.now())},
+          {"freed", job.ended() && !ending_.contains(job.id) && !outbox_.ending(job.id)},
           {"last_decision", job.ended() ? "" : d.sentence}};
 }
 
@@ -121,18 +126,24 @@ Result<json> Core::explain(const std::string& wanted) const {
   for (const auto& [id, job] : jobs_.all()) {
     if (!wanted.empty() && jobs_.find(wanted) != &job) continue;
     const JobDecision& d = job.last_decision;
-    json decisions = json::array(), moves = json::array();
-    for (const json& entry : log_.entries(job.spec.name)) (entry.value("kind", "") == "moved" ? moves : decisions).push_back(entry);
+    json decisions = json::array(), moves = json::array(), asked = json::array();
+    for (const json& entry : log_.entries(job.spec.name)) {
+      const std::string kind = entry.value("kind", "");
+      (kind == "moved" ? moves : kind == "asked" ? asked : decisions).push_back(entry);
+    }
     jobs.push_back({{"job", job.spec.name},
                     {"id", id.value},
                     {"state", name_of(job.state)},
                     {"phase", name_of(job.phase())},
                     {"reason", reason_of(job)},
                     {"slots", job.slots},
+                    {"weight", job.spec.weight},
+                    {"slots_min", job.spec.slots_min},
+                    {"slots_max", job.spec.slots_max},
                     {"loss", number_or_null(job.reports > 0, job.loss)},
                     {"normalized_loss", job.normalized_loss()},
                     {"now",
-                     {{"reason", job.ended() ? name_of(Reason::kEnded) : name_of(d.reason)},
+                     {{"reason", name_of(job.state == JobState::kCancelled ? Reason::kCancelled : job.ended() ? Reason::kEnded : d.reason)},
                       {"sentence", job.ended() ? job.reason : d.sentence},
                       {"share", d.share},
                       {"drop_with", d.drop_with},
@@ -140,6 +151,7 @@ Result<json> Core::explain(const std::string& wanted) const {
                       {"index", d.index},
                       {"marginal_gain", d.marginal_gain}}},
                     {"decisions", std::move(decisions)},
+                    {"asked", std::move(asked)},
                     {"moves", std::move(moves)}});
   }
   return json{{"version", 1}, {"policy", rounds_.policy().name()}, {"jobs", std::move(jobs)}};

@@ -230,6 +230,13 @@ void Core::fault(JobId id, std::uint32_t generation, const std::string& worker, 
   ask_round("job");
 }
 
+void Core::not_kept(JobId id, const Member& server, const std::string& words) {
+  const Job* job = jobs_.find(id);
+  if (job == nullptr) return;
+  problem("model of job " + job->spec.name,
+          fail(Errc::kIo, fmt::format("the model of job {} is not kept whole: server {}: {}", job->spec.name, server.name, words)));
+}
+
 void Core::moved(const proto::Moved& m) {
   const Member* worker = members_.find(proto::Role::kWorker, m.worker);
   const Job* to = jobs_.find(m.to);
@@ -308,7 +315,10 @@ void Core::round(Instant now, const std::string& trigger) {
   if (ending_.empty()) return;
   std::set<ServerId> servers;
   for (const auto& [id, member] : members_.of(proto::Role::kServer)) servers.insert(ServerId{id});
-  for (const JobId job : ending_) outbox_.end(job, servers, now + from_ms(3000));
+  for (const JobId id : ending_) {
+    const Job* job = jobs_.find(id);
+    outbox_.end(id, servers, now + from_ms(3000), job != nullptr && job->state == JobState::kDone ? job->spec.name : std::string());
+  }
   ending_.clear();
   refresh_ring();
   summary_due_ = true;

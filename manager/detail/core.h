@@ -48,9 +48,19 @@ class Core {
   // Jobs.
   /// Durable on return. Errors: as JobTable::submit; kIo.
   [[nodiscard]] Result<std::vector<JobId>> submit(std::vector<proto::JobSpec> specs);
+  // What people order, by names (orders.cc). Each is durable on return and idempotent; a round follows at once where it matters to one. All or none of the
+  // names: kNotFound with the nearest one. kBadConfig where a job has ended (but to cancel it is no mistake). kIo: it is done, and a restarted manager would
+  // not know. Answers as docs/calls.md says.
+  [[nodiscard]] Result<nlohmann::json> cancel(const std::vector<std::string>& names);
+  [[nodiscard]] Result<nlohmann::json> pause(const std::vector<std::string>& names);
+  [[nodiscard]] Result<nlohmann::json> resume(const std::vector<std::string>& names);
+  /// Errors: also as with_changes().
+  [[nodiscard]] Result<nlohmann::json> set(const std::string& name, const nlohmann::json& values);
   void report(ServerId server, const proto::JobReport& report);
   void fault(JobId job, std::uint32_t generation, const std::string& worker, const std::string& code, const std::string& words);
   void moved(const proto::Moved& moved);
+  /// A server could not write what it had of a finished job.
+  void not_kept(JobId job, const Member& server, const std::string& words);
   [[nodiscard]] const JobTable& jobs() const { return jobs_; }
 
   // Rounds.
@@ -82,6 +92,9 @@ class Core {
   void refresh_ring();
   Result<void> put(const std::string& key, const std::string& value);
   Result<void> store_jobs();
+  [[nodiscard]] Result<std::vector<JobId>> named(const std::vector<std::string>& names) const;
+  void asked(const Job& job, Reason reason, const std::string& sentence);
+  Result<nlohmann::json> ordered(nlohmann::json jobs, bool changed);
   Result<void> restore();
   void round(Instant now, const std::string& trigger);
   void write(const nlohmann::json& line, const char* key);

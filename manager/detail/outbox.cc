@@ -13,9 +13,9 @@ bool Outbox::settled() const {
   return std::all_of(grants_.begin(), grants_.end(), [](const auto& g) { return g.second.acknowledged; });
 }
 
-void Outbox::end(JobId job, std::set<ServerId> servers, Instant latest) {
+void Outbox::end(JobId job, std::set<ServerId> servers, Instant latest, std::string keep) {
   if (servers.empty()) return;
-  const auto [it, fresh] = ends_.try_emplace(job, End{latest, false, {}});
+  const auto [it, fresh] = ends_.try_emplace(job, End{latest, false, {}, std::move(keep)});
   it->second.servers.merge(servers);
 }
 
@@ -24,6 +24,11 @@ void Outbox::ended(JobId job, ServerId acknowledged) {
   if (it == ends_.end()) return;
   it->second.servers.erase(acknowledged);
   if (it->second.servers.empty()) ends_.erase(it);
+}
+
+std::string Outbox::keep(JobId job) const {
+  const auto it = ends_.find(job);
+  return it == ends_.end() ? std::string() : it->second.keep;
 }
 
 void Outbox::forget(ServerId server) {

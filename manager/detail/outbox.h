@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <set>
+#include <string>
 #include <vector>
 
 #include "base/clock.h"
@@ -24,10 +25,14 @@ class Outbox {
   [[nodiscard]] bool settled() const;
 
   /// `servers` shall forget `job`, but not before the workers have heard that it is over: a slot that still trains it would open it again. `latest`: begin by
-  /// then whatever happens.
-  void end(JobId job, std::set<ServerId> servers, Instant latest);
+  /// then whatever happens. `keep`: as proto::EndJob; of two the first counts.
+  void end(JobId job, std::set<ServerId> servers, Instant latest, std::string keep = {});
   void ended(JobId job, ServerId acknowledged);
   void forget(ServerId server);
+  /// Some server has not said yet that it has forgotten the job.
+  [[nodiscard]] bool ending(JobId job) const { return ends_.contains(job); }
+  /// What end() was told.
+  [[nodiscard]] std::string keep(JobId job) const;
 
   /// What is to be sent now; each is then not due again for a while.
   [[nodiscard]] std::vector<WorkerId> due_grants(Instant now);
@@ -44,6 +49,7 @@ class Outbox {
     Instant due;
     bool open = false;  ///< may be sent
     std::set<ServerId> servers;
+    std::string keep;
   };
   Duration again_;
   std::map<WorkerId, Grant> grants_;

@@ -27,7 +27,7 @@ void fill_shares(std::vector<Claim>& claims, double slots) {
   double most = 0, high = 0;
   for (const Claim& c : claims) {
     most += c.max;
-    high = std::max(high, (c.max + 1.0) / c.job->weight);
+    if (c.max > 0) high = std::max(high, (c.max + 1.0) / c.job->weight);
   }
   double low = 0;
   if (most > slots) {
@@ -60,7 +60,7 @@ std::vector<Claim> claims_of(const ClusterView& view) {
     c.min = std::min(job.slots_min, c.full);
     c.max = c.full;
     c.parked = job.phase == JobPhase::kDiverging;
-    others = others || !c.parked;
+    others = others || (!c.parked && c.full > 0);
     if (job.phase == JobPhase::kEvaluating && c.max > 0) c.min = std::max(c.min, 1U);
     // A tenth of a round's grace: rounds are timers, and one that comes a little early must not make the quantum a round longer.
     c.quantum_over = job.slots == 0 || (view.now - job.quantum_since) + Duration{view.round.ns / 10} >= quantum_of(view, job);
@@ -116,6 +116,13 @@ JobDecision decided(const ClusterView& view, const Claim& claim) {
   out.drop_with = with.drop;
   out.drop_without = drop(job.slots).drop;
   out.deviation = with.deviation;
+  if (slots_of(view) == 0) {
+    out.reason = Reason::kNoSlots;
+    out.sentence = "there are no worker slots";
+  } else if (claim.parked) {
+    out.reason = claim.slots > claim.min ? Reason::kSpare : Reason::kParked;
+    out.sentence = claim.slots > claim.min ? "parked, but nobody else can use these slots" : "parked at its minimum: its loss diverges";
+  }
   return out;
 }
 

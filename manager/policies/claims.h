@@ -14,7 +14,7 @@ namespace sluice::manager {
 struct Claim {
   const JobView* job = nullptr;
   std::uint32_t min = 0;  ///< kept whatever the policy thinks; an evaluating job's is at least 1
-  std::uint32_t max = 0;
+  std::uint32_t max = 0;   ///< 0: paused
   std::uint32_t full = 0;  ///< max, or what a parked job may have of slots that nobody else can use
   bool parked = false;
   double share = 0;             ///< weighted fair share of the slots, min ≤ share ≤ max
@@ -39,7 +39,8 @@ struct Claim {
 /// Gives slots that nobody else can use to parked jobs, by id. Returns what is still left.
 std::uint32_t give_spare(std::span<Claim> claims, std::uint32_t left);
 
-/// The decision's entry for a claim: slots, carried values, drops until the quantum's end. Reason and sentence are the policy's.
+/// The decision's entry for a claim: slots, carried values, drops until the quantum's end. Reason and sentence are filled in where they are the same under
+/// every policy (no slots at all, a parked job); else the sentence is empty, and they are the policy's.
 [[nodiscard]] JobDecision decided(const ClusterView& view, const Claim& claim);
 
 /// Sorts by index (ties by job) and keeps the first kRefusedMax.

@@ -64,6 +64,7 @@ ClusterView drawn(std::uint64_t seed) {
     j.quantum_since = Instant{view.now.ns - static_cast<std::int64_t>(rng.below(1'500'000'000))};
     j.deficit_ns = static_cast<std::int64_t>(rng.below(2'000'000'000)) - 1'000'000'000;
     j.move_cost = from_ms(static_cast<std::int64_t>(rng.below(40)));
+    if (rng.below(5) == 0) j.slots_max = 0;  // paused a moment ago, or long since; its minimum is whatever it was
     view.jobs.push_back(std::move(j));
   }
   return view;
@@ -139,10 +140,10 @@ TEST_P(PolicyContract, MinimumsAreKeptWhereTheyFit) {
     SCOPED_TRACE(seed);
     const ClusterView view = drawn(seed);
     std::uint32_t minimums = 0;
-    for (const JobView& j : view.jobs) minimums += std::max(j.slots_min, j.phase == JobPhase::kEvaluating ? 1U : 0U);
+    for (const JobView& j : view.jobs) minimums += j.slots_max == 0 ? 0 : std::max(j.slots_min, j.phase == JobPhase::kEvaluating ? 1U : 0U);
     if (minimums > slots_of(view)) continue;
     const auto decided = by_job(decide(*policy, view));
-    for (const JobView& j : view.jobs) EXPECT_GE(decided.at(j.id).slots, std::min(j.slots_min, j.usable));
+    for (const JobView& j : view.jobs) EXPECT_GE(decided.at(j.id).slots, std::min({j.slots_min, j.slots_max, j.usable}));
   }
 }
 
@@ -176,13 +177,37 @@ TEST_P(PolicyContract, AnEvaluatingJobHasASlotAtOnce) {
     SCOPED_TRACE(seed);
     const ClusterView view = drawn(seed);
     std::uint32_t evaluating = 0;
-    for (const JobView& j : view.jobs) evaluating += j.phase == JobPhase::kEvaluating ? std::max(1U, std::min(j.slots_min, j.usable)) : 0;
+    const auto evaluates = [](const JobView& j) { return j.phase == JobPhase::kEvaluating && j.slots_max > 0; };
+    for (const JobView& j : view.jobs) evaluating += evaluates(j) ? std::max(1U, std::min(j.slots_min, j.usable)) : 0;
     if (evaluating > slots_of(view)) continue;
     const auto decided = by_job(decide(*policy, view));
     for (const JobView& j : view.jobs) {
-      if (j.phase == JobPhase::kEvaluating) { EXPECT_GE(decided.at(j.id).slots, 1U); }
+      if (evaluates(j)) { EXPECT_GE(decided.at(j.id).slots, 1U); }
     }
   }
+}
+
+TEST_P(PolicyContract, APausedJobHoldsNothingAndTheOthersAreDecidedUponAsIfItWereNotThere) {
+  std::size_t paused = 0;
+  for (std::uint64_t seed = 0; seed < kSeeds; ++seed) {
+    SCOPED_TRACE(seed);
+    const ClusterView view = drawn(seed);
+    ClusterView without = view;
+    std::erase_if(without.jobs, [](const JobView& j) { return j.slots_max == 0; });
+    const Decision decision = decide(*policy, view), alone = decide(*policy, without);
+    EXPECT_EQ(decision.refused, alone.refused);
+    const auto decided = by_job(decision), expected = by_job(alone);
+    for (const JobView& j : view.jobs) {
+      if (j.slots_max > 0) {
+        EXPECT_EQ(decided.at(j.id), expected.at(j.id)) << j.id.value;
+      } else {
+        EXPECT_EQ(decided.at(j.id).slots, 0U) << j.id.value;
+        EXPECT_EQ(decided.at(j.id).share, 0) << j.id.value;
+        ++paused;
+      }
+    }
+  }
+  EXPECT_GT(paused, 100U);
 }
 
 TEST_P(PolicyContract, ADivergingJobHasItsMinimumWhileOthersWantTheSlotsAndTheRestOtherwise) {

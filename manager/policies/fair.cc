@@ -39,13 +39,8 @@ void allocate(std::vector<Claim>& claims, std::uint32_t slots) {
 void explain(const Claim& c, std::uint32_t slots, JobDecision& d) {
   const double owed = static_cast<double>(c.deficit_ns) * 1e-9;
   d.index = owed;
-  if (slots == 0) {
-    d.reason = Reason::kNoSlots;
-    d.sentence = "there are no worker slots";
-  } else if (c.parked) {
-    d.reason = c.slots > c.min ? Reason::kSpare : Reason::kParked;
-    d.sentence = c.slots > c.min ? "parked, but nobody else can use these slots" : "parked at its minimum: its loss diverges";
-  } else if (c.slots > 0 && c.slots == c.min && c.job->phase == JobPhase::kEvaluating) {
+  if (!d.sentence.empty()) return;
+  if (c.slots > 0 && c.slots == c.min && c.job->phase == JobPhase::kEvaluating) {
     d.reason = Reason::kFinishFirst;
     d.sentence = "its final evaluation is finished first";
   } else if (c.slots > 0 && c.slots == c.min && c.share <= c.min) {

@@ -148,11 +148,7 @@ class Auction {
       d.reason = reason;
       d.sentence = std::move(sentence);
     };
-    if (slots_ == 0) return say(Reason::kNoSlots, "there are no worker slots");
-    if (c.parked) {
-      return c.slots > c.min ? say(Reason::kSpare, "parked, but nobody else can use these slots")
-                             : say(Reason::kParked, "parked at its minimum: its loss diverges");
-    }
+    if (!d.sentence.empty()) return;
     if (job.phase == JobPhase::kEvaluating && c.slots > 0) return say(Reason::kFinishFirst, "its final evaluation is finished first");
     if (c.slots == 0) {
       if (job.slots > 0) return say(Reason::kSmallerDrop, fmt::format("its quantum ended and others' drop is larger: {}", gains));

@@ -32,10 +32,12 @@ void write(wire::Join::Builder to, const Join& from) {
   to.setTestRows(from.test_rows);
   to.setChunkRows(from.chunk_rows);
   detail::write(to.initTables(list_size(from.tables.size())), from.tables);
+  to.setData(text(from.data));
 }
 Join read(wire::Join::Reader from) {
-  return {text(from.getSpec(), "a join's spec"), from.getDataHash(), from.getTrainRows(), from.getTestRows(), from.getChunkRows(),
-          detail::read(from.getTables())};
+  return {
+      text(from.getSpec(), "a join's spec"), from.getDataHash(), from.getTrainRows(), from.getTestRows(), from.getChunkRows(), detail::read(from.getTables()),
+      text(from.getData(), "a join's data")};
 }
 
 void write(wire::JoinReply::Builder to, const JoinReply& from) {

@@ -1,3 +1,4 @@
+#include "base/text.h"
 #include "proto/detail/codec_parts.h"
 
 namespace sluice::proto::detail {
@@ -125,8 +126,8 @@ bool write_membership(wire::Header::Body::Builder to, const Body& body) {
     out.setServer(report->server);
     auto jobs = out.initJobs(list_size(report->jobs.size()));
     for (unsigned i = 0; i < jobs.size(); ++i) write(jobs[i], report->jobs[i]);
-  } else if (std::holds_alternative<EndJob>(body)) {
-    to.setEndJob();
+  } else if (const auto* end = std::get_if<EndJob>(&body)) {
+    to.setEndJob(text(end->keep));
   } else {
     return false;
   }
@@ -160,7 +161,8 @@ bool read_membership(wire::Header::Body::Reader from, Body& body) {
       body = read(from.getReport());
       return true;
     case Kind::END_JOB:
-      body = EndJob{};
+      body = EndJob{text(from.getEndJob(), "an ended job's name")};
+      if (const auto& keep = std::get<EndJob>(body).keep; !keep.empty() && !sluice::text::valid_name(keep)) malformed("an ended job's name is not a name");
       return true;
     default:
       return false;

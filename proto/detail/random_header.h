@@ -90,7 +90,7 @@ class RandomHeader {
     for (std::uint64_t i = rng_.below(6); i > 0; --i) out.slots.push_back({Incarnation(u64()), 1 + rng_.below(1000), u32()});
     return out;
   }
-  Join fill(Join) { return {text(), u64(), u64(), u64(), u32(), tables()}; }
+  Join fill(Join) { return {text(), u64(), u64(), u64(), u32(), tables(), text()}; }
   JoinReply fill(JoinReply) { return {u64(), u64(), u64(), u64(), tables()}; }
   Leave fill(Leave) { return {u64(), u32()}; }
   LeaseRequest fill(LeaseRequest) { return {}; }
@@ -130,7 +130,7 @@ class RandomHeader {
     for (std::uint64_t i = rng_.below(5); i > 0; --i) out.jobs.push_back(report());
     return out;
   }
-  EndJob fill(EndJob) { return {}; }
+  EndJob fill(EndJob) { return {coin() ? name() : std::string()}; }
   Grant fill(Grant) {
     Grant out{text(), {}};
     for (std::uint64_t i = rng_.below(5); i > 0; --i) {

@@ -184,20 +184,37 @@ void Control::ask_for_table() {
 void Control::unasked(const net::Answer& message) {
   const proto::Body& body = message.header.body;
   if (const auto* table = std::get_if<proto::SlotTableMessage>(&body)) return take_table(table->bytes);
-  if (!std::holds_alternative<proto::EndJob>(body)) return;
-  const JobId job = message.header.envelope.job;
+  if (const auto* end = std::get_if<proto::EndJob>(&body)) end_job(message.header.envelope.job, end->keep);
+}
+
+void Control::end_job(JobId job, const std::string& keep) {
   pending_.erase(job);
-  const bool all = std::all_of(lanes_.begin(), lanes_.end(), [job](const auto& lane) { return lane->end_job(job); });
+  if (keeping_.contains(job)) return;  // it comes again until it is answered
+  const bool all = std::all_of(lanes_.begin(), lanes_.end(), [&](const auto& lane) { return lane->end_job(job, keep); });
   if (!all) return;  // a lane's queue is full: unanswered, it comes again
-  proto::Header done = header(proto::Done{});
-  done.envelope.job = job;
-  (void)channel_.post(std::move(done));
+  if (!options_.models.empty() && !keep.empty()) {
+    keeping_.insert(job);
+  } else {
+    job_ended(job, proto::Done{});
+  }
+}
+
+void Control::job_ended(JobId job, proto::Body answer) {
+  proto::Header said = header(std::move(answer));
+  said.envelope.job = job;
+  (void)channel_.post(std::move(said));
 }
 
 void Control::take_news() {
   auto news = inbox_->take();
   if (news.wanted > wanted_) wanted_ = news.wanted;
   if (news.wanted > version_) ask_for_table();
+  for (const auto& [job, result] : news.kept) {
+    keeping_.erase(job);
+    if (!result) log::error("job {} is not kept: {}", job.value, result.error().what);
+    job_ended(job, result ? proto::Body(proto::Done{})
+                          : proto::Body(proto::Refused{proto::RefusalKind::kError, std::string(name_of(result.error().code)), result.error().what, {}}));
+  }
   for (auto& report : news.reports) {
     const auto [it, fresh] = pending_.try_emplace(report.job, report);
     if (!fresh) merge(it->second, report);

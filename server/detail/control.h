@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "base/executor.h"
@@ -40,6 +41,8 @@ class Control final : public Actor {
   void completed(net::Completion completion);
   void heartbeat_answered(const net::Answer& answer);
   void unasked(const net::Answer& message);
+  void end_job(JobId job, const std::string& keep);
+  void job_ended(JobId job, proto::Body answer);
   void take_table(const std::string& bytes);
   void ask_for_table();
   void take_news();
@@ -72,6 +75,7 @@ class Control final : public Actor {
   Instant heartbeat_at_ = Instant::never();
   Instant answered_at_{};  ///< the last heartbeat's answer
   Instant table_at_ = Instant::never();
+  std::set<JobId> keeping_;                    ///< ended, and on their way into files
   std::map<JobId, proto::JobReport> pending_;  ///< not sent
   std::vector<proto::JobReport> in_flight_;    ///< sent, and sent again as they are until answered
   RateLimited complaints_;

@@ -45,6 +45,7 @@ class FakeManager final : public Actor {
   struct Orders {
     proto::SlotTable table;       ///< published when its version rises
     std::vector<JobId> ended;     ///< said until answered
+    std::string keep;             ///< said with it
     bool forget_members = false;  ///< as after a restart without a state folder
     std::optional<proto::Refused> refuse_registration;
     bool deaf = false;  ///< drops everything
@@ -55,6 +56,7 @@ class FakeManager final : public Actor {
     std::uint64_t heartbeats = 0;
     std::uint64_t report_messages = 0;
     std::vector<JobId> ended_answered;
+    std::vector<std::string> not_kept;  ///< why
   };
   Orders orders;
   Heard heard;
@@ -102,7 +104,7 @@ class FakeManager final : public Actor {
       for (const JobId job : orders.ended) {
         proto::Header end;
         end.envelope.job = job;
-        end.body = proto::EndJob{};
+        end.body = proto::EndJob{orders.keep};
         (void)endpoint_.notify(request.peer, std::move(end));
       }
       return reply(request, proto::HeartbeatReply{});
@@ -116,7 +118,8 @@ class FakeManager final : public Actor {
       return reply(request, proto::Done{});
     }
     if (std::holds_alternative<proto::SlotTableRequest>(body)) return reply(request, proto::SlotTableMessage{proto::encode(orders.table)});
-    if (std::holds_alternative<proto::Done>(body)) {
+    if (const auto* refused = std::get_if<proto::Refused>(&body)) heard.not_kept.push_back(refused->text);
+    if (std::holds_alternative<proto::Done>(body) || std::holds_alternative<proto::Refused>(body)) {
       heard.ended_answered.push_back(request.header.envelope.job);
       std::erase(orders.ended, request.header.envelope.job);
     }

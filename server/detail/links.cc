@@ -12,11 +12,12 @@ void LaneInbox::set_view(std::shared_ptr<const View> view) {
   wake();
 }
 
-bool LaneInbox::end_job(JobId job) {
+bool LaneInbox::end_job(JobId job, std::string keep) {
   {
     const std::lock_guard lock(mutex_);
     if (news_.ended.size() >= kEndedMax) return false;
-    if (std::find(news_.ended.begin(), news_.ended.end(), job) == news_.ended.end()) news_.ended.push_back(job);
+    const bool known = std::any_of(news_.ended.begin(), news_.ended.end(), [job](const Ended& ended) { return ended.job == job; });
+    if (!known) news_.ended.push_back({job, std::move(keep)});
   }
   wake();
   return true;
@@ -42,6 +43,14 @@ void ControlInbox::want_table(RingVersion version) {
     const std::lock_guard lock(mutex_);
     if (version <= news_.wanted) return;
     news_.wanted = version;
+  }
+  wake();
+}
+
+void ControlInbox::kept(JobId job, Result<void> result) {
+  {
+    const std::lock_guard lock(mutex_);
+    news_.kept.emplace_back(job, std::move(result));
   }
   wake();
 }

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -23,12 +24,16 @@ class LaneInbox {
 
   /// The newest view; one that was not taken yet is replaced.
   void set_view(std::shared_ptr<const View> view);
-  /// A job is over. False when kEndedMax are waiting: try again.
-  [[nodiscard]] bool end_job(JobId job);
+  /// A job is over; `keep` as in proto::EndJob. False when kEndedMax are waiting: try again.
+  [[nodiscard]] bool end_job(JobId job, std::string keep);
 
+  struct Ended {
+    JobId job;
+    std::string keep;
+  };
   struct News {
     std::shared_ptr<const View> view;  ///< null: no newer one
-    std::vector<JobId> ended;
+    std::vector<Ended> ended;
   };
   [[nodiscard]] News take();
   void wake() { poller_->wake(); }
@@ -49,10 +54,13 @@ class ControlInbox {
   [[nodiscard]] bool offer(proto::JobReport report);
   /// A client knows a slot table newer than ours.
   void want_table(RingVersion version);
+  /// What all lanes had of an ended job is in its file; or not, and why.
+  void kept(JobId job, Result<void> result);
 
   struct News {
     std::vector<proto::JobReport> reports;
     RingVersion wanted;
+    std::vector<std::pair<JobId, Result<void>>> kept;
   };
   [[nodiscard]] News take();
   void wake() { poller_->wake(); }

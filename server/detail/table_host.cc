@@ -182,6 +182,24 @@ void TableHost::forget(JobId job) {
   jobs_.erase(it);
 }
 
+KeptTables TableHost::release(JobId job) {
+  KeptTables out;
+  const auto it = jobs_.find(job);
+  if (it == jobs_.end()) return out;
+  for (const auto& table : it->second.tables) {
+    if (!table) continue;
+    out.specs.push_back(table->spec);
+    for (const auto& [id, shard] : table->shards) {
+      if (const auto* dense = std::get_if<DenseShard>(&shard->values)) out.dense.push_back({table->spec.id, id, dense->share()});
+      if (const auto* sparse = std::get_if<SparseShard>(&shard->values)) out.sparse.push_back({table->spec.id, id, sparse});
+    }
+  }
+  dense_bytes_ -= it->second.dense_bytes;
+  out.owner = std::make_shared<std::vector<std::unique_ptr<Table>>>(std::move(it->second.tables));
+  jobs_.erase(it);
+  return out;
+}
+
 TableHost::Shard& TableHost::shard_of(Job& job, Table& table, ShardId id, std::uint32_t term) {
   auto& shard = table.shards[id];
   if (!shard) {

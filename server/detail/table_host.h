@@ -15,6 +15,7 @@
 #include "server/dense_shard.h"
 #include "server/detail/ended_jobs.h"
 #include "server/detail/held_updates.h"
+#include "server/detail/keeper.h"
 #include "server/detail/reply.h"
 #include "server/detail/view.h"
 #include "server/sparse_shard.h"
@@ -46,6 +47,8 @@ class TableHost {
 
   /// Frees the job's tables.
   void forget(JobId job);
+  /// Hands them out instead: nothing is copied, and nobody else has them from here on.
+  [[nodiscard]] KeptTables release(JobId job);
   /// Drops the memory of clients for which `expired` holds. Not what is held of them: it may be committed, and then their clock's Apply names it.
   void expire(const std::function<bool(Incarnation)>& expired);
   /// Values of dense shards held here.

@@ -125,7 +125,7 @@ bool SimCluster::run_to_end(double seconds) {
     run_for(0.2);
     const auto status = ps();
     bool all = !status["jobs"].empty();
-    for (const auto& j : status["jobs"]) all = all && (j["state"] == "done" || j["state"] == "failed");
+    for (const auto& j : status["jobs"]) all = all && (j["state"] == "done" || j["state"] == "failed" || j["state"] == "cancelled");
     if (all) return true;
   }
   return false;
@@ -156,6 +156,7 @@ class CountingModel final : public worker::Model {
     out[0].values[0] = static_cast<float>(batch.rows);
     return {1.0 * batch.rows, 1.0 * batch.rows};
   }
+  std::span<const float> outputs(std::span<const worker::TableView> params, const worker::Batch&) override { return params[0].values; }
   [[nodiscard]] worker::Scores evaluate(std::span<const worker::TableView> params, const worker::Batch& batch) override {
     return {batch.rows, 1.0 * batch.rows, static_cast<double>(params[0].values[0]) * batch.rows};
   }

@@ -48,7 +48,8 @@ class ProcessTest(unittest.TestCase):
         self.folder = tempfile.mkdtemp(prefix="sluice-test-")
         self.runtime = os.path.join(self.folder, "r")
         os.mkdir(self.runtime, 0o700)
-        self.environment = {**os.environ, "XDG_RUNTIME_DIR": self.runtime, "XDG_CACHE_HOME": os.path.join(self.folder, "cache")}
+        self.environment = {**os.environ, "XDG_RUNTIME_DIR": self.runtime, "XDG_CACHE_HOME": os.path.join(self.folder, "cache"),
+                            "XDG_STATE_HOME": os.path.join(self.folder, "state")}
         for name in ("SLUICE_MANAGER", "NO_COLOR"):
             self.environment.pop(name, None)
         write_idx(self.folder, 2000)

@@ -2,6 +2,7 @@
 """A run from beginning to end, and a newcomer's first mistakes."""
 import json
 import os
+import signal
 import subprocess
 
 import harness
@@ -30,6 +31,35 @@ class Quick(harness.ProcessTest):
         self.assertEqual(status, 0, err)
         self.assertIn("0 → ", out)
         self.assertEqual(self.call("explain", "tow", "--out", "o")[0], 2)
+        # The models are there, whole; nothing of the servers' parts is left.
+        self.assertEqual(sorted(os.listdir(os.path.join(self.folder, "o", "jobs", "two"))), ["job.yaml", "model.safetensors"])
+        status, out, err = self.call("export", "two", "--out", "o", "--to", "two", "--format", "npy", "--json")
+        self.assertEqual(status, 0, err)
+        tables = json.loads(out)["tables"]
+        self.assertEqual(len(tables), 4)  # two layers: weights and biases
+        for table in tables:
+            with open(os.path.join(self.folder, "two", table["table"] + ".npy"), "rb") as npy:
+                content = npy.read()
+            self.assertEqual(content[:8], b"\x93NUMPY\x01\x00")
+            header = 10 + int.from_bytes(content[8:10], "little")
+            self.assertIn(f"'shape': ({table['rows']}, {table['cols']}, )".encode(), content[:header])
+            self.assertEqual(len(content) - header, table["rows"] * table["cols"] * 4)
+        status, out, err = self.call("eval", "o/jobs/two", "--json")
+        self.assertEqual(status, 0, err)
+        said = next(job for job in summary["jobs"] if job["job"] == "two")
+        self.assertAlmostEqual(json.loads(out)["metrics"]["accuracy"], said["metrics"]["accuracy"], delta=0.01)
+        self.assertAlmostEqual(json.loads(out)["loss"], said["validation_loss"], delta=0.01)
+        status, _, err = self.call("eval", "o/jobs/tow")
+        self.assertIn("o/jobs/tow", err)
+        self.assertEqual(status, 3)
+        status, _, err = self.call("export", "tow", "--out", "o", "--to", "x")
+        self.assertIn("two", err)
+        self.assertEqual(status, 2)
+        # The page about it is there, and holds the jobs' scores.
+        with open(os.path.join(self.folder, "o", "report.html"), encoding="utf-8") as page:
+            text = page.read()
+        self.assertIn('"jobs":["one-1","one-2","two"]', text)
+        self.assertIn('"score_name":"accuracy"', text)
         # A second run into the same folder is refused, and says what to do.
         status, _, err = self.call("run", file, "--out", "o")
         self.assertEqual(status, 4)
@@ -41,11 +71,40 @@ class Quick(harness.ProcessTest):
         status, out, err = self.call("compare", "o", "p", "--json")
         self.assertEqual(status, 0, err)
         self.assertEqual(len(json.loads(out)["jobs"]), 3)
+        status, out, err = self.call("report", "o", "p", "--json")
+        self.assertEqual((status, err), (0, ""))
+        self.assertEqual(json.loads(out)["report"], "o/comparison.html")
+        self.assertTrue(os.path.exists(os.path.join(self.folder, "o", "comparison.html")))
         other = self.run_file([harness.job("one")], name="other.yaml")
         self.assertEqual(self.call("run", other, "--out", "q")[0], 0)
         status, _, err = self.call("compare", "o", "q")
         self.assertEqual(status, 2)
         self.assertIn("not runs of the same jobs", err)
+
+    def test_an_interrupted_run_has_a_report_too(self):
+        file = self.run_file([harness.job("long", epochs=100000)])
+        run = self.start("run", file, "--out", "o")
+        self.assertTrue(self.wait_until(lambda: self.training("o", "long"), 20))
+        status, out, err = self.call("report", "o", "--out", "now.html")  # while it goes on
+        self.assertEqual((status, out), (0, "now.html\n"))
+        self.assertIn("the run did not come to an end, or goes on", err)
+        run.send_signal(signal.SIGINT)
+        run.communicate(timeout=30 * harness.PATIENCE)
+        self.assertEqual(run.returncode, 130)
+        with open(os.path.join(self.folder, "o", "report.html"), encoding="utf-8") as page:
+            self.assertIn('"ended":true', page.read())  # the manager still wrote its summary
+
+    def test_a_report_of_nothing_and_into_something(self):
+        status, _, err = self.call("report", "nowhere")
+        self.assertEqual(status, 2)
+        self.assertIn("is it the output folder of a run?", err)
+        os.mkdir(os.path.join(self.folder, "o"))
+        with open(os.path.join(self.folder, "o", "run.json"), "w", encoding="utf-8") as file:
+            file.write("{}")
+        status, _, err = self.call("report", "o", "--out", "images.gz")
+        self.assertEqual(status, 2)
+        self.assertIn("images.gz: is there already, and is no report; choose another file with --out", err)
+        self.assertEqual(self.call("report")[0], 2)
 
     def test_a_job_is_submitted_at_its_time(self):
         file = self.run_file([harness.job("late", epochs=1, submit_after="2s"), harness.job("early", epochs=1)])
@@ -80,6 +139,37 @@ class Quick(harness.ProcessTest):
         self.assertEqual(status, 2)
         for words in ("unknown model 'sotfmax'; did you mean 'softmax'?", "unknown optimizer 'adm'", "unknown policy 'slack'", "fair"):
             self.assertIn(words, err)
+
+    def test_data_is_looked_at_and_its_cache_is_the_runs(self):
+        with open(os.path.join(self.folder, "cars.csv"), "w") as file:
+            file.write("id,size,colour,price\n" + "".join(f"{i},{i % 10},{'red' if i % 3 else 'blue'},{i % 10 * 3 + (1 if i % 3 else 0)}\n" for i in range(500)))
+        flags = ("--label", "price", "--labels", "targets", "--skip", "id")
+        status, out, err = self.call("data", "info", "cars.csv", *flags, "--json")
+        self.assertEqual(status, 0, err)
+        info = json.loads(out)
+        self.assertEqual((info["rows"], info["features"], info["sparse"]), (500, 3, False))
+        self.assertEqual([column["type"] for column in info["columns"]], ["skipped", "number", "text", "label"])
+        status, out, err = self.call("data", "head", "cars.csv", *flags)
+        self.assertEqual(status, 0, err)
+        self.assertIn("size:1  colour=red", out)
+        status, out, err = self.call("data", "convert", "cars.csv", *flags)
+        self.assertEqual(status, 0, err)
+        self.assertIn("it was there already", err)
+        self.assertTrue(os.path.isfile(out.strip()), out)
+        before = set(os.listdir(os.path.dirname(out.strip())))
+        data = {"cars": {"format": "csv", "train": "cars.csv", "label": "price", "labels": "targets", "skip": ["id"], "max_bad_rows": 2**64 - 1}}
+        file = self.run_file([harness.job("one", model="linear", data="cars", optimizer={"name": "sgd", "lr": 0.01}, epochs=20)], data=data)
+        status, _, err = self.call("run", file, "--out", "o")
+        self.assertEqual(status, 0, err)
+        self.assertEqual(set(os.listdir(os.path.dirname(out.strip()))), before)
+        # What is wrong is said where it is.
+        status, _, err = self.call("data", "info", "cars.csv", "--label", "prise")
+        self.assertEqual(status, 2)
+        self.assertIn("unknown column 'prise'; did you mean 'price'?", err)
+        self.assertEqual(self.call("data", "infos", "cars.csv")[0], 2)
+        status, _, err = self.call("data", "info", "none.csv")
+        self.assertEqual(status, 2)
+        self.assertIn("none.csv: No such file", err)
 
     def test_a_run_file_from_another_version(self):
         file = self.run_file([harness.job("one")], version=2)
@@ -151,7 +241,8 @@ class Quick(harness.ProcessTest):
         self.assertIn("sluice run --help", err)
 
     def test_every_verb_has_help_with_an_example(self):
-        for verb in ("run", "manager", "server", "worker", "submit", "ps", "explain", "compare"):
+        verbs = "run manager server worker submit ps explain cancel pause resume set logs up down compare report export predict eval data"
+        for verb in verbs.split():
             status, out, _ = self.call(verb, "--help")
             self.assertEqual(status, 0)
             self.assertIn(f"Example:\n  sluice {verb}", out)

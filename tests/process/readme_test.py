@@ -12,7 +12,7 @@ import harness
 
 # A command's beginning → what is added to it, so that it ends soon. Nothing else of a command is changed.
 SHORTENED = {
-    "build/release/sluice run examples/sweep.yaml --policy": " --set 'jobs.*.epochs=1'",
+    "build/release/sluice run examples/sweep.yaml --policy": " --set 'jobs.*.epochs=1' --set 'jobs.*.submit_after=0s'",
 }
 # Commands that this test can't run from within, and why.
 SKIPPED = {
@@ -44,10 +44,12 @@ class Readme(unittest.TestCase):
         os.symlink(os.path.join(harness.REPOSITORY, "build", "data"), os.path.join(self.folder, "build", "data"))
 
     def tearDown(self):
+        # Where a command in between failed, the cluster of `sluice up` is still there.
+        subprocess.run([harness.SLUICE, "down"], env={**os.environ, "XDG_STATE_HOME": os.path.join(self.folder, "state")}, capture_output=True, check=False)
         shutil.rmtree(self.folder)
 
     def run_command(self, command, cwd, seconds=240):
-        environment = {**os.environ, "SLUICE_PORT": str(free_port())}
+        environment = {**os.environ, "SLUICE_PORT": str(free_port()), "XDG_STATE_HOME": os.path.join(self.folder, "state")}
         done = subprocess.run(["bash", "-c", command], cwd=cwd, env=environment, capture_output=True, text=True, timeout=seconds, check=False)
         self.assertEqual(done.returncode, 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}")
         return done.stdout

@@ -30,13 +30,14 @@ SEAMS = [
     ("starts processes", r"\bposix_spawn|\bfork\(|\bexecv|\bstd::system\b|\bpopen\b", ["cli/detail/children.cc"]),
     ("hears signals", r"\bsigaction\b|\bsignalfd\b|\bstd::signal\b", ["cli/detail/signals.cc", "cli/detail/run_flags.cc"]),
     ("uses OpenBLAS", r"#include <(cblas|openblas)", ["worker/kernels.cc"]),
-    ("uses TBB", r"#include <(tbb|oneapi)/", ["base/", "server/", "worker/data/", "manager/"]),
+    ("uses TBB", r"#include <(tbb|oneapi)/", ["base/", "server/", "worker/data/", "worker/trained_model.cc", "manager/"]),
     ("uses SQLite", r"#include <sqlite3", ["manager/store/"]),
-    ("uses yaml-cpp", r"#include <yaml-cpp", ["base/config_parse.cc"]),
+    ("uses yaml-cpp", r"#include <yaml-cpp", ["base/config_parse.cc", "base/config_emit.cc"]),
     ("uses spdlog", r"#include <spdlog", ["base/log.cc"]),
     ("uses Cap'n Proto", r"#include <capnp|wire\.capnp\.h", ["proto/"]),
     ("uses GSL", r"#include <gsl/", ["manager/predictors/"]),
     ("uses zlib", r"#include <zlib", ["worker/data/"]),
+    ("uses libzip", r"#include <zip\.h", ["worker/data/npz.cc", "worker/data/npy_test.cc"]),
     ("uses CLI11", r"#include <CLI/", ["cli/"]),
 ]
 WORDS = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")

@@ -17,9 +17,9 @@
 
 #include "base/assert.h"
 #include "base/rng.h"
+#include "base/temporary_file.h"
 #include "worker/data/cache_layout.h"
 #include "worker/data/stored.h"
-#include "worker/data/temporary_file.h"
 
 namespace sluice::worker::data {
 namespace {
@@ -82,7 +82,7 @@ void write_sections(SectionWriter& out, const CacheLayout& at, const Rows& rows,
   out.begin(at.class_values);
   out.put(std::as_bytes(std::span<const std::int64_t>(rows.mapping.labels)));
   out.begin(at.labels);
-  for (const std::uint64_t row : order) out.put_value(static_cast<float>(rows.classes[row]));
+  for (const std::uint64_t row : order) out.put_value(rows.regression ? rows.targets[row] : static_cast<float>(rows.classes[row]));
   if (rows.sparse) {
     const auto length = [&](std::uint64_t row) { return rows.offsets[row + 1] - rows.offsets[row]; };
     out.begin(at.offsets);
@@ -94,12 +94,20 @@ void write_sections(SectionWriter& out, const CacheLayout& at, const Rows& rows,
     out.begin(at.values);
     for (const std::uint64_t row : order) out.put(std::as_bytes(std::span<const float>(rows.values).subspan(rows.offsets[row], length(row))));
   } else {
-    out.begin(at.pixels);
+    out.begin(at.dense);
     const std::size_t width = rows.mapping.features;
-    for (const std::uint64_t row : order) out.put(std::as_bytes(std::span<const std::uint8_t>(rows.pixels).subspan(row * width, width)));
+    for (const std::uint64_t row : order) {
+      if (rows.dense.empty()) {
+        out.put(std::as_bytes(std::span<const std::uint8_t>(rows.pixels).subspan(row * width, width)));
+      } else {
+        out.put(std::as_bytes(std::span<const float>(rows.dense).subspan(row * width, width)));
+      }
+    }
   }
   out.begin(at.first_bad);
   out.put(std::as_bytes(std::span(rows.first_bad)));
+  out.begin(at.schema);
+  out.put(std::as_bytes(std::span(rows.mapping.schema)));
 }
 
 std::uint64_t hash_of(const CacheHeader& header) { return XXH3_64bits(&header, offsetof(CacheHeader, header_hash)); }
@@ -148,9 +156,11 @@ bool blocks_intact(const Mapped& mapped, const CacheLayout& layout) {
 
 std::optional<CacheLayout> layout_of(const CacheHeader& header) {
   constexpr std::uint64_t kMost = std::uint64_t{1} << 44;
-  if (header.rows > kMost || header.entries > kMost || header.first_bad_bytes > kMost || header.features > kMost) return std::nullopt;
-  const Wide pixels = header.sparse != 0 ? 0 : static_cast<Wide>(header.rows) * header.features;
-  if (pixels > kMost) return std::nullopt;
+  if (header.rows > kMost || header.entries > kMost || header.first_bad_bytes > kMost || header.features > kMost || header.schema_bytes > kMost ||
+      header.kind > kFloatRows)
+    return std::nullopt;
+  const Wide dense = header.kind == kSparseRows ? 0 : static_cast<Wide>(header.rows) * header.features * (header.kind == kFloatRows ? 4 : 1);
+  if (dense > kMost) return std::nullopt;
   CacheLayout out;
   std::uint64_t at = kCachePage;
   const auto section = [&at](std::uint64_t bytes) {
@@ -159,14 +169,15 @@ std::optional<CacheLayout> layout_of(const CacheHeader& header) {
   };
   out.class_values = section(std::uint64_t{header.classes} * 8);
   out.labels = section(header.rows * 4);
-  if (header.sparse != 0) {
+  if (header.kind == kSparseRows) {
     out.offsets = section((header.rows + 1) * 8);
     out.indices = section(header.entries * 4);
     out.values = section(header.entries * 4);
   } else {
-    out.pixels = section(static_cast<std::uint64_t>(pixels));
+    out.dense = section(static_cast<std::uint64_t>(dense));
   }
   out.first_bad = section(header.first_bad_bytes);
+  out.schema = section(header.schema_bytes);
   out.end = at;
   out.blocks = (at - kCachePage + kCacheBlock - 1) / kCacheBlock;
   return out;
@@ -174,18 +185,19 @@ std::optional<CacheLayout> layout_of(const CacheHeader& header) {
 
 Result<void> write_cache(const std::string& path, const Rows& rows, std::uint64_t shuffle_seed, std::uint64_t content_hash) {
   CacheHeader header;
-  header.sparse = rows.sparse ? 1 : 0;
-  header.rows = rows.classes.size();
+  header.kind = rows.sparse ? kSparseRows : rows.dense.empty() ? kByteRows : kFloatRows;
+  header.rows = rows.count();
   header.features = rows.mapping.features;
   header.entries = rows.indices.size();
   header.classes = static_cast<std::uint32_t>(rows.mapping.labels.size());
   header.index_base = rows.mapping.index_base;
   header.bad_rows = rows.bad_rows;
   header.first_bad_bytes = rows.first_bad.size();
+  header.schema_bytes = rows.mapping.schema.size();
   header.content_hash = content_hash;
   const auto layout = layout_of(header);
   SLUICE_ASSERT(layout.has_value());
-  auto file = TemporaryFile::create(std::filesystem::path(path).parent_path().string());
+  auto file = TemporaryFile::create(std::filesystem::path(path).parent_path().string(), kWhenFull);
   if (!file) return fail(file.error());
   SectionWriter out(*file);
   write_sections(out, *layout, rows, permutation(header.rows, shuffle_seed));
@@ -220,16 +232,20 @@ Result<Cached> open_cache(const std::string& path, std::uint64_t content_hash) {
   out.bad_rows = header.bad_rows;
   const auto words = mapped.section<char>(layout->first_bad, header.first_bad_bytes);
   out.first_bad.assign(words.begin(), words.end());
+  const auto schema = mapped.section<char>(layout->schema, header.schema_bytes);
+  out.mapping.schema.assign(schema.begin(), schema.end());
   StoredRows rows;
   rows.labels = mapped.section<float>(layout->labels, header.rows);
-  if (header.sparse != 0) {
+  if (header.kind == kSparseRows) {
     rows.offsets = mapped.section<std::uint64_t>(layout->offsets, header.rows + 1);
     rows.indices = mapped.section<std::uint32_t>(layout->indices, header.entries);
     rows.values = mapped.section<float>(layout->values, header.entries);
+  } else if (header.kind == kFloatRows) {
+    rows.dense = mapped.section<float>(layout->dense, header.rows * header.features);
   } else {
-    rows.pixels = mapped.section<std::uint8_t>(layout->pixels, header.rows * header.features);
+    rows.pixels = mapped.section<std::uint8_t>(layout->dense, header.rows * header.features);
   }
-  const DataShape shape{header.rows, header.features, header.classes, header.sparse != 0};
+  const DataShape shape{header.rows, header.features, header.classes, header.kind == kSparseRows};
   out.dataset = std::make_shared<StoredDataset>(shape, rows, content_hash, *opened);
   return out;
 }

@@ -1,8 +1,8 @@
 #pragma once
 /// The cache: one file, mapped into memory, rows shuffled once by a seeded permutation and stored contiguously. Little-endian, as the machine. Layout:
 ///   header (one 4 KiB page): magic, version, shape, what was left out, content hash, checksums of the header and of the block hashes
-///   sections, each at a multiple of 64: class values (i64), labels (f32), offsets (u64), indices (u32), values (f32) or pixels (u8), the first bad row's words
-///   block hashes: xxh3 of each MiB of the sections
+///   sections, each at a multiple of 64: class values (i64), labels (f32: class numbers or targets), offsets (u64), indices (u32), values (f32) or dense rows
+///   (u8 or f32), the first bad row's words, the schema (rows.h) block hashes: xxh3 of each MiB of the sections
 /// Images stay bytes: four times smaller than floats, and a batch's conversion costs less than reading floats from memory would.
 
 #include <cstdint>

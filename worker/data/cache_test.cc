@@ -11,9 +11,9 @@
 #include <csignal>
 
 #include "base/rng.h"
+#include "base/temporary_file.h"
 #include "worker/data/cache_layout.h"
 #include "worker/data/fixtures.h"
-#include "worker/data/temporary_file.h"
 
 namespace sluice::worker::data {
 namespace {
@@ -98,6 +98,33 @@ TEST(Cache, BytesAreReadAsFractionsOf255) {
   }
 }
 
+/// Rows of floats, and targets as they are: no classes.
+TEST(Cache, FloatsAndTargetsComeBackAsTheyWere) {
+  const Folder folder;
+  Rows rows;
+  rows.regression = true;
+  rows.mapping.features = 2;
+  rows.mapping.schema = "columns";
+  for (int i = 0; i < 50; ++i) {
+    const auto x = static_cast<float>(i);
+    rows.targets.push_back(-x / 3);
+    rows.dense.insert(rows.dense.end(), {x, x * x});
+  }
+  ASSERT_TRUE(write_cache(folder.path() + "/floats", rows, 1, 5));
+  const auto cached = open_cache(folder.path() + "/floats", 5);
+  ASSERT_TRUE(cached) << cached.error().what;
+  EXPECT_EQ(cached->mapping.schema, "columns");
+  EXPECT_EQ(cached->dataset->shape().classes, 0U);
+  EXPECT_EQ(cached->dataset->shape().rows, 50U);
+  BatchReader reader(cached->dataset);
+  const Batch all = reader.read_plain(0, 50);
+  for (std::uint32_t i = 0; i < 50; ++i) {
+    const float x = all.dense[2 * i];
+    EXPECT_EQ(all.dense[2 * i + 1], x * x);
+    EXPECT_EQ(all.labels[i], -x / 3);
+  }
+}
+
 /// Any bit flipped anywhere that is read, and any cut, is noticed.
 TEST(Cache, DamageAnywhereIsNoticed) {
   const Folder folder;
@@ -152,7 +179,7 @@ TEST(Cache, HeadersOfImpossibleFilesAreRefused) {
   header.rows = std::uint64_t{1} << 40;
   header.features = std::uint64_t{1} << 40;
   EXPECT_FALSE(layout_of(header));
-  header.sparse = 1;
+  header.kind = kSparseRows;
   header.entries = ~std::uint64_t{0};
   EXPECT_FALSE(layout_of(header));
 }

@@ -1,3 +1,5 @@
+#include "worker/data/dataset.h"
+
 #include <algorithm>
 #include <numeric>
 

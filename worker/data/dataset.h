@@ -10,6 +10,7 @@
 
 #include "base/result.h"
 #include "proto/job_spec.h"
+#include "worker/data/mapping.h"
 #include "worker/model.h"
 
 namespace sluice::worker {
@@ -45,6 +46,10 @@ struct OpenedData {
   std::shared_ptr<const Dataset> train;
   std::shared_ptr<const Dataset> test;
   std::uint64_t bad_rows = 0;  ///< skipped, within max_bad_rows
+  data::Mapping mapping;       ///< of the training part
+  std::string first_bad;       ///< of the training part: where and what its first bad row is; empty: none
+  std::string train_cache, test_cache;  ///< files
+  bool converted = false;               ///< a part was: its cache was not there yet
 };
 
 struct DataOptions {
@@ -57,7 +62,16 @@ struct DataOptions {
 /// Opens (converting on first read; a changed source file is converted anew; two processes converting at once is harmless). Blocks: call it off the slot
 /// threads. Errors: kNotFound/kBadData with file, line and what; bad rows beyond spec.max_bad_rows are kBadData quoting the first; kIo when the cache can't be
 /// written. The test part follows the training part: its labels and columns. A test row with a label that the training part lacks is a bad row; entries of
-/// columns that it lacks are dropped (worker/data/libsvm.h, idx.h).
+/// columns that it lacks are dropped (worker/data/libsvm.h, idx.h). Without test files, spec.held_out takes the test part from the training files' rows, all of
+/// whose labels and columns are then known.
 [[nodiscard]] Result<OpenedData> open_data(const proto::DataSpec& spec, const DataOptions& options);
+
+/// The training files' rows in their own order, for people to look at: of a text format those in the first `bytes` (inflated), of others all. Makes no cache.
+/// Errors as open_data, but bad rows are only counted.
+[[nodiscard]] Result<data::Rows> preview_data(const proto::DataSpec& spec, std::uint64_t bytes);
+/// The files that spec.train names, read as a training file was, in their order, into memory; no cache. Errors: as open_data().
+[[nodiscard]] Result<std::shared_ptr<const Dataset>> read_in_order(const proto::DataSpec& spec, const data::SavedMapping& as);
+/// What the files call classes 0 … k − 1; none: targets.
+[[nodiscard]] std::vector<std::string> class_names(const data::Mapping& mapping);
 
 }  // namespace sluice::worker

@@ -9,7 +9,7 @@
 
 namespace sluice::worker::fixtures {
 
-/// Made-up rows that a model can learn: labels are those of a random linear rule. Same seed, same rows.
+/// Made-up rows that a model can learn: labels are those of a random linear rule; classes 0: targets, the rule's numbers. Same seed, same rows.
 [[nodiscard]] std::shared_ptr<const Dataset> dense_rows(std::uint64_t rows, std::uint64_t features, std::uint32_t classes, std::uint64_t seed);
 /// Each row has 0 … 6 entries; some features never occur.
 [[nodiscard]] std::shared_ptr<const Dataset> sparse_rows(std::uint64_t rows, std::uint64_t features, std::uint32_t classes, std::uint64_t seed);

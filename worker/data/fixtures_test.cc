@@ -24,22 +24,23 @@ struct Owned {
 
 float draw(SeededRng& rng) { return static_cast<float>(2 * rng.uniform() - 1); }
 
-/// The class whose random weights (fixed by class and feature) fit the row best.
+/// The class whose random weights (fixed by class and feature) fit the row best; with no classes one class's fit, and a little.
 class Rule {
  public:
-  Rule(std::uint32_t classes, std::uint64_t seed) : scores_(classes), seed_(seed) {}
+  Rule(std::uint32_t classes, std::uint64_t seed) : scores_(std::max(classes, 1U)), regression_(classes == 0), seed_(seed) {}
   void add(std::uint64_t feature, float value) {
     for (std::uint32_t c = 0; c < scores_.size(); ++c) scores_[c] += (2 * unit_double(mix64(mix64(seed_, feature), c)) - 1) * static_cast<double>(value);
   }
   float label() {
     const auto best = std::max_element(scores_.begin(), scores_.end());
-    const auto label = static_cast<float>(best - scores_.begin());
+    const auto label = regression_ ? static_cast<float>(scores_[0]) + 0.25F : static_cast<float>(best - scores_.begin());
     std::fill(scores_.begin(), scores_.end(), 0.0);
     return label;
   }
 
  private:
   std::vector<double> scores_;
+  bool regression_;
   std::uint64_t seed_;
 };
 

@@ -78,8 +78,8 @@ Result<Array> read_array(SourceFile& file, const std::string& path, const std::s
 
 }  // namespace
 
-Result<Rows> read_idx(SourceFile& images, const std::string& images_path, SourceFile& labels, const std::string& labels_path, const Mapping* mapping,
-                      const Progress& progress) {
+Result<Rows> read_idx(SourceFile& images, const std::string& images_path, SourceFile& labels, const std::string& labels_path, proto::LabelKind kind,
+                      const Mapping* mapping, const Progress& progress) {
   auto pixels = read_array(images, images_path, "image", true, progress);
   if (!pixels) return fail(pixels.error());
   const auto numbers = read_array(labels, labels_path, "label", false, {});
@@ -89,6 +89,13 @@ Result<Rows> read_idx(SourceFile& images, const std::string& images_path, Source
     return bad(images_path, fmt::format("images of {} bytes, but those of the training data have {}", pixels->item_bytes, mapping->features));
 
   Rows rows;
+  rows.regression = kind == proto::LabelKind::kTargets;
+  if (rows.regression) {
+    rows.mapping.features = pixels->item_bytes;
+    for (const std::uint8_t label : numbers->bytes) rows.targets.push_back(static_cast<float>(label));
+    rows.pixels = std::move(pixels->bytes);
+    return rows;
+  }
   if (mapping != nullptr) {
     rows.mapping = *mapping;
   } else {

@@ -10,13 +10,14 @@ namespace {
 using fixtures::Folder;
 using fixtures::idx_bytes;
 
-Result<Rows> parse_idx(const std::string& images, const std::string& labels, const Mapping* mapping = nullptr, bool gzip = false) {
+Result<Rows> parse_idx(const std::string& images, const std::string& labels, const Mapping* mapping = nullptr, bool gzip = false,
+                       proto::LabelKind kind = proto::LabelKind::kClasses) {
   const Folder folder;
   const std::string image_path = gzip ? folder.write_gzip("images", images) : folder.write("images", images);
   const std::string label_path = gzip ? folder.write_gzip("labels", labels) : folder.write("labels", labels);
   auto image_file = SourceFile::open(image_path, SourceFile::Mode::kInflated), label_file = SourceFile::open(label_path, SourceFile::Mode::kInflated);
   EXPECT_TRUE(image_file && label_file);
-  return read_idx(*image_file, image_path, *label_file, label_path, mapping, {});
+  return read_idx(*image_file, image_path, *label_file, label_path, kind, mapping, {});
 }
 std::string trouble(const std::string& images, const std::string& labels, const Mapping* mapping = nullptr) {
   const auto rows = parse_idx(images, labels, mapping);
@@ -58,6 +59,14 @@ TEST(Idx, EachKindOfDamageIsNamed) {
   std::string floats = kImages;
   floats[2] = '\x0d';
   EXPECT_EQ(has(trouble(floats, kLabels), "element type 0x0d"), "");
+}
+
+TEST(Idx, LabelsMayBeTargets) {
+  const auto rows = parse_idx(kImages, kLabels, nullptr, false, proto::LabelKind::kTargets);
+  ASSERT_TRUE(rows) << rows.error().what;
+  EXPECT_EQ(rows->targets, (std::vector<float>{2, 0, 1}));
+  EXPECT_EQ(rows->count(), 3U);
+  EXPECT_TRUE(rows->mapping.labels.empty());
 }
 
 TEST(Idx, TestImagesFollowTheTrainingData) {

@@ -30,6 +30,7 @@ class Reader {
  public:
   Reader(SourceFile& file, const std::string& path, const LibsvmOptions& options) : file_(file), path_(path), options_(options) {
     rules_.mapping = options.mapping;
+    rules_.targets = rows_.regression = options.targets;
     if (options.features > 0) rules_.index_max = std::min(rules_.index_max, options.features);
     rows_.sparse = true;
     rows_.offsets.push_back(0);
@@ -69,6 +70,7 @@ class Reader {
     rows_.bad_rows += piece.bad_rows;
     lines_ += piece.lines;
     labels_.insert(labels_.end(), piece.labels.begin(), piece.labels.end());
+    rows_.targets.insert(rows_.targets.end(), piece.targets.begin(), piece.targets.end());
     rows_.indices.insert(rows_.indices.end(), piece.indices.begin(), piece.indices.end());
     rows_.values.insert(rows_.values.end(), piece.values.begin(), piece.values.end());
     for (const std::uint32_t length : piece.lengths) rows_.offsets.push_back(rows_.offsets.back() + length);
@@ -85,7 +87,8 @@ class Reader {
     std::sort(mapping.labels.begin(), mapping.labels.end());
     mapping.labels.erase(std::unique(mapping.labels.begin(), mapping.labels.end()), mapping.labels.end());
     if (mapping.labels.size() > kClassesMax)
-      return fail(Errc::kBadData, fmt::format("{}: {} distinct labels; classes are meant, at most {}", path_, mapping.labels.size(), kClassesMax));
+      return fail(Errc::kBadData, fmt::format("{}: {} distinct labels; classes are meant, at most {} (numbers to learn by regression: labels: targets)", path_,
+                                              mapping.labels.size(), kClassesMax));
     rows_.classes.reserve(labels_.size());
     for (const std::int64_t label : labels_) rows_.classes.push_back(*mapping.class_of(label));
     const auto [smallest, largest] = std::minmax_element(rows_.indices.begin(), rows_.indices.end());

@@ -31,8 +31,13 @@ class Line {
     skip_blanks();
     if (at_ == end_ || *at_ == '#') return true;
     std::int64_t label = 0;
-    if (parse_label(label) && parse_entries()) {
-      piece_.labels.push_back(label);
+    float target = 0;
+    if ((rules_.targets ? parse_number(target, "target") : parse_label(label)) && parse_entries()) {
+      if (rules_.targets) {
+        piece_.targets.push_back(target);
+      } else {
+        piece_.labels.push_back(label);
+      }
       piece_.lengths.push_back(static_cast<std::uint32_t>(piece_.indices.size() - entries));
       return true;
     }
@@ -61,6 +66,8 @@ class Line {
     if (error != std::errc() || !ends_token(stop)) {
       double number = 0;
       const auto real = std::from_chars(from, end_, number);
+      if (real.ec == std::errc() && ends_token(real.ptr) && std::isfinite(number) && number != std::floor(number))
+        return fail(fmt::format("label {} is not a whole number; numbers to learn by regression are said by labels: targets", quoted(at_, end_)));
       if (real.ec != std::errc() || !ends_token(real.ptr) || number != std::floor(number) || std::abs(number) > 1e15)
         return fail(fmt::format("label {} is not a whole number", quoted(at_, end_)));
       label = static_cast<std::int64_t>(number);
@@ -89,21 +96,22 @@ class Line {
       const char* const entry = at_;
       at_ = number.ptr + 1;
       float value = 0;
-      if (!parse_value(value)) return false;
+      if (!parse_number(value, "value")) return false;
       if (!keep(entry, index, value)) return false;
     }
     return true;
   }
 
-  bool parse_value(float& value) {
+  /// `what`: for the words.
+  bool parse_number(float& value, const char* what) {
     const char* const from = past_plus();
     auto [stop, error] = std::from_chars(from, end_, value);
     if (error == std::errc::result_out_of_range) {  // too small for a float is zero; too large is an error
       value = std::abs(std::strtod(std::string(from, stop).c_str(), nullptr)) < 1 ? 0.0F : std::numeric_limits<float>::infinity();
       error = {};
     }
-    if (error != std::errc() || !ends_token(stop)) return fail(fmt::format("value {} is not a number", quoted(at_, end_)));
-    if (!std::isfinite(value)) return fail(fmt::format("value {} is not a finite number", quoted(at_, end_)));
+    if (error != std::errc() || !ends_token(stop)) return fail(fmt::format("{} {} is not a number", what, quoted(at_, end_)));
+    if (!std::isfinite(value)) return fail(fmt::format("{} {} is not a finite number", what, quoted(at_, end_)));
     at_ = stop;
     return true;
   }

@@ -14,11 +14,13 @@ namespace sluice::worker::data {
 struct LineRules {
   std::uint64_t index_max = 0xfffffffe;  ///< training: largest index as written
   const Mapping* mapping = nullptr;      ///< test: labels, columns and base
+  bool targets = false;                  ///< labels are numbers to come near to
 };
 
 /// Rows of a run of lines. Indices as written (training) or from 0 (test).
 struct Piece {
   std::vector<std::int64_t> labels;    ///< as written (training) or classes (test)
+  std::vector<float> targets;          ///< instead of labels, where the rules say so
   std::vector<std::uint32_t> lengths;  ///< entries of each row
   std::vector<std::uint32_t> indices;
   std::vector<float> values;

@@ -56,7 +56,8 @@ TEST(Libsvm, BadRowsAreLeftOutAndTheFirstIsTold) {
     const char* told;
   };
   for (const Bad& bad :
-       {Bad{"x 1:1", "3:1: label 'x' is not a whole number"}, Bad{"1.5 1:1", "3:1: label '1.5' is not a whole number"},
+       {Bad{"x 1:1", "3:1: label 'x' is not a whole number"},
+        Bad{"1.5 1:1", "3:1: label '1.5' is not a whole number; numbers to learn by regression are said by labels: targets"},
         Bad{"1 1:1 2", "3:7: '2' is not index:value"}, Bad{"1 1:1 a:2", "3:7: 'a:2' is not index:value"}, Bad{"1 1:1 2:b", "3:9: value 'b' is not a number"},
         Bad{"1 1:1 2:", "3:9: value '' is not a number"}, Bad{"1 1:1 2:3:4", "3:9: value '3:4' is not a number"},
         Bad{"1 3:1 2:1", "3:7: index 2 after 3: indices must increase"}, Bad{"1 3:1 3:1", "3:7: index 3 after 3: indices must increase"},
@@ -70,6 +71,26 @@ TEST(Libsvm, BadRowsAreLeftOutAndTheFirstIsTold) {
     EXPECT_EQ(rows.first_bad, bad.told) << bad.line;
     EXPECT_EQ(rows.classes, (std::vector<std::uint32_t>{0, 1}));
     EXPECT_EQ(rows.indices, (std::vector<std::uint32_t>{0, 4, 0}));
+  }
+}
+
+/// Targets are kept as written; nothing becomes a class; what is no finite number makes a bad row, at its place.
+TEST(Libsvm, TargetsAreKeptAsWritten) {
+  const Rows rows = good("-1.5 1:1\n2 2:1\n+3e2 1:1\n2 1:1\n", {.targets = true});
+  EXPECT_TRUE(rows.regression);
+  EXPECT_EQ(rows.targets, (std::vector<float>{-1.5F, 2, 300, 2}));
+  EXPECT_TRUE(rows.classes.empty());
+  EXPECT_TRUE(rows.mapping.labels.empty());
+  EXPECT_EQ(rows.offsets.size(), 5U);
+  const Rows test = good("77.5 2:1 9:1\n", {.targets = true, .mapping = &rows.mapping});
+  EXPECT_EQ(test.targets, (std::vector<float>{77.5F}));  // a target that the training data lacks is fine
+  EXPECT_EQ(test.indices, (std::vector<std::uint32_t>{1}));
+  for (const auto& [label, told] : {std::pair{"nan", "2:1: target 'nan' is not a finite number"}, std::pair{"inf", "2:1: target 'inf' is not a finite number"},
+                                    std::pair{"1e39", "2:1: target '1e39' is not a finite number"}, std::pair{"red", "2:1: target 'red' is not a number"}}) {
+    const Rows left = good(fmt::format("1 1:1\n{} 1:1\n3 1:1\n", label), {.targets = true});
+    EXPECT_EQ(left.bad_rows, 1U) << label;
+    EXPECT_EQ(left.first_bad, told);
+    EXPECT_EQ(left.targets, (std::vector<float>{1, 3}));
   }
 }
 

@@ -1,9 +1,11 @@
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <tbb/parallel_for.h>
 #include <utime.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 
@@ -77,6 +79,9 @@ TEST_F(OpenData, TheHashIsOfContentAndOptions) {
   declared.features = 7;
   EXPECT_NE(hash(declared), original);
   EXPECT_NE(hash(spec, 2), original);
+  auto regression = spec;
+  regression.labels = proto::LabelKind::kTargets;
+  EXPECT_NE(hash(regression), original);
   folder.write("train.txt", "1 1:1\n2 2:2\n");
   EXPECT_NE(hash(spec), original);
 }
@@ -134,6 +139,9 @@ TEST_F(OpenData, MistakesAreNamed) {
   EXPECT_EQ(error(spec).code, Errc::kNotFound);
   EXPECT_EQ(error(spec).what, "data 'words': " + folder.path() + "/none: No such file or directory");
   EXPECT_NE(error(libsvm("# nothing\n")).what.find("no rows"), std::string::npos);
+  auto all_bad = libsvm("x 1:1\ny 1:1\n");
+  all_bad.max_bad_rows = 9;
+  EXPECT_EQ(error(all_bad).what, all_bad.train[0] + ":1:1: label 'x' is not a whole number: so all 2 rows are bad");
   options.cache_dir = "/proc/nowhere";
   const auto unwritable = error(libsvm("1 1:1\n2 2:1\n"));
   EXPECT_EQ(unwritable.code, Errc::kIo);
@@ -155,6 +163,76 @@ TEST_F(OpenData, ImagesFromGzip) {
   EXPECT_FLOAT_EQ(batch.dense[2 * first], 0);
   EXPECT_FLOAT_EQ(batch.dense[2 * first + 1], 1);
   EXPECT_FLOAT_EQ(batch.dense[2 * (1 - first)], 0.2F);
+}
+
+/// CSV: the test part follows the training part through the cache as it does without one; every option makes another cache; what was found is told.
+TEST_F(OpenData, CsvFollowsItsTrainingPartThroughTheCache) {
+  proto::DataSpec spec;
+  spec.name = "cars";
+  spec.format = "csv";
+  spec.train = {folder.write("train.csv", "colour,size,kind\nred,1,a\nblue,2,\"b c\"\nred,3,a\n")};
+  spec.test = {folder.write("test.csv", "colour,size,kind\nblue,7,\"b c\"\ngreen,8,a\n")};
+  for (int round = 0; round < 2; ++round) {
+    const auto opened = open_data(spec, options);
+    ASSERT_TRUE(opened) << opened.error().what;
+    EXPECT_EQ(opened->train->shape().classes, 2U);
+    ASSERT_EQ(opened->test->shape().features, 3U);
+    BatchReader reader(opened->test);
+    const Batch batch = reader.read_plain(0, 2);
+    const std::uint32_t blue = batch.labels[0] == 1 ? 0 : 1;
+    EXPECT_EQ(std::vector<float>(batch.dense.begin() + 3 * blue, batch.dense.begin() + 3 * blue + 3), (std::vector<float>{1, 0, 7}));
+  }
+  EXPECT_TRUE(std::any_of(said.begin(), said.end(), [](const std::string& words) {
+    return words.find("3 columns: 1 numbers, 1 text (categories: 'colour' 2); label 'kind'") != std::string::npos;
+  }));
+  spec.test.clear();
+  const std::size_t before = caches().size();
+  std::vector<proto::CsvSpec> others(4);
+  others[0].label = "colour";
+  others[1].missing = "zero";
+  others[2].skip = {"size"};
+  others[3].text = {"size"};
+  for (const proto::CsvSpec& csv : others) {
+    spec.csv = csv;
+    EXPECT_TRUE(open_data(spec, options));
+  }
+  EXPECT_EQ(caches().size(), before + others.size());
+}
+
+/// Rows held out are the last ones or drawn, each row is in one part only, the draw is the same each time, and the parts come from the cache the next time.
+TEST_F(OpenData, RowsAreHeldOutOfTheTrainingFiles) {
+  std::string text;
+  for (int i = 0; i < 1000; ++i) text += fmt::format("{} 1:{}\n", i % 2, i + 1);
+  auto spec = libsvm(text);
+  const auto rows_of = [](const std::shared_ptr<const Dataset>& data) {
+    BatchReader reader(data);
+    const Batch all = reader.read_plain(0, static_cast<std::uint32_t>(data->shape().rows));
+    std::vector<float> out(all.values.begin(), all.values.end());
+    std::sort(out.begin(), out.end());
+    return out;
+  };
+  for (const char* from : {"last", "random"}) {
+    spec.held_out = {0.1, from};
+    const auto first = open_data(spec, options);
+    ASSERT_TRUE(first) << first.error().what;
+    const auto trained = rows_of(first->train), scored = rows_of(first->test);
+    EXPECT_EQ(trained.size(), 900U);
+    EXPECT_EQ(scored.size(), 100U);
+    std::vector<float> both = trained;
+    both.insert(both.end(), scored.begin(), scored.end());
+    std::sort(both.begin(), both.end());
+    EXPECT_EQ(std::unique(both.begin(), both.end()), both.end()) << "no row is in both parts";
+    EXPECT_EQ(scored.front() == 901, std::string(from) == "last");
+    said.clear();
+    const auto again = open_data(spec, options);
+    EXPECT_TRUE(said.empty());
+    EXPECT_EQ(rows_of(again->test), scored);
+    EXPECT_NE(again->train->content_hash(), again->test->content_hash());
+  }
+  EXPECT_EQ(caches().size(), 4U);
+  auto few = libsvm("1 1:1\n2 2:1\n3 1:1\n");
+  few.held_out = {0.1, "random"};
+  EXPECT_NE(open_data(few, options).error().what.find("of 3 rows 0 would be held out"), std::string::npos);
 }
 
 TEST_F(OpenData, ManyConvertingAtOnceAllSucceed) {

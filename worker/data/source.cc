@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <iterator>
 
 #include "base/assert.h"
 
@@ -54,6 +55,7 @@ SourceFile::SourceFile(SourceFile&& other) noexcept
       fd_(std::exchange(other.fd_, -1)),
       identity_(other.identity_),
       read_(other.read_),
+      left_(other.left_),
       hash_(std::move(other.hash_)),
       inflater_(std::move(other.inflater_)) {}
 SourceFile& SourceFile::operator=(SourceFile&& other) noexcept {
@@ -61,6 +63,7 @@ SourceFile& SourceFile::operator=(SourceFile&& other) noexcept {
   std::swap(fd_, other.fd_);
   std::swap(identity_, other.identity_);
   std::swap(read_, other.read_);
+  std::swap(left_, other.left_);
   std::swap(hash_, other.hash_);
   std::swap(inflater_, other.inflater_);
   return *this;
@@ -83,7 +86,18 @@ Result<SourceFile> SourceFile::open(const std::string& path, Mode mode) {
   return file;
 }
 
-Result<std::size_t> SourceFile::read(std::span<std::byte> into) { return inflater_ ? read_inflated(into) : read_stored(into); }
+Result<std::size_t> SourceFile::read(std::span<std::byte> into) {
+  if (left_ == 0) return 0;
+  auto got = inflater_ ? read_inflated(into) : read_stored(into);
+  if (!got || *got < left_) {
+    left_ -= got && left_ != UINT64_MAX ? *got : 0;
+    return got;
+  }
+  const auto begin = into.begin(), end = begin + static_cast<std::ptrdiff_t>(left_);
+  const auto line = std::find(std::make_reverse_iterator(end), std::make_reverse_iterator(begin), std::byte{'\n'});
+  left_ = 0;
+  return static_cast<std::size_t>((line.base() == begin ? end : line.base()) - begin);
+}
 
 Result<std::size_t> SourceFile::read_stored(std::span<std::byte> into) {
   std::size_t got = 0;

@@ -32,6 +32,8 @@ class SourceFile {
 
   /// Fills `into` unless the file ends before; returns the bytes written, 0 at the end. Errors: kBadData: read error, damaged or cut-off gzip data.
   [[nodiscard]] Result<std::size_t> read(std::span<std::byte> into);
+  /// The file ends after so many inflated bytes, at the last line's end before them if there is one. REQUIRES: nothing was read.
+  void stop_after(std::uint64_t bytes) { left_ = bytes; }
   /// xxh3 of the bytes on disk. REQUIRES: read() has returned 0.
   [[nodiscard]] std::uint64_t hash() const;
   [[nodiscard]] const FileIdentity& identity() const { return identity_; }
@@ -51,6 +53,7 @@ class SourceFile {
   int fd_ = -1;
   FileIdentity identity_;
   std::uint64_t read_ = 0;
+  std::uint64_t left_ = UINT64_MAX;  ///< bytes to give yet
   std::unique_ptr<Hash> hash_;
   std::unique_ptr<Inflater> inflater_;  ///< none: not gzip
 };

@@ -6,8 +6,9 @@
 #include <fstream>
 #include <optional>
 
+#include "base/temporary_file.h"
+#include "worker/data/cache_layout.h"
 #include "worker/data/source.h"
-#include "worker/data/temporary_file.h"
 
 namespace sluice::worker::data {
 namespace {
@@ -33,7 +34,7 @@ std::optional<std::uint64_t> recorded(const std::string& record, const std::stri
 }
 
 void write_record(const std::string& folder, const std::string& record, const std::string& text) {
-  auto file = TemporaryFile::create(folder);
+  auto file = TemporaryFile::create(folder, kWhenFull);
   if (file && file->append(std::as_bytes(std::span(text)))) (void)file->commit(record);
 }
 

@@ -10,7 +10,7 @@ namespace sluice::worker::data {
 
 /// Exactly one of the three is filled: CSR, bytes (read as byte / 255), or floats.
 struct StoredRows {
-  std::span<const float> labels;           ///< rows: class numbers
+  std::span<const float> labels;           ///< rows: class numbers or targets
   std::span<const std::uint64_t> offsets;  ///< sparse: rows + 1
   std::span<const std::uint32_t> indices;
   std::span<const float> values;

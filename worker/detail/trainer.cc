@@ -57,6 +57,7 @@ Trainer::Trainer(TrainerSetup setup, Client& client, Clock& clock, const DataReg
   join.test_rows = setup_.data.test ? setup_.data.test->shape().rows : 0;
   join.chunk_rows = chunk_rows(join.train_rows, setup_.spec.step_rows());
   join.tables = specs;
+  join.data = data::to_json({setup_.data.mapping, setup_.data.train->shape()});
   client_.join(std::move(join));
   rows_.resize(specs.size());
   for (auto& entry : ring_) {

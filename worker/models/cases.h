@@ -15,7 +15,7 @@ struct Case {
   std::string model;
   std::string params;
   bool sparse = false;
-  std::uint32_t classes = 2;
+  std::uint32_t classes = 2;  ///< 0: targets
   [[nodiscard]] std::string name() const { return model + (sparse ? " sparse " : " dense ") + std::to_string(classes) + " " + params; }
 };
 inline void PrintTo(const Case& c, std::ostream* out) { *out << c.name(); }
@@ -23,7 +23,8 @@ inline void PrintTo(const Case& c, std::ostream* out) { *out << c.name(); }
 /// Parameters worth a case of their own; a model that is not listed runs with its defaults.
 inline std::vector<std::string> variants(const std::string& model) {
   if (model == "mlp") return {R"({"hidden": [7]})", R"({"hidden": [6, 5], "activation": "tanh"})", R"({"hidden": [9, 4], "activation": "relu", "l2": 0.02})"};
-  if (model == "softmax" || model == "logistic") return {"{}", R"({"l2": 0.05})"};
+  if (model == "ridge") return {R"({"l2": 0.05})"};  // its default is a test of its own
+  if (model == "linear" || model == "softmax" || model == "logistic") return {"{}", R"({"l2": 0.05})"};
   if (model == "svm") return {"{}", R"({"l2": 0.05})", R"({"loss": "hinge", "l2": 0.02})"};
   // gamma: so that gradient descent at the reference's rate stays stable; bits: fewer places than features, so that they share.
   if (model == "svm-poly") return {R"({"gamma": 0.1})", R"({"gamma": 0.05, "loss": "hinge", "l2": 0.02})", R"({"gamma": 0.1, "bits": 5})"};
@@ -43,7 +44,7 @@ inline std::vector<Case> all_cases() {
     for (const std::string& params : variants(name)) {
       const std::size_t before = out.size();
       for (const bool sparse : {false, true}) {
-        for (const std::uint32_t classes : {2U, 3U}) {
+        for (const std::uint32_t classes : {0U, 2U, 3U}) {
           const Case c{name, params, sparse, classes};
           if ((**models.find(name))(params, rows_for(c)->shape())) out.push_back(c);
         }
@@ -78,6 +79,7 @@ struct Trial {
 
   struct Result {
     Losses losses;
+    std::vector<float> outputs;  ///< with `evaluate`
     Scores scores;
     std::vector<std::vector<Key>> keys;
     std::vector<std::vector<float>> gradients;  // of each table, in its view's order
@@ -104,6 +106,8 @@ struct Trial {
     }
     if (evaluate) {
       out.scores = model->evaluate(views, batch);
+      const auto outputs = model->outputs(views, batch);
+      out.outputs.assign(outputs.begin(), outputs.end());
     } else {
       out.losses = model->update(views, batch, updates);
     }

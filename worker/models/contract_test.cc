@@ -144,9 +144,32 @@ TEST_P(ModelContract, EvaluationSumsTheSameLossesAsTheUpdate) {
   EXPECT_EQ(scores.examples, batch.rows);
   EXPECT_NEAR(scores.loss_sum, losses.loss_sum, 1e-6 * losses.loss_sum);
   EXPECT_GE(scores.metric_sum, 0);
-  EXPECT_LE(scores.metric_sum, static_cast<double>(batch.rows));
+  if (trial.model->metric() == "accuracy") { EXPECT_LE(scores.metric_sum, static_cast<double>(batch.rows)); }
+  if (trial.model->metric() == "mse") { EXPECT_NEAR(scores.metric_sum, 2 * losses.loss_sum, 1e-6 * losses.loss_sum); }
   EXPECT_GT(losses.loss_sum, 0);
   EXPECT_GE(losses.loss_squares * batch.rows, losses.loss_sum * losses.loss_sum);  // Cauchy–Schwarz
+}
+
+TEST_P(ModelContract, OutputsAreWhatIsScoredAndLookAtNoLabel) {
+  const auto data = rows_for(GetParam());
+  Trial trial(GetParam(), data->shape());
+  BatchReader reader(data);
+  Batch batch = reader.read_plain(0, 48);
+  const auto scored = trial.run(batch, true);
+  ASSERT_EQ(scored.outputs.size() % batch.rows, 0U);
+  const std::size_t width = scored.outputs.size() / batch.rows;
+  double metric = 0;
+  for (std::size_t i = 0; i < batch.rows; ++i) {
+    const auto row = std::span(scored.outputs).subspan(i * width, width);
+    const auto best = static_cast<float>(std::max_element(row.begin(), row.end()) - row.begin());
+    const float predicted = width > 1 ? best : row[0] > 0 ? 1.0F : 0.0F;
+    const double off = static_cast<double>(row[0]) - static_cast<double>(batch.labels[i]);
+    metric += trial.model->metric() == "mse" ? off * off : predicted == batch.labels[i] ? 1 : 0;
+  }
+  EXPECT_NEAR(metric, scored.scores.metric_sum, 1e-5 * (1 + metric));
+  const std::vector<float> zeros(batch.rows, 0.0F);
+  batch.labels = zeros;
+  EXPECT_EQ(trial.run(batch, true).outputs, scored.outputs);
 }
 
 /// A NaN among the parameters is never hidden (by a maximum, say): the losses are NaN, and so the job's failure is seen in the batch it happens in.
@@ -173,7 +196,8 @@ TEST_P(ModelContract, LabelOutsideItsClassesIsSaidInWords) {
   Trial trial(GetParam(), data->shape());
   BatchReader reader(data);
   const Batch good = reader.read_plain(0, 8);
-  for (const float wrong : {3.0F, -1.0F, std::numeric_limits<float>::quiet_NaN()}) {
+  for (const float wrong : {3.0F, -1.0F, std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    if (GetParam().classes == 0 && std::isfinite(wrong)) continue;  // any finite number may be a target
     std::vector<float> labels(good.labels.begin(), good.labels.end());
     labels[5] = wrong;
     Batch batch = good;
@@ -223,7 +247,27 @@ TEST(Models, DataThatDoesNotFitIsSaid) {
   for (const char* name : {"softmax", "svm-poly", "fm"}) EXPECT_NE(make(name, {10, 0, 3, false}).find("feature"), std::string::npos) << name;
   EXPECT_NE(make("fm", {10, 4, 9000, true}).find("2 to 8192 classes"), std::string::npos);
   EXPECT_NE(make("fm", {10, 1ULL << 32, 2, true}).find("a lower rank"), std::string::npos);
+  for (const char* name : {"softmax", "logistic", "svm", "svm-poly", "fm", "mlp"})
+    EXPECT_NE(make(name, {10, 4, 0, false}).find("labels: targets"), std::string::npos) << name;
+  for (const char* name : {"linear", "ridge"}) {
+    EXPECT_NE(make(name, {10, 4, 3, false}).find("are classes; if they are numbers, say labels: targets"), std::string::npos);
+    EXPECT_EQ(make(name, {10, 4, 0, true}), "");
+  }
+  EXPECT_TRUE(check_model(models, "linear", "{}", proto::LabelKind::kTargets));
+  EXPECT_FALSE(check_model(models, "linear", "{}", proto::LabelKind::kClasses));
+  EXPECT_TRUE(check_model(models, "softmax", "{}", proto::LabelKind::kClasses));
+  EXPECT_FALSE(check_model(models, "softmax", "{}", proto::LabelKind::kTargets));
   EXPECT_NE(make("softmax", {10, 1ULL << 32, 10, true}).find("more than a table may have"), std::string::npos);
+}
+
+/// ridge is linear with l2, also where none is given.
+TEST(Models, RidgeShrinksByDefault) {
+  const Case plain{"linear", R"({"l2": 0.01})", false, 0}, ridge{"ridge", "{}", false, 0};
+  const auto data = rows_for(ridge);
+  Trial of_linear(plain, data->shape()), of_ridge(ridge, data->shape());
+  BatchReader reader(data);
+  const Batch batch = reader.read_plain(0, 32);
+  EXPECT_EQ(of_linear.run(batch).gradients, of_ridge.run(batch).gradients);
 }
 
 }  // namespace

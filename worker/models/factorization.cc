@@ -45,7 +45,7 @@ class FactorizationMachine final : public Model {
 
   Losses update(std::span<const TableView> params, const Batch& given, std::span<const TableUpdate> out) override {
     const Batch batch = sparse_.of(given);
-    outputs(params, batch);
+    forward(params, batch);
     const float scale = 1.0F / static_cast<float>(batch.rows);
     const std::span<float> z = outputs_of(batch);
     const Losses losses = outputs_ == 1 ? logistic_loss(z, batch.labels, scale) : softmax_loss(z, batch.labels, classes_, scale);
@@ -54,9 +54,15 @@ class FactorizationMachine final : public Model {
     return losses;
   }
 
+  std::span<const float> outputs(std::span<const TableView> params, const Batch& given) override {
+    const Batch batch = sparse_.of(given);
+    forward(params, batch);
+    return outputs_of(batch);
+  }
+
   Scores evaluate(std::span<const TableView> params, const Batch& given) override {
     const Batch batch = sparse_.of(given);
-    outputs(params, batch);
+    forward(params, batch);
     return outputs_ == 1 ? logistic_scores(outputs_of(batch), batch.labels) : softmax_scores(outputs_of(batch), batch.labels, classes_);
   }
 
@@ -64,7 +70,7 @@ class FactorizationMachine final : public Model {
   [[nodiscard]] std::span<float> outputs_of(const Batch& batch) { return std::span(z_).first(std::size_t{batch.rows} * outputs_); }
 
   /// Fills z_, sums_ (each row's Σ_i v_i x_i) and rows_ (the views' row of each entry).
-  void outputs(std::span<const TableView> params, const Batch& batch) {
+  void forward(std::span<const TableView> params, const Batch& batch) {
     const TableView &w = params[0], &v = params[1];
     SLUICE_ASSERT(w.keys.size() == v.keys.size() && w.values.size() == w.keys.size() * outputs_ && v.values.size() == v.keys.size() * factors_);
     SLUICE_ASSERT(params[2].values.size() == outputs_ && batch.labels.size() == batch.rows);
@@ -140,7 +146,7 @@ Result<std::unique_ptr<Model>> make_fm(const std::string& params, const DataShap
   if (!init) return fail(init.error());
   const std::uint32_t most = proto::kTableWidthMax / *rank;
   if (shape.classes < 2 || shape.classes > most)
-    return fail(Errc::kBadConfig, fmt::format("model 'fm' of rank {} needs data of 2 to {} classes, this has {}", *rank, most, shape.classes));
+    return fail(Errc::kBadConfig, fmt::format("model 'fm' of rank {} needs data of 2 to {} classes, {}", *rank, most, classes_words(shape)));
   if (shape.features == 0) return fail(Errc::kBadConfig, "model 'fm' needs data with at least one feature");
   const std::uint64_t width = std::uint64_t{shape.classes == 2 ? 1 : shape.classes} * *rank;
   if (shape.features > proto::kTableFloatsMax / width)

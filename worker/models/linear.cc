@@ -13,9 +13,9 @@
 namespace sluice::worker::models {
 namespace {
 
-enum class Link { kSoftmax, kLogistic, kHinge, kSquaredHinge };
+enum class Link { kSoftmax, kLogistic, kHinge, kSquaredHinge, kSquares };
 
-bool one_output(Link link, std::uint32_t classes) { return link == Link::kLogistic || (link != Link::kSoftmax && classes == 2); }
+bool one_output(Link link, std::uint32_t classes) { return link == Link::kLogistic || link == Link::kSquares || (link != Link::kSoftmax && classes == 2); }
 
 class Linear final : public Model {
  public:
@@ -52,6 +52,11 @@ class Linear final : public Model {
     return losses;
   }
 
+  std::span<const float> outputs(std::span<const TableView> params, const Batch& batch) override {
+    logits(params, batch);
+    return logits_of(batch);
+  }
+
   Scores evaluate(std::span<const TableView> params, const Batch& batch) override {
     logits(params, batch);
     switch (link_) {
@@ -59,10 +64,14 @@ class Linear final : public Model {
         return softmax_scores(logits_of(batch), batch.labels, classes_);
       case Link::kLogistic:
         return logistic_scores(logits_of(batch), batch.labels);
+      case Link::kSquares:
+        return squares_scores(logits_of(batch), batch.labels);
       default:
         return hinge_scores(logits_of(batch), batch.labels, classes_, link_ == Link::kSquaredHinge);
     }
   }
+
+  [[nodiscard]] std::string metric() const override { return link_ == Link::kSquares ? "mse" : "accuracy"; }
 
  private:
   [[nodiscard]] std::span<float> logits_of(const Batch& batch) { return std::span(logits_).first(std::size_t{batch.rows} * outputs_); }
@@ -74,6 +83,8 @@ class Linear final : public Model {
         return softmax_loss(logits_of(batch), batch.labels, classes_, scale);
       case Link::kLogistic:
         return logistic_loss(logits_of(batch), batch.labels, scale);
+      case Link::kSquares:
+        return squares_loss(logits_of(batch), batch.labels, scale);
       default:
         return hinge_loss(logits_of(batch), batch.labels, classes_, link_ == Link::kSquaredHinge, scale);
     }
@@ -133,16 +144,25 @@ class Linear final : public Model {
   mutable KeyIndex seen_;
 };
 
-Result<std::unique_ptr<Model>> make_linear(const std::string& name, Link link, const Result<Params>& read, const DataShape& shape) {
+bool fits(Link link, std::uint32_t classes) {
+  if (link == Link::kSquares) return classes == 0;
+  return link == Link::kLogistic ? classes == 2 : classes >= 2 && classes <= proto::kTableWidthMax;
+}
+
+Result<std::unique_ptr<Model>> make_linear(const std::string& name, Link link, const Result<Params>& read, const DataShape& shape, double l2_otherwise = 0) {
   if (!read) return fail(read.error());
-  const auto l2 = read->number("l2", 0, 0, 1);
+  const auto l2 = read->number("l2", l2_otherwise, 0, 1);
   if (!l2) return fail(l2.error());
-  const bool fits = link == Link::kLogistic ? shape.classes == 2 : shape.classes >= 2 && shape.classes <= proto::kTableWidthMax;
-  if (!fits)
+  if (!fits(link, shape.classes)) {
+    if (link == Link::kSquares)
+      return fail(Errc::kBadConfig, fmt::format("model '{}' learns numbers, but the labels of this data are classes; if they are numbers, say labels: targets "
+                                                "under the dataset",
+                                                name));
     return fail(Errc::kBadConfig,
-                fmt::format("model '{}' needs data of {} classes, this has {}", name, link == Link::kLogistic ? "2" : "2 to 65536", shape.classes));
+                fmt::format("model '{}' needs data of {} classes, {}", name, link == Link::kLogistic ? "2" : "2 to 65536", classes_words(shape)));
+  }
   if (shape.features == 0) return fail(Errc::kBadConfig, fmt::format("model '{}' needs data with at least one feature", name));
-  if (shape.features > proto::kTableFloatsMax / shape.classes)
+  if (shape.features > proto::kTableFloatsMax / std::max(shape.classes, 1U))
     return fail(Errc::kBadConfig, fmt::format("model '{}': {} features of {} classes are more than a table may have", name, shape.features, shape.classes));
   return std::make_unique<Linear>(link, shape, static_cast<float>(*l2));
 }
@@ -154,6 +174,12 @@ Result<std::unique_ptr<Model>> make_softmax(const std::string& params, const Dat
 }
 Result<std::unique_ptr<Model>> make_logistic(const std::string& params, const DataShape& shape) {
   return make_linear("logistic", Link::kLogistic, Params::parse("logistic", params, {"l2"}), shape);
+}
+Result<std::unique_ptr<Model>> make_least_squares(const std::string& params, const DataShape& shape) {
+  return make_linear("linear", Link::kSquares, Params::parse("linear", params, {"l2"}), shape);
+}
+Result<std::unique_ptr<Model>> make_ridge(const std::string& params, const DataShape& shape) {
+  return make_linear("ridge", Link::kSquares, Params::parse("ridge", params, {"l2"}), shape, kRidgeL2);
 }
 Result<std::unique_ptr<Model>> make_svm(const std::string& params, const DataShape& shape) {
   return make_svm_from("svm", Params::parse("svm", params, {"l2", "loss"}), shape);

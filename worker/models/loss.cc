@@ -34,6 +34,11 @@ std::uint32_t class_of(float label, std::uint32_t classes) {
   return static_cast<std::uint32_t>(label);
 }
 
+double error_of(float output, float target) {
+  if (!std::isfinite(target)) throw std::runtime_error(fmt::format("label {} in a job whose labels are targets: not a finite number", target));
+  return static_cast<double>(output) - static_cast<double>(target);
+}
+
 void add(Losses& losses, double loss) {
   losses.loss_sum += loss;
   losses.loss_squares += loss * loss;
@@ -166,6 +171,28 @@ Scores hinge_scores(std::span<float> logits, std::span<const float> labels, std:
     scores.metric_sum = count_right(logits, labels, classes);
   }
   scores.loss_sum = hinge_loss(logits, labels, classes, squared, 0).loss_sum;
+  return scores;
+}
+
+Losses squares_loss(std::span<float> outputs, std::span<const float> targets, float scale) {
+  SLUICE_ASSERT(outputs.size() == targets.size());
+  Losses losses;
+  for (std::size_t i = 0; i < targets.size(); ++i) {
+    const double error = error_of(outputs[i], targets[i]);
+    add(losses, error * error / 2);
+    outputs[i] = static_cast<float>(error) * scale;
+  }
+  return losses;
+}
+
+Scores squares_scores(std::span<const float> outputs, std::span<const float> targets) {
+  Scores scores;
+  scores.examples = targets.size();
+  for (std::size_t i = 0; i < targets.size(); ++i) {
+    const double error = error_of(outputs[i], targets[i]);
+    scores.loss_sum += error * error / 2;
+    scores.metric_sum += error * error;
+  }
   return scores;
 }
 

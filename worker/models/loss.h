@@ -33,6 +33,11 @@ void relu_in_place(std::span<float> values);
 /// The label is right where its output is the largest (as softmax_scores), with two classes where the output has its sign (0: class 0). logits are overwritten.
 [[nodiscard]] Scores hinge_scores(std::span<float> logits, std::span<const float> labels, std::uint32_t classes, bool squared);
 
+/// Half the squared error (z − target)² / 2. outputs: rows; become (z − target) · scale. Throws std::runtime_error for a target that is not finite.
+[[nodiscard]] Losses squares_loss(std::span<float> outputs, std::span<const float> targets, float scale);
+/// metric_sum: the sum of (z − target)².
+[[nodiscard]] Scores squares_scores(std::span<const float> outputs, std::span<const float> targets);
+
 /// Sets each of the rows of `out` to `row`; out.size() is a multiple of row.size().
 void fill_rows(std::span<const float> row, std::span<float> out);
 /// sums[c] = sum over rows of matrix[r][c].

@@ -58,6 +58,11 @@ class Mlp final : public Model {
     return losses;
   }
 
+  std::span<const float> outputs(std::span<const TableView> params, const Batch& batch) override {
+    forward(params, batch);
+    return output(layers_ - 1, batch);
+  }
+
   Scores evaluate(std::span<const TableView> params, const Batch& batch) override {
     forward(params, batch);
     return softmax_scores(output(layers_ - 1, batch), batch.labels, classes());
@@ -118,7 +123,7 @@ Result<std::unique_ptr<Model>> make_mlp(const std::string& params, const DataSha
   if (shape.sparse)
     return fail(Errc::kBadConfig, "model 'mlp' needs dense data (format idx); for sparse data there are softmax, logistic, svm, svm-poly and fm");
   if (shape.classes < 2 || shape.classes > proto::kTableWidthMax)
-    return fail(Errc::kBadConfig, fmt::format("model 'mlp' needs data of 2 to {} classes, this has {}", proto::kTableWidthMax, shape.classes));
+    return fail(Errc::kBadConfig, fmt::format("model 'mlp' needs data of 2 to {} classes, {}", proto::kTableWidthMax, classes_words(shape)));
   if (shape.features == 0) return fail(Errc::kBadConfig, "model 'mlp' needs data with at least one feature");
   std::vector<std::size_t> sizes{shape.features};
   sizes.insert(sizes.end(), hidden->begin(), hidden->end());

@@ -17,6 +17,11 @@ std::string listed(const std::vector<std::string>& choices) {
 }
 }  // namespace
 
+std::string classes_words(const DataShape& shape) {
+  return shape.classes == 0 ? "but the labels of this data are targets, numbers to learn by regression (labels: targets): for those there are linear and ridge"
+                            : fmt::format("this has {}", shape.classes);
+}
+
 Result<Params> Params::parse(const std::string& model, const std::string& json, const std::vector<std::string>& known) {
   auto object = nlohmann::json::parse(json, nullptr, false);
   if (!object.is_object()) return fail(Errc::kBadConfig, fmt::format("params of model '{}' must be an object of parameters", model));

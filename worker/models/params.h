@@ -7,8 +7,12 @@
 #include <vector>
 
 #include "base/result.h"
+#include "worker/model.h"
 
 namespace sluice::worker::models {
+
+/// What a model's words say about labels that do not fit it: "this has 3", or that they are targets.
+[[nodiscard]] std::string classes_words(const DataShape& shape);
 
 class Params {
  public:

@@ -61,9 +61,17 @@ class Polynomial final : public Model {
     return linear_->update(params, expanded(rows, 0, rows.rows), out);
   }
 
-  /// Some rows at a time: an evaluation's batches are large.
+  std::span<const float> outputs(std::span<const TableView> params, const Batch& batch) override {
+    const Batch rows = sparse_.of(batch);
+    outputs_.clear();
+    for (std::uint32_t first = 0; first < rows.rows; first += kRows) {
+      const auto part = linear_->outputs(params, expanded(rows, first, std::min(kRows, rows.rows - first)));
+      outputs_.insert(outputs_.end(), part.begin(), part.end());
+    }
+    return outputs_;
+  }
+
   Scores evaluate(std::span<const TableView> params, const Batch& batch) override {
-    constexpr std::uint32_t kRows = 32;
     const Batch rows = sparse_.of(batch);
     Scores sum;
     for (std::uint32_t first = 0; first < rows.rows; first += kRows) {
@@ -76,6 +84,8 @@ class Polynomial final : public Model {
   }
 
  private:
+  static constexpr std::uint32_t kRows = 32;  ///< at a time: an evaluation's batches are large
+
   /// Features of rows [first, first + count).
   [[nodiscard]] static std::uint64_t cost(const Batch& rows, std::uint32_t first, std::uint32_t count) {
     std::uint64_t sum = 0;
@@ -130,6 +140,7 @@ class Polynomial final : public Model {
   const Places places_;
   const float single_, square_, product_;
   // Scratch: keeps its memory between batches, never its content.
+  std::vector<float> outputs_;
   mutable SparseRows sparse_;
   mutable KeyIndex seen_;
   std::vector<std::uint64_t> offsets_;

@@ -36,13 +36,13 @@ inline Matrix polynomial(const Matrix& rows, double gamma) {
   return out;
 }
 
-/// Layers of weights and biases; no hidden layer: a linear classifier; one output: logistic regression, or two classes of a support vector machine.
+/// Layers of weights and biases; no hidden layer: a linear model; one output: logistic regression, or two classes of a support vector machine.
 struct ReferenceNet {
   enum class Activation { kRelu, kTanh };
   std::vector<Matrix> w;               // [layer][input][output]
   std::vector<std::vector<double>> b;  // [layer][output]
   Activation activation = Activation::kRelu;
-  enum class Loss { kCrossEntropy, kHinge, kSquaredHinge } loss_kind = Loss::kCrossEntropy;
+  enum class Loss { kCrossEntropy, kHinge, kSquaredHinge, kSquares } loss_kind = Loss::kCrossEntropy;
 
   /// Mean loss of the rows; adds its gradient to dw, db (shapes of w, b) if they are not null.
   double loss(const Matrix& x, const std::vector<float>& labels, std::vector<Matrix>* dw, std::vector<std::vector<double>>* db) const {
@@ -52,7 +52,7 @@ struct ReferenceNet {
       std::vector<std::vector<double>> a{x[i]};
       for (std::size_t l = 0; l < w.size(); ++l) a.push_back(layer(l, a.back()));
       std::vector<double> delta;
-      sum += output_loss(a.back(), static_cast<std::size_t>(labels[i]), delta);
+      sum += output_loss(a.back(), labels[i], delta);
       if (dw == nullptr) continue;
       for (std::size_t l = w.size(); l-- > 0;) {
         std::vector<double> before(a[l].size());
@@ -82,7 +82,12 @@ struct ReferenceNet {
     }
     return z;
   }
-  [[nodiscard]] double output_loss(const std::vector<double>& z, std::size_t label, std::vector<double>& delta) const {
+  [[nodiscard]] double output_loss(const std::vector<double>& z, float given, std::vector<double>& delta) const {
+    if (loss_kind == Loss::kSquares) {
+      delta = {z[0] - static_cast<double>(given)};
+      return delta[0] * delta[0] / 2;
+    }
+    const auto label = static_cast<std::size_t>(given);
     if (loss_kind != Loss::kCrossEntropy) {
       double sum = 0;
       for (std::size_t o = 0; o < z.size(); ++o) {

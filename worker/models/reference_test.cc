@@ -25,6 +25,7 @@ struct Reference {
     if (c.model == "svm-poly") gamma = params.at("gamma");
     if (c.model.starts_with("svm"))
       net.loss_kind = params.value("loss", "squared-hinge") == "hinge" ? ReferenceNet::Loss::kHinge : ReferenceNet::Loss::kSquaredHinge;
+    if (c.classes == 0) net.loss_kind = ReferenceNet::Loss::kSquares;
     for (std::size_t t = 0; t < tables.size(); t += 2) {
       net.w.emplace_back(tables[t].rows, std::vector<double>(tables[t].cols));
       net.b.emplace_back(tables[t + 1].cols);

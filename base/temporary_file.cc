@@ -1,4 +1,4 @@
-#include "worker/data/temporary_file.h"
+#include "base/temporary_file.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -12,14 +12,14 @@
 #include <filesystem>
 #include <utility>
 
-namespace sluice::worker::data {
+namespace sluice {
 namespace {
 
 constexpr const char* kPrefix = ".part-";
 
-tl::unexpected<Error> trouble(const std::string& path, int error) {
-  const char* hint = error == ENOSPC || error == EDQUOT ? " (the data cache needs room there; --cache-dir names another folder)" : "";
-  return fail(Errc::kIo, fmt::format("cannot write {}: {}{}", path, std::strerror(error), hint));
+tl::unexpected<Error> trouble(const std::string& path, int error, const std::string& when_full) {
+  const bool full = !when_full.empty() && (error == ENOSPC || error == EDQUOT);
+  return fail(Errc::kIo, fmt::format("cannot write {}: {}{}", path, std::strerror(error), full ? " (" + when_full + ")" : ""));
 }
 
 /// A writer holds a lock on its temporary file as long as it lives; one without a lock was left by a killed process.
@@ -37,22 +37,23 @@ void remove_leftovers(const std::string& folder) {
 
 }  // namespace
 
-Result<TemporaryFile> TemporaryFile::create(const std::string& folder) {
+Result<TemporaryFile> TemporaryFile::create(const std::string& folder, const std::string& when_full) {
   static std::atomic<std::uint64_t> counter{0};
   remove_leftovers(folder);
   for (;;) {
     std::string path = fmt::format("{}/{}{}-{}", folder, kPrefix, ::getpid(), counter++);
     const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0 && errno == EEXIST) continue;
-    if (fd < 0) return trouble(path, errno);
+    if (fd < 0) return trouble(path, errno, when_full);
     struct stat status {};
     // Between open and lock another process may have taken it for a leftover: then begin again.
-    if (::flock(fd, LOCK_EX | LOCK_NB) == 0 && ::fstat(fd, &status) == 0 && status.st_nlink > 0) return TemporaryFile(fd, std::move(path));
+    if (::flock(fd, LOCK_EX | LOCK_NB) == 0 && ::fstat(fd, &status) == 0 && status.st_nlink > 0) return TemporaryFile(fd, std::move(path), when_full);
     ::close(fd);
   }
 }
 
-TemporaryFile::TemporaryFile(TemporaryFile&& other) noexcept : fd_(std::exchange(other.fd_, -1)), path_(std::move(other.path_)), size_(other.size_) {}
+TemporaryFile::TemporaryFile(TemporaryFile&& other) noexcept
+    : fd_(std::exchange(other.fd_, -1)), path_(std::move(other.path_)), when_full_(std::move(other.when_full_)), size_(other.size_) {}
 
 TemporaryFile::~TemporaryFile() {
   if (fd_ < 0) return;
@@ -64,7 +65,7 @@ Result<void> TemporaryFile::write_at(std::uint64_t offset, Bytes bytes) {
   while (!bytes.empty()) {
     const ssize_t n = ::pwrite(fd_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return trouble(path_, errno);
+    if (n < 0) return trouble(path_, errno, when_full_);
     bytes = bytes.subspan(static_cast<std::size_t>(n));
     offset += static_cast<std::uint64_t>(n);
     size_ = offset > size_ ? offset : size_;
@@ -73,9 +74,9 @@ Result<void> TemporaryFile::write_at(std::uint64_t offset, Bytes bytes) {
 }
 
 Result<void> TemporaryFile::commit(const std::string& path) {
-  if (::rename(path_.c_str(), path.c_str()) != 0) return trouble(path, errno);
+  if (::rename(path_.c_str(), path.c_str()) != 0) return trouble(path, errno, when_full_);
   const int fd = std::exchange(fd_, -1);
-  if (::close(fd) != 0) return trouble(path, errno);
+  if (::close(fd) != 0) return trouble(path, errno, when_full_);
   return {};
 }
 
@@ -87,4 +88,4 @@ Result<void> make_private_folder(const std::string& folder) {
   return fail(Errc::kIo, fmt::format("cannot make the folder {}: {}", folder, std::strerror(errno)));
 }
 
-}  // namespace sluice::worker::data
+}  // namespace sluice

@@ -6,11 +6,11 @@
 
 #include "proto/table_spec.h"
 
-namespace sluice::server {
+namespace sluice::proto {
 
 /// Fills `out` with the first values of a dense shard. The same for the same (seed, table id, shard, init), on every host.
-void init_dense(const proto::TableSpec& spec, ShardId shard, std::span<float> out);
+void init_dense(const TableSpec& spec, ShardId shard, std::span<float> out);
 /// Fills `out` (cols floats) with the first values of a sparse row. The same for the same (seed, table id, key, init), whatever the shard.
-void init_row(const proto::TableSpec& spec, std::uint64_t key, std::span<float> out);
+void init_row(const TableSpec& spec, std::uint64_t key, std::span<float> out);
 
-}  // namespace sluice::server
+}  // namespace sluice::proto

@@ -7,13 +7,13 @@
 #include "base/bytes.h"
 #include "base/result.h"
 
-namespace sluice::worker::data {
+namespace sluice {
 
 /// One thread. Destroyed without commit(): the temporary file is removed; left by a killed process: removed by the next create() in that folder.
 class TemporaryFile {
  public:
-  /// Errors: kIo.
-  [[nodiscard]] static Result<TemporaryFile> create(const std::string& folder);
+  /// `when_full`: advice for the words of an error on a full disk. Errors: kIo.
+  [[nodiscard]] static Result<TemporaryFile> create(const std::string& folder, const std::string& when_full = {});
   TemporaryFile(TemporaryFile&& other) noexcept;
   TemporaryFile& operator=(TemporaryFile&&) = delete;
   ~TemporaryFile();
@@ -26,13 +26,13 @@ class TemporaryFile {
   [[nodiscard]] Result<void> commit(const std::string& path);
 
  private:
-  TemporaryFile(int fd, std::string path) : fd_(fd), path_(std::move(path)) {}
+  TemporaryFile(int fd, std::string path, std::string when_full) : fd_(fd), path_(std::move(path)), when_full_(std::move(when_full)) {}
   int fd_;
-  std::string path_;
+  std::string path_, when_full_;
   std::uint64_t size_ = 0;
 };
 
 /// mkdir -p with mode 0700. Errors: kIo.
 [[nodiscard]] Result<void> make_private_folder(const std::string& folder);
 
-}  // namespace sluice::worker::data
+}  // namespace sluice

@@ -1,4 +1,4 @@
-#include "server/detail/init.h"
+#include "proto/table_init.h"
 
 #include <algorithm>
 #include <cmath>
@@ -6,7 +6,7 @@
 
 #include "base/rng.h"
 
-namespace sluice::server {
+namespace sluice::proto {
 namespace {
 
 /// In [-1, 1): 24 bits, so that the product with a scale never rounds up to the scale itself.
@@ -18,26 +18,26 @@ float normal(std::uint64_t base, std::uint64_t index) {
   return static_cast<float>(std::sqrt(-2 * std::log1p(-u)) * std::cos(2 * std::numbers::pi * v));  // 1 − u is in (0, 1]
 }
 
-void fill(const proto::InitSpec& init, std::uint64_t base, std::span<float> out) {
+void fill(const InitSpec& init, std::uint64_t base, std::span<float> out) {
   switch (init.kind) {
-    case proto::InitKind::kZero:
+    case InitKind::kZero:
       std::fill(out.begin(), out.end(), 0.0F);
       return;
-    case proto::InitKind::kUniform:
+    case InitKind::kUniform:
       for (std::size_t i = 0; i < out.size(); ++i) out[i] = init.scale * symmetric_unit(mix64(base, i));
       return;
-    case proto::InitKind::kNormal:
+    case InitKind::kNormal:
       for (std::size_t i = 0; i < out.size(); ++i) out[i] = init.scale * normal(base, i);
       return;
   }
 }
 
-std::uint64_t table_seed(const proto::TableSpec& spec) { return mix64(spec.seed, spec.id.value); }
+std::uint64_t table_seed(const TableSpec& spec) { return mix64(spec.seed, spec.id.value); }
 
 }  // namespace
 
-void init_dense(const proto::TableSpec& spec, ShardId shard, std::span<float> out) { fill(spec.init, mix64(table_seed(spec), shard.value), out); }
+void init_dense(const TableSpec& spec, ShardId shard, std::span<float> out) { fill(spec.init, mix64(table_seed(spec), shard.value), out); }
 
-void init_row(const proto::TableSpec& spec, std::uint64_t key, std::span<float> out) { fill(spec.init, mix64(table_seed(spec), key), out); }
+void init_row(const TableSpec& spec, std::uint64_t key, std::span<float> out) { fill(spec.init, mix64(table_seed(spec), key), out); }
 
-}  // namespace sluice::server
+}  // namespace sluice::proto

@@ -1,0 +1,307 @@
+#include "proto/saved_model.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <numeric>
+#include <set>
+
+#include "base/safetensors.h"
+
+namespace sluice::proto {
+namespace {
+using nlohmann::json;
+using safetensors::File;
+using safetensors::Tensor;
+using safetensors::Type;
+
+constexpr const char* kPartEnd = ".part.safetensors";
+constexpr const char *kKind = "sluice", *kPart = "part 1", *kModel = "model 1";  // with the version of what is in it
+
+json to_json(const TableSpec& table) {
+  return {{"id", table.id.value}, {"name", table.name},       {"sparse", table.kind == TableKind::kSparse}, {"rows", table.rows},
+          {"cols", table.cols},   {"buckets", table.buckets}, {"init", static_cast<int>(table.init.kind)},  {"scale", table.init.scale},
+          {"seed", table.seed}};
+}
+/// Throws json::exception.
+TableSpec table_of(const json& from) {
+  TableSpec to;
+  to.id = TableId{from.at("id").get<decltype(to.id.value)>()};
+  to.name = from.at("name").get<std::string>();
+  to.kind = from.at("sparse").get<bool>() ? TableKind::kSparse : TableKind::kDense;
+  to.rows = from.at("rows").get<std::uint64_t>();
+  to.cols = from.at("cols").get<std::uint32_t>();
+  to.buckets = from.at("buckets").get<std::uint32_t>();
+  const int init = from.at("init").get<int>();
+  to.init = {init == 1 ? InitKind::kUniform : init == 2 ? InitKind::kNormal : InitKind::kZero, from.at("scale").get<float>()};
+  to.seed = from.at("seed").get<std::uint64_t>();
+  return to;
+}
+json to_json(std::span<const TableSpec> tables) {
+  json out = json::array();
+  for (const auto& table : tables) out.push_back(to_json(table));
+  return out;
+}
+/// A peer's text: what is no object says nothing.
+json data_of(const SavedJob& job) {
+  json data = json::parse(job.data, nullptr, /*allow_exceptions=*/false);
+  return data.is_object() ? data : json::object();
+}
+json to_json(const SavedJob& job) {
+  return {{"id", job.id.value}, {"spec", json::parse(proto::to_json(job.spec))}, {"data", data_of(job)}, {"step", job.step}};
+}
+
+/// What was saved before a field was there has its default; a field that is not known any more is left out.
+json over(const json& defaults, const json& saved) {
+  if (!defaults.is_object() || defaults.empty() || !saved.is_object()) return saved;
+  json out = defaults;
+  for (auto& [key, value] : out.items()) {
+    if (const auto it = saved.find(key); it != saved.end()) value = over(value, *it);
+  }
+  return out;
+}
+
+Result<SavedJob> job_of(const json& from) {
+  auto spec = job_spec_from_json(over(json::parse(proto::to_json(JobSpec{})), from.at("spec")).dump());
+  if (!spec) return fail(Errc::kBadData, spec.error().what);
+  return SavedJob{JobId{from.at("id").get<std::uint64_t>()}, std::move(*spec), from.at("data").dump(), from.at("step").get<std::uint64_t>()};
+}
+/// Checked as a peer's are: the optimizer, which is not saved, is any. Throws json::exception.
+Result<std::vector<TableSpec>> tables_of(const std::string& text) {
+  std::vector<TableSpec> out;
+  for (const json& entry : json::parse(text)) {
+    out.push_back(table_of(entry));
+    if (const auto ok = validate(out.back()); !ok) return fail(Errc::kBadData, ok.error().what);
+    if (out.back().id.value + 1 != out.size()) return fail(Errc::kBadData, "its tables are not in order");
+  }
+  return out;
+}
+
+template <class T>
+void append(std::vector<T>& to, Bytes from) {
+  const std::size_t before = to.size(), n = from.size() / sizeof(T);
+  to.resize(before + n);
+  if (n > 0) std::memcpy(to.data() + before, from.data(), n * sizeof(T));
+}
+
+struct Piece {
+  Tensor tensor;
+  Bytes bytes;
+};
+/// U64 tensors come first, so that all lie aligned.
+Result<void> write(const std::string& path, std::vector<Piece> pieces, safetensors::Metadata metadata) {
+  std::stable_sort(pieces.begin(), pieces.end(), [](const Piece& a, const Piece& b) { return a.tensor.type > b.tensor.type; });
+  std::vector<Tensor> tensors;
+  for (const Piece& piece : pieces) tensors.push_back(piece.tensor);
+  auto writer = safetensors::Writer::create(path, tensors, std::move(metadata));
+  if (!writer) return fail(writer.error());
+  for (const Piece& piece : pieces) {
+    if (auto ok = writer->append(piece.bytes); !ok) return ok;
+  }
+  return writer->commit();
+}
+
+std::string tensor_name(TableId table, ShardId shard, const char* what) { return fmt::format("{}/{}/{}", table.value, shard.value, what); }
+
+/// Parts on their way to a model.
+class Joined {
+ public:
+  /// `bytes`: of all tensors of all parts.
+  explicit Joined(std::uint64_t bytes) : bytes_(bytes) {}
+  Result<void> add(const File& part) {
+    const auto& metadata = part.metadata();
+    const auto kind = metadata.find(kKind);
+    if (kind == metadata.end() || kind->second != kPart) return fail(Errc::kBadData, "not a part of a model of this version");
+    const auto tables = tables_of(metadata.at("tables"));
+    if (!tables) return fail(tables.error());
+    const auto id = metadata.at("job");
+    if (!job_.empty() && job_ != id) return fail(Errc::kBadData, "parts of two jobs are in the folder; remove the older ones");
+    job_ = id;
+    if (const auto home = metadata.find("home"); home != metadata.end()) {
+      auto job = job_of(json::parse(home->second));
+      if (!job) return fail(job.error());
+      model_.job = std::move(*job);
+      homes_ = true;
+    }
+    for (const TableSpec& table : *tables) {
+      if (const auto ok = add_table(part, table); !ok) return ok;
+    }
+    return {};
+  }
+  Result<SavedModel> take() {
+    if (!homes_) return fail(Errc::kBadData, "the part of the job's home is missing");
+    for (std::size_t t = 0; t < model_.tables.size(); ++t) {
+      const TableSpec& spec = model_.tables[t].spec;
+      if (spec.kind == TableKind::kSparse) {
+        sort(model_.tables[t]);
+        continue;
+      }
+      for (std::uint32_t shard = 0; shard < spec.shards(); ++shard)
+        if (!seen_.contains({t, shard})) return fail(Errc::kBadData, fmt::format("shard {} of table '{}' is in no part", shard, spec.name));
+    }
+    return std::move(model_);
+  }
+
+ private:
+  Result<void> add_table(const File& part, const TableSpec& spec) {
+    const std::size_t at = spec.id.value;
+    if (model_.tables.size() <= at) model_.tables.resize(at + 1);
+    SavedTable& table = model_.tables[at];
+    const bool sparse = spec.kind == TableKind::kSparse;
+    if (table.spec.cols == 0) {
+      table.spec = spec;
+      if (!sparse && spec.floats() * sizeof(float) > bytes_) return fail(Errc::kBadData, fmt::format("shards of table '{}' are in no part", spec.name));
+      if (!sparse) table.values.resize(spec.floats());
+    } else if (!(table.spec == spec)) {
+      return fail(Errc::kBadData, fmt::format("table '{}' differs between parts", spec.name));
+    }
+    for (std::uint32_t shard = 0; shard < spec.shards(); ++shard) {
+      const Tensor* values = part.find(tensor_name(spec.id, ShardId{shard}, "values"));
+      if (values == nullptr) continue;
+      if (!seen_.insert({at, shard}).second) return fail(Errc::kBadData, fmt::format("shard {} of table '{}' is in two parts", shard, spec.name));
+      const Bytes bytes = part.bytes(*values);
+      if (!sparse) {
+        if (values->type != Type::kF32 || bytes.size() != spec.shard_floats(ShardId{shard}) * sizeof(float))
+          return fail(Errc::kBadData, fmt::format("shard {} of table '{}' has another size", shard, spec.name));
+        std::memcpy(table.values.data() + std::size_t{shard} * kShardFloats, bytes.data(), bytes.size());
+        continue;
+      }
+      const Tensor* keys = part.find(tensor_name(spec.id, ShardId{shard}, "keys"));
+      if (keys == nullptr || keys->type != Type::kU64 || part.bytes(*keys).size() / sizeof(Key) * spec.cols * sizeof(float) != bytes.size())
+        return fail(Errc::kBadData, fmt::format("shard {} of table '{}': keys and rows do not agree", shard, spec.name));
+      append(table.keys, part.bytes(*keys));
+      append(table.values, bytes);
+    }
+    return {};
+  }
+  static void sort(SavedTable& table) {
+    std::vector<std::size_t> order(table.keys.size());
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return table.keys[a] < table.keys[b]; });
+    SavedTable sorted;
+    const std::size_t cols = table.spec.cols;
+    sorted.values.reserve(table.values.size());
+    for (const std::size_t i : order) {
+      sorted.keys.push_back(table.keys[i]);
+      const auto row = table.values.begin() + static_cast<std::ptrdiff_t>(i * cols);
+      sorted.values.insert(sorted.values.end(), row, row + static_cast<std::ptrdiff_t>(cols));
+    }
+    table.keys = std::move(sorted.keys);
+    table.values = std::move(sorted.values);
+  }
+
+  std::uint64_t bytes_;
+  SavedModel model_;
+  std::string job_;
+  bool homes_ = false;
+  std::set<std::pair<std::size_t, std::uint32_t>> seen_;
+};
+
+/// `body`, with what is wrong with the file's JSON as an error that names it.
+template <class F>
+auto named(const std::string& path, F body) -> decltype(body()) {
+  try {
+    auto out = body();
+    if (!out) return fail(out.error().code, fmt::format("{}: {}", path, out.error().what));
+    return out;
+  } catch (const json::exception& e) { return fail(Errc::kBadData, fmt::format("{}: {}", path, e.what())); } catch (const std::out_of_range&) {
+    return fail(Errc::kBadData, fmt::format("{}: its metadata is not whole", path));
+  }
+}
+
+}  // namespace
+
+std::string part_name(const std::string& server) { return server + kPartEnd; }
+
+Result<void> write_part(const std::string& path, JobId job, std::span<const TableSpec> tables, std::span<const SavedShard> shards, const SavedJob* home) {
+  std::vector<Piece> pieces;
+  std::map<TableId, std::uint32_t> cols;
+  for (const TableSpec& table : tables) cols[table.id] = table.cols;
+  for (const SavedShard& s : shards) {
+    const bool sparse = s.dense.empty();
+    const std::span<const float> values = sparse ? std::span<const float>(s.rows) : s.dense;
+    pieces.push_back(
+        {{tensor_name(s.table, s.shard, "values"), Type::kF32, {values.size() / std::max(1U, cols[s.table]), cols[s.table]}}, std::as_bytes(values)});
+    if (!sparse) pieces.back().tensor.shape = {values.size()};
+    if (sparse) pieces.push_back({{tensor_name(s.table, s.shard, "keys"), Type::kU64, {s.keys.size()}}, std::as_bytes(std::span(s.keys))});
+  }
+  safetensors::Metadata metadata = {{kKind, kPart}, {"job", std::to_string(job.value)}, {"tables", to_json(tables).dump()}};
+  if (home != nullptr) metadata["home"] = to_json(*home).dump();
+  return write(path, std::move(pieces), std::move(metadata));
+}
+
+std::vector<std::string> part_paths(const std::string& folder) {
+  std::vector<std::string> paths;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+    if (entry.path().string().ends_with(kPartEnd)) paths.push_back(entry.path().string());
+  }
+  std::sort(paths.begin(), paths.end());
+  return paths;
+}
+
+Result<SavedModel> join_parts(const std::vector<std::string>& paths) {
+  if (paths.empty()) return fail(Errc::kNotFound, "there are no parts of a model");
+  std::vector<File> files;
+  std::uint64_t bytes = 0;
+  for (const auto& path : paths) {
+    auto file = File::open(path);
+    if (!file) return fail(file.error());
+    for (const auto& tensor : file->tensors()) bytes += file->bytes(tensor).size();
+    files.push_back(std::move(*file));
+  }
+  Joined joined(bytes);
+  for (std::size_t i = 0; i < paths.size(); ++i) {
+    if (const auto ok = named(paths[i], [&] { return joined.add(files[i]); }); !ok) return fail(ok.error());
+  }
+  return named(std::filesystem::path(paths[0]).parent_path().string(), [&] { return joined.take(); });
+}
+
+Result<void> write_model(const std::string& path, const SavedModel& model) {
+  std::vector<Piece> pieces;
+  std::vector<TableSpec> specs;
+  for (const SavedTable& table : model.tables) {
+    specs.push_back(table.spec);
+    const bool sparse = table.spec.kind == TableKind::kSparse;
+    const std::string name = sparse ? table.spec.name + ".values" : table.spec.name;
+    pieces.push_back({{name, Type::kF32, {sparse ? table.keys.size() : table.spec.rows, table.spec.cols}}, std::as_bytes(std::span(table.values))});
+    if (sparse) pieces.push_back({{table.spec.name + ".keys", Type::kU64, {table.keys.size()}}, std::as_bytes(std::span(table.keys))});
+  }
+  return write(path, std::move(pieces), {{kKind, kModel}, {"tables", to_json(specs).dump()}, {"job", to_json(model.job).dump()}});
+}
+
+Result<SavedModel> read_model(const std::string& path) {
+  const auto file = File::open(path);
+  if (!file) return fail(file.error());
+  return named(path, [&]() -> Result<SavedModel> {
+    const auto& metadata = file->metadata();
+    const auto kind = metadata.find(kKind);
+    if (kind == metadata.end() || kind->second != kModel) return fail(Errc::kBadData, "not a model that sluice wrote, or of another version");
+    const auto specs = tables_of(metadata.at("tables"));
+    if (!specs) return fail(specs.error());
+    auto job = job_of(json::parse(metadata.at("job")));
+    if (!job) return fail(job.error());
+    SavedModel out{std::move(*job), {}};
+    for (const TableSpec& spec : *specs) {
+      const bool sparse = spec.kind == TableKind::kSparse;
+      const Tensor* values = file->find(sparse ? spec.name + ".values" : spec.name);
+      const Tensor* keys = sparse ? file->find(spec.name + ".keys") : nullptr;
+      if (values == nullptr || values->type != Type::kF32 || (sparse && (keys == nullptr || keys->type != Type::kU64)))
+        return fail(Errc::kBadData, fmt::format("table '{}' is missing", spec.name));
+      SavedTable table{spec, {}, {}};
+      append(table.values, file->bytes(*values));
+      if (keys != nullptr) append(table.keys, file->bytes(*keys));
+      if (table.values.size() != (sparse ? table.keys.size() : spec.rows) * spec.cols)
+        return fail(Errc::kBadData, fmt::format("table '{}' has another size than it says", spec.name));
+      if (!std::is_sorted(table.keys.begin(), table.keys.end())) return fail(Errc::kBadData, fmt::format("the keys of table '{}' are not in order", spec.name));
+      out.tables.push_back(std::move(table));
+    }
+    return out;
+  });
+}
+
+}  // namespace sluice::proto

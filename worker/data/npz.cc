@@ -1,0 +1,75 @@
+#include "worker/data/npz.h"
+
+#include <fmt/format.h>
+#include <zip.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "base/text.h"
+
+namespace sluice::worker::data {
+namespace {
+
+constexpr std::size_t kNpzStepBytes = std::size_t{4} << 20;
+constexpr std::size_t kNpzBytesMax = std::size_t{1} << 40;
+
+tl::unexpected<Error> bad_archive(const std::string& path, const std::string& what) { return fail(Errc::kBadData, fmt::format("{}: {}", path, what)); }
+
+std::string zip_words(zip_error_t& error) {
+  std::string out = zip_error_strerror(&error);
+  zip_error_fini(&error);
+  return out;
+}
+
+struct Discard {
+  void operator()(zip_t* archive) const { zip_discard(archive); }
+  void operator()(zip_file_t* file) const { zip_fclose(file); }
+};
+using Archive = std::unique_ptr<zip_t, Discard>;
+using Entry = std::unique_ptr<zip_file_t, Discard>;
+
+/// Names without ".npy".
+std::vector<std::string> arrays_of(zip_t* archive) {
+  std::vector<std::string> out;
+  const zip_int64_t entries = std::min<zip_int64_t>(zip_get_num_entries(archive, 0), 40);
+  for (zip_int64_t i = 0; i < entries; ++i) {
+    const char* const raw = zip_get_name(archive, static_cast<zip_uint64_t>(i), ZIP_FL_ENC_RAW);
+    std::string name = raw != nullptr ? raw : "?";
+    if (name.ends_with(".npy")) name.resize(name.size() - 4);
+    out.push_back(std::move(name));
+  }
+  return out;
+}
+
+}  // namespace
+
+Result<std::vector<std::byte>> read_npz(Bytes bytes, const std::string& path, const std::string& name) {
+  zip_error_t error;
+  zip_error_init(&error);
+  zip_source_t* const source = zip_source_buffer_create(bytes.data(), bytes.size(), 0, &error);
+  if (source == nullptr) return bad_archive(path, zip_words(error));
+  const Archive archive(zip_open_from_source(source, ZIP_RDONLY, &error));
+  if (archive == nullptr) {
+    zip_source_free(source);
+    return bad_archive(path, fmt::format("not a NumPy archive (.npz), or a damaged one: {}", zip_words(error)));
+  }
+  zip_error_fini(&error);
+  if (zip_get_num_entries(archive.get(), 0) == 0) return bad_archive(path, "not a NumPy archive (.npz): it is empty");
+  const zip_int64_t at = zip_name_locate(archive.get(), (name + ".npy").c_str(), 0);
+  if (at < 0) return bad_archive(path, text::unknown_name("array", name, arrays_of(archive.get())) + "; numpy.savez(file, X=rows, y=labels) names them");
+  const Entry entry(zip_fopen_index(archive.get(), static_cast<zip_uint64_t>(at), 0));
+  if (entry == nullptr) return bad_archive(path, fmt::format("array '{}' can't be read: {}", name, zip_strerror(archive.get())));
+  std::vector<std::byte> out;
+  for (;;) {
+    const std::size_t before = out.size();
+    if (before > kNpzBytesMax) return bad_archive(path, fmt::format("array '{}' is too large", name));
+    out.resize(before + std::max(kNpzStepBytes, before / 2));
+    const zip_int64_t got = zip_fread(entry.get(), out.data() + before, out.size() - before);
+    if (got < 0) return bad_archive(path, fmt::format("array '{}' is damaged: {}", name, zip_file_strerror(entry.get())));
+    out.resize(before + static_cast<std::size_t>(got));
+    if (got == 0) return out;
+  }
+}
+
+}  // namespace sluice::worker::data

@@ -1,0 +1,148 @@
+#include "worker/trained_model.h"
+
+#include <fmt/format.h>
+#include <tbb/blocked_range.h>
+#include <tbb/enumerable_thread_specific.h>
+#include <tbb/parallel_for.h>
+
+#include <algorithm>
+
+#include "base/assert.h"
+#include "proto/table_init.h"
+
+namespace sluice::worker {
+namespace {
+
+constexpr std::uint32_t kBlock = 2048;  // rows at a time: their outputs and gathered values stay in the cache
+
+/// The rows of `table` for `keys`, which are sorted; those that were never pushed to are their first values.
+void gather(const proto::SavedTable& table, std::span<const Key> keys, std::vector<float>& out) {
+  const std::size_t width = table.spec.cols;
+  out.resize(keys.size() * width);
+  auto at = table.keys.begin();
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    const auto into = out.begin() + static_cast<std::ptrdiff_t>(i * width);
+    at = std::lower_bound(at, table.keys.end(), keys[i]);
+    if (at != table.keys.end() && *at == keys[i]) {
+      const auto row = static_cast<std::size_t>(at - table.keys.begin());
+      std::copy_n(table.values.begin() + static_cast<std::ptrdiff_t>(row * width), width, into);
+    } else {
+      proto::init_row(table.spec, keys[i], std::span(out).subspan(i * width, width));
+    }
+  }
+}
+
+}  // namespace
+
+/// One thread's model, batch and gathered values.
+class TrainedModel::Reader {
+ public:
+  Reader(const TrainedModel& trained, std::shared_ptr<const Dataset> rows)
+      : tables_(trained.saved_.tables), model_(trained.make()), reader_(std::move(rows)), keys_(tables_.size()), values_(tables_.size()) {}
+
+  Scores evaluate(std::uint64_t first, std::uint32_t count) {
+    const Batch batch = read(first, count);
+    return model_->evaluate(views_, batch);
+  }
+  std::span<const float> outputs(std::uint64_t first, std::uint32_t count) {
+    const Batch batch = read(first, count);
+    return model_->outputs(views_, batch);
+  }
+
+ private:
+  Batch read(std::uint64_t first, std::uint32_t count) {
+    const Batch batch = reader_.read_plain(first, count);
+    for (auto& keys : keys_) keys.clear();
+    model_->keys(batch, keys_);
+    views_.clear();
+    for (std::size_t t = 0; t < tables_.size(); ++t) {
+      const bool sparse = tables_[t].spec.kind == proto::TableKind::kSparse;
+      if (sparse) gather(tables_[t], keys_[t], values_[t]);
+      views_.push_back({sparse ? std::span<const float>(values_[t]) : std::span<const float>(tables_[t].values), keys_[t]});
+    }
+    return batch;
+  }
+
+  const std::vector<proto::SavedTable>& tables_;
+  std::unique_ptr<Model> model_;
+  BatchReader reader_;
+  std::vector<std::vector<Key>> keys_;
+  std::vector<std::vector<float>> values_;
+  std::vector<TableView> views_;
+};
+
+TrainedModel::TrainedModel(proto::SavedModel saved, data::SavedMapping data) : saved_(std::move(saved)), data_(std::move(data)) {}
+TrainedModel::TrainedModel(TrainedModel&&) noexcept = default;
+TrainedModel::~TrainedModel() = default;
+
+Result<TrainedModel> TrainedModel::load(proto::SavedModel saved) {
+  auto data = data::mapping_from_json(saved.job.data);
+  if (!data) return fail(data.error());
+  const auto models = builtin_models();
+  const auto kind = models.find(saved.job.spec.model);
+  if (!kind) return fail(kind.error());
+  const auto model = (**kind)(saved.job.spec.params, data->shape);
+  if (!model) return fail(model.error());
+  const auto declared = (*model)->tables();
+  bool fits = declared.size() == saved.tables.size();
+  for (std::size_t t = 0; fits && t < declared.size(); ++t) {
+    const auto& spec = saved.tables[t].spec;
+    fits = spec.name == declared[t].name && spec.kind == declared[t].kind && spec.cols == declared[t].cols && spec.rows == declared[t].rows;
+  }
+  if (!fits) return fail(Errc::kBadData, fmt::format("its tables are not those of model '{}' on such data", saved.job.spec.model));
+  return TrainedModel(std::move(saved), std::move(*data));
+}
+
+std::unique_ptr<Model> TrainedModel::make() const {
+  const auto models = builtin_models();
+  auto model = (**models.find(saved_.job.spec.model))(saved_.job.spec.params, data_.shape);
+  SLUICE_ASSERT(model.has_value());  // load() made one
+  return std::move(*model);
+}
+
+std::string TrainedModel::metric() const { return make()->metric(); }
+
+Result<std::shared_ptr<const Dataset>> TrainedModel::read(const proto::DataSpec& spec) const { return read_in_order(spec, data_); }
+
+void TrainedModel::each_block(const std::shared_ptr<const Dataset>& rows,
+                              const std::function<void(Reader&, std::uint64_t first, std::uint32_t count)>& visit) const {
+  tbb::enumerable_thread_specific<std::unique_ptr<Reader>> readers;
+  const std::uint64_t count = rows->shape().rows;
+  tbb::parallel_for(tbb::blocked_range<std::uint64_t>(0, (count + kBlock - 1) / kBlock), [&](const auto& range) {
+    auto& reader = readers.local();
+    if (!reader) reader = std::make_unique<Reader>(*this, rows);
+    for (std::uint64_t block = range.begin(); block != range.end(); ++block) {
+      const std::uint64_t first = block * kBlock;
+      visit(*reader, first, static_cast<std::uint32_t>(std::min<std::uint64_t>(kBlock, count - first)));
+    }
+  });
+}
+
+Scores TrainedModel::evaluate(const std::shared_ptr<const Dataset>& rows) const {
+  std::vector<Scores> parts((rows->shape().rows + kBlock - 1) / kBlock);  // summed in order: the same every time
+  each_block(rows, [&](Reader& reader, std::uint64_t first, std::uint32_t count) { parts[first / kBlock] = reader.evaluate(first, count); });
+  Scores sum;
+  for (const Scores& part : parts) {
+    sum.examples += part.examples;
+    sum.loss_sum += part.loss_sum;
+    sum.metric_sum += part.metric_sum;
+  }
+  return sum;
+}
+
+Predictions TrainedModel::predict(const std::shared_ptr<const Dataset>& rows) const {
+  Predictions out;
+  const std::uint64_t count = rows->shape().rows;
+  if (count == 0) return out;
+  const auto begin = static_cast<std::uint32_t>(std::min<std::uint64_t>(kBlock, count));
+  out.outputs = Reader(*this, rows).outputs(0, begin).size() / begin;
+  out.scores.resize(count * out.outputs);
+  each_block(rows, [&](Reader& reader, std::uint64_t first, std::uint32_t n) {
+    const auto scores = reader.outputs(first, n);
+    SLUICE_ASSERT(scores.size() == n * out.outputs);
+    std::copy(scores.begin(), scores.end(), out.scores.begin() + static_cast<std::ptrdiff_t>(first * out.outputs));
+  });
+  return out;
+}
+
+}  // namespace sluice::worker
