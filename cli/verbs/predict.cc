@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "cli/detail/model_flags.h"
+#include "cli/detail/client.h"
 #include "cli/detail/models.h"
 #include "cli/detail/print.h"
 #include "cli/verbs/verbs.h"
@@ -13,19 +14,26 @@ namespace {
 struct PredictFlags {
   detail::ModelFlags model;
   std::string to;
-  bool scores = false;
+  bool scores = false, json = false;
 };
 
-/// One line a row: the label as the training file writes it (a number for targets), then the outputs where they are asked for.
-void append_row(std::string& out, std::span<const float> scores, const std::vector<std::string>& labels, bool with_scores) {
-  if (labels.empty()) {
-    fmt::format_to(std::back_inserter(out), "{}", scores[0]);
-  } else {
-    const auto best = static_cast<std::size_t>(std::max_element(scores.begin(), scores.end()) - scores.begin());
-    fmt::format_to(std::back_inserter(out), "{}", labels[scores.size() == 1 ? (scores[0] > 0 ? 1 : 0) : best]);
-    for (std::size_t i = 0; with_scores && i < scores.size(); ++i) fmt::format_to(std::back_inserter(out), " {}", scores[i]);
+/// The label as the training file writes it; a number for targets.
+std::string label_of(std::span<const float> scores, const std::vector<std::string>& labels) {
+  if (labels.empty()) return fmt::format("{}", scores[0]);
+  const auto best = static_cast<std::size_t>(std::max_element(scores.begin(), scores.end()) - scores.begin());
+  return labels[scores.size() == 1 ? (scores[0] > 0 ? 1 : 0) : best];
+}
+
+/// One line a row.
+std::string line_of(std::span<const float> scores, const std::vector<std::string>& labels, const PredictFlags& flags) {
+  std::string out = label_of(scores, labels);
+  if (flags.json) {
+    detail::Json row = {{labels.empty() ? "value" : "label", labels.empty() ? detail::Json(scores[0]) : detail::Json(out)}};
+    if (flags.scores) row["scores"] = std::vector<float>(scores.begin(), scores.end());
+    return row.dump(-1, ' ', false, detail::Json::error_handler_t::replace) + "\n";
   }
-  out += '\n';
+  for (std::size_t i = 0; flags.scores && i < scores.size(); ++i) fmt::format_to(std::back_inserter(out), " {}", scores[i]);
+  return out + "\n";
 }
 
 Result<void> predict(const PredictFlags& flags) {
@@ -37,7 +45,7 @@ Result<void> predict(const PredictFlags& flags) {
   std::string out;
   const auto labels = model->labels();
   const std::span<const float> scores = predicted.scores;
-  for (std::size_t at = 0; at < scores.size(); at += predicted.outputs) append_row(out, scores.subspan(at, predicted.outputs), labels, flags.scores);
+  for (std::size_t at = 0; at < scores.size(); at += predicted.outputs) out += line_of(scores.subspan(at, predicted.outputs), labels, flags);
   if (flags.to.empty()) return detail::print(out);
   return detail::write_text(flags.to, out);
 }
@@ -49,11 +57,12 @@ void add_predict(CLI::App& app, int& status) {
   auto flags = std::make_shared<PredictFlags>();
   flags->model.add_to(*verb, /*needs_data=*/true);
   verb->add_option("--to", flags->to, "File for the predictions (default: standard output)");
-  verb->add_flag("--scores", flags->scores, "The model's outputs for each class behind the label");
+  verb->add_flag("--scores", flags->scores, "The model's outputs too, one for each class");
+  verb->add_flag("--json", flags->json, "A JSON object a line: label (or value), and scores where asked for");
   verb->footer("Example:\n  sluice predict out/A/jobs/wordnet build/data/wordnet/test.libsvm --to predictions.txt");
   verb->callback([flags, &status] {
     const auto done = detail::guarded([&] { return predict(*flags); });
-    status = done ? 0 : detail::report(done.error(), false);
+    status = done ? 0 : detail::report(done.error(), flags->json);
   });
 }
 

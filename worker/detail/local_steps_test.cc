@@ -46,6 +46,7 @@ class Toy final : public Model {
     }
     return losses;
   }
+  std::span<const float> outputs(std::span<const TableView> params, const Batch&) override { return params[0].values; }
   [[nodiscard]] Scores evaluate(std::span<const TableView>, const Batch&) override { return {}; }
   bool lie = false;
 };
