@@ -174,6 +174,9 @@ class RecordedModel final : public worker::Model {
     to_.losses.push_back(losses.loss_sum);
     return losses;
   }
+  [[nodiscard]] std::span<const float> outputs(std::span<const worker::TableView> params, const worker::Batch& batch) override {
+    return model_->outputs(params, batch);
+  }
   [[nodiscard]] worker::Scores evaluate(std::span<const worker::TableView> params, const worker::Batch& batch) override {
     auto& seen = to_.parameters.emplace_back();
     for (const auto& table : params) seen.insert(seen.end(), table.values.begin(), table.values.end());
