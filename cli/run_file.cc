@@ -169,8 +169,9 @@ void read_stop(const Node& node, Problems& problems, proto::JobSpec& job) {
     problems.add(reader.mark("patience"),
                  fmt::format("'patience' under stop must be a number of epochs with its unit (3epochs), not '{}'", written.substr(0, 80)));
   }
-  if (!job.data.format.empty() && job.data.test.empty()) {
-    problems.add(node.mark, fmt::format("stop looks at the held-out loss, and dataset '{}' has no held-out rows; give it 'test'", job.data.name));
+  if (!job.data.format.empty() && job.data.test.empty() && job.data.held_out.share == 0) {
+    problems.add(node.mark, fmt::format("stop looks at the held-out loss, and dataset '{}' has no held-out rows; give it 'test', or the job 'validation'",
+                                        job.data.name));
   }
   reader.finish();
 }

@@ -121,9 +121,9 @@ TEST_F(RunFileTest, LocalStepsAreAveragedInStepAndAddedElsewhere) {
 }
 
 TEST_F(RunFileTest, PatienceIsANumberOfEpochsAndNeedsHeldOutRows) {
-  const auto with = [&](const std::string& stop, const std::string& test = ", test: [a.idx, b.idx]") {
+  const auto with = [&](const std::string& stop, const std::string& test = ", test: [a.idx, b.idx]", const std::string& more = "") {
     const auto got =
-        read("data:\n  tiny: {format: idx, train: [a.idx, b.idx]" + test + "}\njobs:\n  - {name: m, model: mlp, data: tiny, stop: " + stop + "}\n");
+        read("data:\n  tiny: {format: idx, train: [a.idx, b.idx]" + test + "}\njobs:\n  - {name: m, model: mlp, data: tiny, stop: " + stop + more + "}\n");
     return got ? std::to_string(got->jobs[0].spec.patience_epochs) : got.error().what;
   };
   EXPECT_EQ(with("{patience: 3epochs}"), "3");
@@ -133,7 +133,9 @@ TEST_F(RunFileTest, PatienceIsANumberOfEpochsAndNeedsHeldOutRows) {
   }
   EXPECT_THAT(with("{}"), HasSubstr("patience"));
   EXPECT_THAT(with("{patienc: 3epochs}"), HasSubstr("did you mean 'patience'"));
-  EXPECT_THAT(with("{patience: 3epochs}", ""), HasSubstr("dataset 'tiny' has no held-out rows; give it 'test'"));
+  EXPECT_THAT(with("{patience: 3epochs}", ""), HasSubstr("dataset 'tiny' has no held-out rows; give it 'test', or the job 'validation'"));
+  EXPECT_EQ(with("{patience: 3epochs}", "", ", validation: {fraction: 0.1}"), "3");
+  EXPECT_EQ(with("{patience: 3epochs}", "", ", validation: {file: [a.idx, b.idx]}"), "3");
 }
 
 TEST_F(RunFileTest, SweepsAreTheProductOfTheirAxesInTheFilesOrder) {

@@ -100,6 +100,29 @@ TEST_F(RoundTest, WhatFallsIsForecastToGoOnAsOneOverTheStepsAtLeast) {
   EXPECT_GT(view.forecast[1].drop, view.forecast[0].drop);
 }
 
+TEST_F(RoundTest, NearItsEndAJobUsesFewerSlotsUnlessItIsInStep) {
+  table = std::make_unique<JobTable>([] { return std::make_unique<FlatPredictor>(); });
+  std::vector<proto::JobSpec> specs(3);
+  specs[0].name = "asp", specs[1].name = "bsp", specs[2].name = "local";
+  specs[1].consistency.mode = proto::ConsistencyMode::kBsp;
+  specs[2].consistency.local_steps = 4;
+  ids = *table->submit(std::move(specs), now);
+  for (const JobId id : ids) {
+    proto::JobReport r;
+    r.job = id;
+    r.generation = 1;
+    r.step = 100;
+    r.examples = 128 * 100;
+    r.examples_total = 128 * 108;
+    r.window_steps = 100, r.window_examples = 12'800, r.loss_sum = r.loss_squares = 12'800, r.seconds = r.slot_seconds = 1;
+    (void)table->report(r, now);
+  }
+  const auto usable = [&](std::size_t at) { return view_of(*table->find(ids[at]), RoundOptions{}, 16, {}).usable; };
+  EXPECT_EQ(usable(0), 8U);
+  EXPECT_GT(usable(1), 8U) << "a slot that leaves changes what the job computes";
+  EXPECT_EQ(usable(2), 2U) << "steps of four batches";
+}
+
 TEST_F(RoundTest, ARoundThatChangesNothingIsNoDecision) {
   make("fair", 1, 2);
   const RoundResult first = round();

@@ -188,8 +188,8 @@ std::string read_spec(const Json& from, JobSpec& to) {
   const Json* data = in.get("data");
   const Json* optimizer = in.get("optimizer");
   const Json* consistency = in.get("consistency");
-  auto error = in.finish({"name", "model", "params", "data", "optimizer", "consistency", "batch", "epochs", "seed", "weight", "slots_min", "slots_max",
-                          "patience_epochs"});
+  auto error = in.finish(
+      {"name", "model", "params", "data", "optimizer", "consistency", "batch", "epochs", "seed", "weight", "slots_min", "slots_max", "patience_epochs"});
   if (error.empty()) error = read_data(*data, to.data);
   if (error.empty()) error = read_optimizer(*optimizer, to.optimizer);
   if (error.empty()) error = read_consistency(*consistency, to.consistency);
@@ -239,7 +239,9 @@ std::string to_json(const JobSpec& spec) {
           {"skip", spec.data.csv.skip}}},
         {"held_out", {{"share", spec.data.held_out.share}, {"from", spec.data.held_out.from}}}}},
       {"optimizer", {{"name", spec.optimizer.name}, {"numbers", spec.optimizer.numbers}}},
-      {"consistency", {{"mode", name_of(spec.consistency.mode)}, {"staleness", spec.consistency.staleness},
+      {"consistency",
+       {{"mode", name_of(spec.consistency.mode)},
+        {"staleness", spec.consistency.staleness},
         {"local_steps", spec.consistency.local_steps},
         {"push", spec.consistency.push == LocalPush::kAverage ? "average" : "delta"}}},
       {"batch", spec.batch},

@@ -68,14 +68,13 @@ enum class ConsistencyMode : std::uint8_t { kAsp = 0, kSsp = 1, kBsp = 2 };
 /// "asp", "ssp", "bsp".
 [[nodiscard]] std::string_view name_of(ConsistencyMode mode);
 
-
 /// How the updates of several slots go together where a slot takes local steps.
 enum class LocalPush : std::uint8_t { kDelta = 0, kAverage = 1 };
 
 struct ConsistencySpec {
   ConsistencyMode mode = ConsistencyMode::kAsp;
-  std::uint32_t staleness = 0;  ///< ssp: a slot begins a clock at most this far ahead of the slowest
-  std::uint32_t local_steps = 0;  ///< batches that a slot takes on its own copy of the parameters (plain sgd) before it pushes what changed; 0: gradients
+  std::uint32_t staleness = 0;         ///< ssp: a slot begins a clock at most this far ahead of the slowest
+  std::uint32_t local_steps = 0;       ///< batches that a slot takes on its own copy of the parameters (plain sgd) before it pushes what changed; 0: gradients
   LocalPush push = LocalPush::kDelta;  ///< changes are added up, or (bsp only) averaged, weighted by their rows
   friend bool operator==(const ConsistencySpec&, const ConsistencySpec&) = default;
 };

@@ -49,7 +49,7 @@ struct Envelope {
 
 /// How one section ended. In requests: kOk.
 enum class Outcome : std::uint8_t {
-  kOk = 0,           ///< applied, or a repeat of what was applied; pull: the values follow
+  kOk = 0,           ///< applied (bsp: held), or a repeat of such a one; pull: the values follow
   kNotModified = 1,  ///< pull: you have this version already; no payload
   kGap = 2,          ///< push: not applied; `sequence` is the number expected: resend from there
   kRejected = 3,     ///< push: refused for good (NaN, bad size); its number is consumed; the answer's `text` says why

@@ -38,10 +38,10 @@ namespace sluice::server {
 
 class JobHome {
  public:
-  static constexpr std::uint32_t kRetryMs = 20;        ///< of kWait
+  static constexpr std::uint32_t kRetryMs = 20;         ///< of kWait
   static constexpr Duration kGather = from_ms(30'000);  ///< bsp: how long the first clock waits for slots_min slots
-  static constexpr std::uint64_t kEvaluateRatio = 2;   ///< an evaluation between epochs waits until this many × its rows were trained on since the last began
-  static constexpr std::size_t kClientsMax = 1 << 16;  ///< known at once; expired ones are forgotten
+  static constexpr std::uint64_t kEvaluateRatio = 2;    ///< an evaluation between epochs waits until this many × its rows were trained on since the last began
+  static constexpr std::size_t kClientsMax = 1 << 16;   ///< known at once; expired ones are forgotten
 
   /// Opens the job as the first Join says. Errors: kRejected, kBadConfig: the job spec, no rows, no chunk size, tables or an optimizer that can't be.
   [[nodiscard]] static Result<std::unique_ptr<JobHome>> open(JobId job, std::uint32_t generation, const proto::Join& join);
@@ -135,9 +135,9 @@ class JobHome {
   std::optional<OpenClock> bsp_;  ///< none: another consistency
   std::optional<proto::Apply> apply_;
   std::optional<Error> broken_;
-  std::optional<double> best_score_;  ///< the least held-out loss so far, with patience
-  std::uint32_t best_epoch_ = 0;      ///< epochs done when it was scored
-  std::string ended_;                 ///< why no more work is given out; empty while it is
+  std::optional<double> best_score_;          ///< the least held-out loss so far, with patience
+  std::uint32_t best_epoch_ = 0;              ///< epochs done when it was scored
+  std::string ended_;                         ///< why no more work is given out; empty while it is
   std::uint32_t epochs_evaluated_ = 0;        ///< epochs done when the newest evaluation began
   std::uint64_t examples_at_evaluation_ = 0;  ///< committed when it began
   ReportWindow window_;

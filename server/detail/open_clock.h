@@ -13,12 +13,12 @@ namespace sluice::server {
 
 struct OpenClock {
   std::uint64_t clock = 0;
-  std::uint64_t step = 0;                              ///< the job's when it began
-  std::map<Incarnation, proto::ApplySlot> committed;   ///< a slot that leaves after its commit stays: its batch counts
-  bool applying = false;                               ///< closed, and on its way to the shards
-  bool border = true;                                  ///< just begun: whoever has no lease gets one
-  bool begun = false;                                  ///< the job's first slots are together
-  Instant since = Instant::never();                    ///< when the first of them asked for work
+  std::uint64_t step = 0;                             ///< the job's when it began
+  std::map<Incarnation, proto::ApplySlot> committed;  ///< a slot that leaves after its commit stays: its batch counts
+  bool applying = false;                              ///< closed, and on its way to the shards
+  bool border = true;                                 ///< just begun: whoever has no lease gets one
+  bool begun = false;                                 ///< the job's first slots are together
+  Instant since = Instant::never();                   ///< when the first of them asked for work
 };
 
 }  // namespace sluice::server

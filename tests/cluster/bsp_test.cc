@@ -30,17 +30,26 @@ struct Outcome {
   friend bool operator==(const Outcome&, const Outcome&) = default;
 };
 
-Outcome train(const SimOptions& options, std::uint32_t slots, const proto::OptimizerSpec& optimizer = {"adagrad", {{"lr", 0.2}}}, double drop = 0,
-              std::uint32_t local_steps = 0, proto::ConsistencyMode mode = proto::ConsistencyMode::kBsp) {
+/// What differs from bsp with AdaGrad on a network that loses nothing.
+struct Variant {
+  proto::OptimizerSpec optimizer{"adagrad", {{"lr", 0.2}}};
+  double drop = 0;
+  std::uint32_t local_steps = 0;
+  proto::ConsistencyMode mode = proto::ConsistencyMode::kBsp;
+  std::uint32_t batch = 20;
+};
+
+Outcome train(const SimOptions& options, std::uint32_t slots, const Variant& variant = {}) {
   SimOptions faulty = options;
   faulty.faults.delay_max = from_ms(3);
-  faulty.faults.drop = faulty.faults.repeat = drop;
+  faulty.faults.drop = faulty.faults.repeat = variant.drop;
   SimCluster cluster(faulty);
   auto spec = bsp_job("recorded", write_data(cluster.folder(), kRows, kTestRows), slots);
-  spec.optimizer = optimizer;
-  spec.consistency.local_steps = local_steps;
-  spec.consistency.mode = mode;
-  spec.consistency.push = mode == proto::ConsistencyMode::kBsp ? proto::LocalPush::kAverage : proto::LocalPush::kDelta;
+  spec.optimizer = variant.optimizer;
+  spec.batch = variant.batch;
+  spec.consistency.mode = variant.mode;
+  spec.consistency.local_steps = variant.local_steps;
+  spec.consistency.push = variant.mode == proto::ConsistencyMode::kBsp ? proto::LocalPush::kAverage : proto::LocalPush::kDelta;
   cluster.submit({spec});
   EXPECT_TRUE(cluster.run_to_end(600)) << cluster.ps().dump(1);
   const auto j = cluster.ps()["jobs"][0];
@@ -63,8 +72,7 @@ TEST_P(Bsp, GivesTheSameBitsWhateverTheNetworkDoesAndWhereverShardsAre) {
   for (std::uint64_t seed = 2; seed < 5; ++seed) EXPECT_EQ(train({.seed = seed, .servers = 1, .workers = 1, .slots = slots}, slots), first) << seed;
   EXPECT_EQ(train({.seed = 5, .servers = 2, .lanes = 2, .workers = 1, .slots = slots}, slots), first) << "several servers and lanes";
   EXPECT_EQ(train({.seed = 6, .servers = 3, .workers = slots, .slots = 1}, slots), first) << "several workers";
-  const proto::OptimizerSpec adagrad{"adagrad", {{"lr", 0.2}}};
-  EXPECT_EQ(train({.seed = 7, .servers = 2, .lanes = 3, .workers = slots, .slots = 1}, slots, adagrad, 0.03), first) << "lost and repeated messages";
+  EXPECT_EQ(train({.seed = 7, .servers = 2, .lanes = 3, .workers = slots, .slots = 1}, slots, {.drop = 0.03}), first) << "lost and repeated messages";
 }
 
 TEST(BspOfOtherSlots, IsAnotherRun) {
@@ -202,9 +210,9 @@ void expect_near(const Outcome& a, const std::vector<std::vector<float>>& b, flo
 TEST_P(Bsp, OneLocalStepAveragedIsASharedStep) {
   const std::uint32_t slots = GetParam();
   const proto::OptimizerSpec sgd{"sgd", {{"lr", 0.3}}};
-  const auto local = train({.seed = 3, .slots = slots}, slots, sgd, 0, 1);
-  expect_near(local, train({.seed = 3, .slots = slots}, slots, sgd).parameters, 1e-5F);
-  EXPECT_EQ(train({.seed = 4, .servers = 3, .slots = slots}, slots, sgd, 0.02, 1), local) << "the same bits here too";
+  const auto local = train({.seed = 3, .slots = slots}, slots, {.optimizer = sgd, .local_steps = 1});
+  expect_near(local, train({.seed = 3, .slots = slots}, slots, {.optimizer = sgd}).parameters, 1e-5F);
+  EXPECT_EQ(train({.seed = 4, .servers = 3, .slots = slots}, slots, {.optimizer = sgd, .drop = 0.02, .local_steps = 1}), local) << "the same bits here too";
 }
 
 TEST(BspLocalSteps, OfOneSlotAreAPlainLoop) {
@@ -212,11 +220,12 @@ TEST(BspLocalSteps, OfOneSlotAreAPlainLoop) {
     SimCluster cluster({.seed = 9});
     auto spec = bsp_job("recorded", write_data(cluster.folder(), kRows, kTestRows), 1);
     spec.optimizer = sgd;
+    spec.batch = 5;  // two steps a lease
     spec.consistency.local_steps = 5;
     Serial serial(spec, cluster.folder() / "serial-cache", 1);
     serial.run();
     for (const auto mode : {proto::ConsistencyMode::kAsp, proto::ConsistencyMode::kSsp, proto::ConsistencyMode::kBsp}) {
-      const auto there = train({.seed = 9, .lanes = 2, .slots = 1}, 1, sgd, 0, 5, mode);  // also where pushes wait for commits it sees its own last change
+      const auto there = train({.seed = 9, .lanes = 2, .slots = 1}, 1, {.optimizer = sgd, .local_steps = 5, .mode = mode, .batch = 5});
       EXPECT_EQ(there.losses.size(), serial.recording.losses.size());
       expect_near(there, serial.recording.parameters, 1e-5F);
     }
@@ -224,8 +233,21 @@ TEST(BspLocalSteps, OfOneSlotAreAPlainLoop) {
 }
 
 TEST(BspLocalSteps, SeveralSlotsLearnAsWell) {
-  const auto few = train({.seed = 2, .slots = 3}, 3, {"sgd", {{"lr", 0.3}}}, 0, 5);
+  const auto few = train({.seed = 2, .slots = 3}, 3, {.optimizer = {"sgd", {{"lr", 0.3}}}, .local_steps = 5});
   EXPECT_LT(std::stod(few.validation), 0.4) << "ln 2 is where it begins";
+}
+
+TEST(BspLostServer, FailsItsJobAndNothingHangs) {
+  for (std::uint64_t seed = 1; seed < 5; ++seed) {
+    SimCluster cluster({.seed = seed, .servers = 3, .lanes = 2});
+    auto spec = bsp_job("softmax", write_data(cluster.folder(), 20000, 100), 2);
+    cluster.submit({spec});
+    cluster.run_for(1 + 0.1 * static_cast<double>(seed));
+    cluster.kill("server-2");
+    ASSERT_TRUE(cluster.run_to_end(120)) << cluster.ps().dump(1);
+    const auto j = cluster.ps()["jobs"][0];
+    if (j["state"] == "failed") { EXPECT_NE(j["reason"].get<std::string>().find("server-2"), std::string::npos) << j; }
+  }
 }
 
 class BspFaults : public testing::TestWithParam<std::uint64_t> {};
