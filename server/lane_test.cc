@@ -272,6 +272,30 @@ TEST_F(LaneTest, AShutGateOpensByMessage) {
   EXPECT_EQ(notice->header.envelope.job, kJob);
 }
 
+TEST_F(LaneTest, TablesThatDoNotFitAreRefusedWithTheNumbersUntilAnotherJobEnds) {
+  harness.options.memory_bytes = 1'000'000;
+  start(2);
+  TestClient client(harness, Incarnation(1), kJob), other(harness, Incarnation(1), JobId(8)), third(harness, Incarnation(1), JobId(9));
+  const auto refused = [&](TestClient& who, const proto::TableSpec& spec) {
+    for (std::uint32_t lane = 0; lane < 2; ++lane) {
+      const auto answer = who.ask(lane, proto::CreateTables{{spec}});
+      if (const auto* refusal = std::get_if<proto::Refused>(&answer.header.body)) return *refusal;
+    }
+    return proto::Refused{};
+  };
+  // Adam's state is twice the values: 3 × 4 bytes a float.
+  const proto::Refused never = refused(third, dense_spec(0, 1'000'000, "adam"));
+  EXPECT_EQ(never.code, "unplaceable");
+  EXPECT_THAT(never.text, HasSubstr("0.001 GB for tables"));
+  create(client, {dense_spec(0, 60'000, "adam")});
+  EXPECT_EQ(refused(other, dense_spec(0, 60'000, "adam")).code, "unplaceable");
+  create(other, {sparse_spec(0, 1000, 4, 2)});
+  harness.manager->orders.ended = {kJob};
+  ASSERT_TRUE(harness.run(2, [&] { return !harness.manager->heard.ended_answered.empty(); }));
+  TestClient fourth(harness, Incarnation(1), JobId(10));
+  create(fourth, {dense_spec(0, 60'000, "adam")});
+}
+
 TEST_F(LaneTest, AnEndedJobIsFreedAndNothingOfItIsMadeAgain) {
   start();
   TestClient client(harness, Incarnation(1), kJob), other(harness, Incarnation(1), JobId(8));

@@ -7,6 +7,8 @@
 
 #include <algorithm>
 
+#include "base/host.h"
+
 namespace sluice::cli::detail {
 namespace {
 // `run` sees a child that ends at once; silence then means a machine that is held up, and some seconds of it are no reason to give a run up. Nobody watches a
@@ -33,8 +35,9 @@ std::vector<RoleCommand> role_commands(const EmbeddedOptions& o, const std::stri
                   std::to_string(o.round_ms), "--suspicion-ms", std::to_string(o.stays ? kSuspicionStaysMs : kSuspicionMs)}});
   for (std::uint32_t i = 1; i <= o.servers; ++i) {
     const std::string name = fmt::format("server-{}", i);
-    out.push_back({name, {"server", "--name", name, "--manager", manager, "--listen", fmt::format("ipc://{}/{}-{{}}.sock", sockets, name),
-                         "--models", o.out + "/jobs"}});
+    out.push_back({name,
+                   {"server", "--name", name, "--manager", manager, "--listen", fmt::format("ipc://{}/{}-{{}}.sock", sockets, name), "--memory",
+                    std::to_string(host_memory_bytes() / 4 * 3 / o.servers), "--models", o.out + "/jobs"}});
   }
   out.push_back({"worker", {"worker", "--name", "worker", "--manager", manager, "--slots", std::to_string(o.slots)}});
   for (auto& [role, arguments] : out) {

@@ -53,6 +53,7 @@ std::string summary_table(const Json& summary) {
 Result<void> verdict(const Json& summary) {
   int failed = 0;
   int bad_data = 0;
+  int unplaceable = 0;
   int unfinished = 0;
   int cancelled = 0;
   for (const auto& job : list(summary, "jobs")) {
@@ -62,8 +63,10 @@ Result<void> verdict(const Json& summary) {
     if (state != "failed") continue;
     ++failed;
     bad_data += text(job, "code") == name_of(Errc::kBadData) ? 1 : 0;
+    unplaceable += text(job, "code") == name_of(Errc::kUnplaceable) ? 1 : 0;
   }
-  if (failed > 0) return fail(failed == bad_data ? Errc::kBadData : Errc::kJobFailed, fmt::format("{} job{} failed", failed, failed == 1 ? "" : "s"));
+  const Errc why = failed == bad_data ? Errc::kBadData : failed == unplaceable ? Errc::kUnplaceable : Errc::kJobFailed;
+  if (failed > 0) return fail(why, fmt::format("{} job{} failed", failed, failed == 1 ? "" : "s"));
   if (unfinished > 0) return fail(Errc::kPartlyDone, fmt::format("{} job{} not finished", unfinished, unfinished == 1 ? " is" : "s are"));
   if (cancelled > 0) return fail(Errc::kPartlyDone, fmt::format("{} job{} cancelled", cancelled, cancelled == 1 ? " was" : "s were"));
   return {};
