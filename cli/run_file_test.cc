@@ -135,7 +135,6 @@ TEST_F(RunFileTest, PatienceIsANumberOfEpochsAndNeedsHeldOutRows) {
   EXPECT_THAT(with("{patienc: 3epochs}"), HasSubstr("did you mean 'patience'"));
   EXPECT_THAT(with("{patience: 3epochs}", ""), HasSubstr("dataset 'tiny' has no held-out rows; give it 'test', or the job 'validation'"));
   EXPECT_EQ(with("{patience: 3epochs}", "", ", validation: {fraction: 0.1}"), "3");
-  EXPECT_EQ(with("{patience: 3epochs}", "", ", validation: {file: [a.idx, b.idx]}"), "3");
 }
 
 TEST_F(RunFileTest, SweepsAreTheProductOfTheirAxesInTheFilesOrder) {
