@@ -15,7 +15,7 @@
 namespace sluice {
 namespace {
 
-constexpr const char* kPrefix = ".part-";
+constexpr const char* kPrefix = ".sluice-part-";
 
 tl::unexpected<Error> trouble(const std::string& path, int error, const std::string& when_full) {
   const bool full = !when_full.empty() && (error == ENOSPC || error == EDQUOT);
@@ -77,6 +77,16 @@ Result<void> TemporaryFile::commit(const std::string& path) {
   if (::rename(path_.c_str(), path.c_str()) != 0) return trouble(path, errno, when_full_);
   const int fd = std::exchange(fd_, -1);
   if (::close(fd) != 0) return trouble(path, errno, when_full_);
+  return {};
+}
+
+Result<void> write_file(const std::string& path, std::string_view text) {
+  const std::filesystem::path folder = std::filesystem::path(path).parent_path();
+  auto file = TemporaryFile::create(folder.empty() ? "." : folder.string());
+  const auto named = [&](const Error& error) { return fail(error.code, fmt::format("{}: can't be written: {}", path, error.what)); };
+  if (!file) return named(file.error());
+  if (auto ok = file->append(std::as_bytes(std::span(text))); !ok) return named(ok.error());
+  if (auto ok = file->commit(path); !ok) return named(ok.error());
   return {};
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "base/bytes.h"
 #include "base/result.h"
@@ -32,6 +33,8 @@ class TemporaryFile {
   std::uint64_t size_ = 0;
 };
 
+/// Writes `text` to `path`, whole or not at all, replacing what is there. Errors: kIo.
+[[nodiscard]] Result<void> write_file(const std::string& path, std::string_view text);
 /// mkdir -p with mode 0700. Errors: kIo.
 [[nodiscard]] Result<void> make_private_folder(const std::string& folder);
 

@@ -42,7 +42,9 @@ std::string unknown_name(std::string_view kind, std::string_view name, const std
   std::string out = "unknown " + std::string(kind) + " '" + std::string(name.substr(0, 80)) + "'";
   if (const auto near = nearest(name, known)) out += "; did you mean '" + *near + "'?";
   out += out.back() == '?' ? " known: " : "; known: ";
-  for (std::size_t i = 0; i < known.size(); ++i) out += (i ? ", " : "") + known[i];
+  constexpr std::size_t kShown = 40;
+  for (std::size_t i = 0; i < std::min(known.size(), kShown); ++i) out += (i ? ", " : "") + known[i];
+  if (known.size() > kShown) out += " and " + std::to_string(known.size() - kShown) + " more";
   return out;
 }
 

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/temporary_file.h"
 #include "cli/compare.h"
 #include "cli/report/digest.h"
 #include "cli/report/document.h"
@@ -50,22 +51,6 @@ Result<void> check_place(const std::string& path) {
   return fail(Errc::kBadConfig, fmt::format("{}: is there already, and is no report; choose another file with --out", path));
 }
 
-Result<void> write_whole(const std::string& path, const std::string& text) {
-  const std::string part = path + ".part";
-  std::ofstream out(part, std::ios::binary | std::ios::trunc);
-  out << text;
-  out.close();
-  std::error_code error;
-  if (out) {
-    fs::rename(part, path, error);
-    if (!error) return {};
-  } else {
-    error = std::error_code(errno == 0 ? EIO : errno, std::generic_category());
-  }
-  std::error_code ignored;
-  fs::remove(part, ignored);
-  return fail(Errc::kIo, fmt::format("{}: can't be written: {}", path, error.message()));
-}
 }  // namespace
 
 std::string default_report(const std::vector<std::string>& folders) {
@@ -87,7 +72,7 @@ Result<WrittenReport> write_report(const std::vector<std::string>& folders, cons
   if (const auto why = data["not_compared"].get<std::string>(); !why.empty()) out.notes.push_back("not compared: " + why);
   const std::string text = report::page(data);
   out.bytes = text.size();
-  if (const auto written = write_whole(path, text); !written) return tl::unexpected(written.error());
+  if (const auto written = write_file(path, text); !written) return tl::unexpected(written.error());
   return out;
 }
 

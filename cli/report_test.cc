@@ -58,7 +58,8 @@ TEST_F(ReportTest, NeverWritesOverAnythingElse) {
   const auto nowhere = write_report({folder_}, folder_ + "/none/report.html");
   ASSERT_FALSE(nowhere);
   EXPECT_EQ(nowhere.error().code, Errc::kIo);
-  EXPECT_THAT(nowhere.error().what, HasSubstr("none/report.html: can't be written: No such file"));
+  EXPECT_THAT(nowhere.error().what, HasSubstr("none/report.html: can't be written: "));
+  EXPECT_THAT(nowhere.error().what, HasSubstr("No such file"));
 }
 
 TEST_F(ReportTest, WhateverFileIsMissingOrBrokenIsNamedAndTheRestIsShown) {

@@ -211,7 +211,10 @@ void read_validation(const Node& node, Context& context, proto::DataSpec& data) 
   reader.finish();
   if (ways != 1 && node.kind == Kind::kMap)
     context.problems.add(node.mark, "'validation' needs one of fraction, last (shares of the training rows, such as 0.1) and file");
-  if (file != nullptr) detail::read_test_file(*file, context.folder, context.problems, data);
+  if (file != nullptr && !data.test.empty())
+    context.problems.add(reader.mark("file"), fmt::format("dataset '{}' has test files; take one of 'test' and 'validation' out", data.name));
+  else if (file != nullptr)
+    detail::read_test_file(*file, context.folder, context.problems, data);
 }
 
 /// One job of the file, its sweep spread out already. `written`: its name in the file, for messages, so that a sweep's mistake has the same words in every

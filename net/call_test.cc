@@ -1,3 +1,4 @@
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -105,13 +106,13 @@ TEST_F(CallTest, ASilentManagerIsAskedOnce) {
 TEST_F(CallTest, AnotherVersionIsSaid) {
   const FakeManager manager(transport_, clock_, [](const proto::Call&) {
     auto header = with(proto::CallReply{"{}"});
-    header.envelope.protocol = 2;
+    header.envelope.protocol = proto::kProtocolVersion + 1;
     return header;
   });
   const auto result = ask();
   ASSERT_FALSE(result);
   EXPECT_EQ(result.error().code, Errc::kCannotConnect);
-  EXPECT_THAT(result.error().what, HasSubstr("version 2"));
+  EXPECT_THAT(result.error().what, HasSubstr(fmt::format("version {}", proto::kProtocolVersion + 1)));
 }
 
 TEST_F(CallTest, AWrongKindOfAnswerAndAWrongAddressAreSaid) {

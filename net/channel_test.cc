@@ -1,5 +1,6 @@
 #include "net/channel.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -229,7 +230,7 @@ TEST(Channel, AnAnswerOfAnotherVersionEndsItsRequest) {
   const auto in = listener->receive();
   ASSERT_TRUE(in);
   proto::Header answer;
-  answer.envelope.protocol = 2;
+  answer.envelope.protocol = proto::kProtocolVersion + 1;
   answer.envelope.request = *number;
   Message message;
   message.frames.push_back(Frame::from(proto::encode(answer)));
@@ -238,7 +239,7 @@ TEST(Channel, AnAnswerOfAnotherVersionEndsItsRequest) {
   const auto done = client.next();
   ASSERT_TRUE(done);
   EXPECT_EQ(done->answer.error().code, Errc::kCannotConnect);
-  EXPECT_THAT(done->answer.error().what, HasSubstr("version 2"));
+  EXPECT_THAT(done->answer.error().what, HasSubstr(fmt::format("version {}", proto::kProtocolVersion + 1)));
   EXPECT_EQ(client.malformed(), 1U);
 }
 

@@ -22,7 +22,7 @@
 
 namespace sluice::proto {
 
-inline constexpr std::uint16_t kProtocolVersion = 1;
+inline constexpr std::uint16_t kProtocolVersion = 2;
 inline constexpr std::uint32_t kSectionsMax = 4096;          ///< per message
 inline constexpr std::uint32_t kUnansweredPushesMax = 64;    ///< per (client, shard)
 inline constexpr std::uint32_t kHeaderBytesMax = 8u << 20;   ///< of the header frame

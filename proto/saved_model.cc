@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstring>
 #include <filesystem>
 #include <map>
@@ -10,6 +11,7 @@
 #include <numeric>
 #include <set>
 
+#include "base/assert.h"
 #include "base/safetensors.h"
 
 namespace sluice::proto {
@@ -46,13 +48,20 @@ json to_json(std::span<const TableSpec> tables) {
   for (const auto& table : tables) out.push_back(to_json(table));
   return out;
 }
-/// A peer's text: what is no object says nothing.
+/// A peer's text: what is no object, or so deep that the library's recursion over it could end the process, says nothing.
 json data_of(const SavedJob& job) {
+  constexpr int kDeepest = 8;
+  int depth = 0, deepest = 0;
+  for (const char c : job.data) {
+    depth += c == '{' || c == '[' ? 1 : c == '}' || c == ']' ? -1 : 0;  // those in strings count too: texts of ours have few
+    deepest = std::max(deepest, depth);
+  }
+  if (deepest > kDeepest) return json::object();
   json data = json::parse(job.data, nullptr, /*allow_exceptions=*/false);
   return data.is_object() ? data : json::object();
 }
 json to_json(const SavedJob& job) {
-  return {{"id", job.id.value}, {"spec", json::parse(proto::to_json(job.spec))}, {"data", data_of(job)}, {"step", job.step}};
+  return {{"id", job.id.value}, {"spec", json::parse(proto::to_json(job.spec))}, {"data", data_of(job)}, {"step", job.step}, {"servers", job.servers}};
 }
 
 /// What was saved before a field was there has its default; a field that is not known any more is left out.
@@ -68,7 +77,8 @@ json over(const json& defaults, const json& saved) {
 Result<SavedJob> job_of(const json& from) {
   auto spec = job_spec_from_json(over(json::parse(proto::to_json(JobSpec{})), from.at("spec")).dump());
   if (!spec) return fail(Errc::kBadData, spec.error().what);
-  return SavedJob{JobId{from.at("id").get<std::uint64_t>()}, std::move(*spec), from.at("data").dump(), from.at("step").get<std::uint64_t>()};
+  return SavedJob{JobId{from.at("id").get<std::uint64_t>()}, std::move(*spec), from.at("data").dump(), from.at("step").get<std::uint64_t>(),
+                  from.value("servers", std::vector<std::string>{})};
 }
 /// Checked as a peer's are: the optimizer, which is not saved, is any. Throws json::exception.
 Result<std::vector<TableSpec>> tables_of(const std::string& text) {
@@ -107,6 +117,15 @@ Result<void> write(const std::string& path, std::vector<Piece> pieces, safetenso
 
 std::string tensor_name(TableId table, ShardId shard, const char* what) { return fmt::format("{}/{}/{}", table.value, shard.value, what); }
 
+std::optional<std::uint64_t> job_id(const File& part) {
+  const auto it = part.metadata().find("job");
+  std::uint64_t id = 0;
+  if (it == part.metadata().end()) return std::nullopt;
+  const char* end = it->second.data() + it->second.size();
+  const auto read = std::from_chars(it->second.data(), end, id);
+  return read.ec == std::errc() && read.ptr == end ? std::optional(id) : std::nullopt;
+}
+
 /// Parts on their way to a model.
 class Joined {
  public:
@@ -119,7 +138,7 @@ class Joined {
     const auto tables = tables_of(metadata.at("tables"));
     if (!tables) return fail(tables.error());
     const auto id = metadata.at("job");
-    if (!job_.empty() && job_ != id) return fail(Errc::kBadData, "parts of two jobs are in the folder; remove the older ones");
+    SLUICE_ASSERT(job_.empty() || job_ == id);  // join_parts() adds one job's
     job_ = id;
     if (const auto home = metadata.find("home"); home != metadata.end()) {
       auto job = job_of(json::parse(home->second));
@@ -132,8 +151,11 @@ class Joined {
     }
     return {};
   }
-  Result<SavedModel> take() {
+  /// `parts`: the file names of those that were added.
+  Result<SavedModel> take(const std::set<std::string>& parts) {
     if (!homes_) return fail(Errc::kBadData, "the part of the job's home is missing");
+    for (const std::string& server : model_.job.servers)
+      if (!parts.contains(part_name(server))) return fail(Errc::kBadData, fmt::format("the part of server {} ({}) is missing", server, part_name(server)));
     for (std::size_t t = 0; t < model_.tables.size(); ++t) {
       const TableSpec& spec = model_.tables[t].spec;
       if (spec.kind == TableKind::kSparse) {
@@ -246,19 +268,29 @@ std::vector<std::string> part_paths(const std::string& folder) {
 
 Result<SavedModel> join_parts(const std::vector<std::string>& paths) {
   if (paths.empty()) return fail(Errc::kNotFound, "there are no parts of a model");
-  std::vector<File> files;
-  std::uint64_t bytes = 0;
+  struct Part {
+    std::string path;
+    File file;
+  };
+  std::map<std::uint64_t, std::vector<Part>> jobs;  // of one name, perhaps: the newest, whose id is the largest, counts
   for (const auto& path : paths) {
     auto file = File::open(path);
     if (!file) return fail(file.error());
-    for (const auto& tensor : file->tensors()) bytes += file->bytes(tensor).size();
-    files.push_back(std::move(*file));
+    const auto id = job_id(*file);
+    if (!id) return fail(Errc::kBadData, fmt::format("{}: not a part of a model of this version", path));
+    jobs[*id].push_back({path, std::move(*file)});
   }
+  const auto& parts = jobs.rbegin()->second;
+  std::uint64_t bytes = 0;
+  for (const Part& part : parts)
+    for (const auto& tensor : part.file.tensors()) bytes += part.file.bytes(tensor).size();
   Joined joined(bytes);
-  for (std::size_t i = 0; i < paths.size(); ++i) {
-    if (const auto ok = named(paths[i], [&] { return joined.add(files[i]); }); !ok) return fail(ok.error());
+  std::set<std::string> names;
+  for (const Part& part : parts) {
+    if (const auto ok = named(part.path, [&] { return joined.add(part.file); }); !ok) return fail(ok.error());
+    names.insert(std::filesystem::path(part.path).filename().string());
   }
-  return named(std::filesystem::path(paths[0]).parent_path().string(), [&] { return joined.take(); });
+  return named(std::filesystem::path(paths[0]).parent_path().string(), [&] { return joined.take(names); });
 }
 
 Result<void> write_model(const std::string& path, const SavedModel& model) {

@@ -20,6 +20,7 @@ struct SavedJob {
   JobSpec spec;
   std::string data = "{}";  ///< a JSON object: how the worker read the training data (worker/data/dataset.h)
   std::uint64_t step = 0;
+  std::vector<std::string> servers = {};  ///< those that owned hash slots at its end: each has a part
 };
 
 struct SavedTable {
@@ -47,7 +48,7 @@ struct SavedShard {
                                       const SavedJob* home);
 /// The parts in the folder.
 [[nodiscard]] std::vector<std::string> part_paths(const std::string& folder);
-/// Reads them and puts them together. Errors: kNotFound: none; kBadData: damaged, of several jobs, or a shard is in none.
+/// Reads them and puts them together; of several jobs' the newest one's. Errors: kNotFound: none; kBadData: damaged, a shard or a server's part is missing.
 [[nodiscard]] Result<SavedModel> join_parts(const std::vector<std::string>& paths);
 
 /// Errors: kIo.

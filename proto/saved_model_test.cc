@@ -104,10 +104,24 @@ TEST_F(SavedModelTest, WhatIsMissingOrTwiceOrOfAnotherJobIsTold) {
   EXPECT_THAT(words({}), HasSubstr("no parts"));
   const TableSpec tables[] = {dense_table(), sparse_table()};
   ASSERT_TRUE(write_part(path("c"), JobId(8), tables, {}, nullptr));
-  EXPECT_THAT(words({path("a"), path("b"), path("c")}), HasSubstr("parts of two jobs"));
+  EXPECT_THAT(words({path("a"), path("b"), path("c")}), HasSubstr("shards of table 'w' are in no part")) << "the newest job of that name counts";
   EXPECT_THAT(words({path("c")}), HasSubstr("shards of table 'w' are in no part")) << "before memory is taken for them";
   EXPECT_THAT(read_model(path("a")).error().what, HasSubstr("not a model that sluice wrote"));
   EXPECT_EQ(read_model((folder_ / "none").string()).error().code, Errc::kNotFound);
+}
+
+TEST_F(SavedModelTest, APartThatAServerOfTheTableDidNotWriteIsMissed) {
+  write_parts();
+  const TableSpec tables[] = {dense_table(), sparse_table()};
+  const SavedShard second[] = {{TableId(0), ShardId(1), {}, {}, std::span(values_).subspan(kShardFloats)}};
+  SavedJob home = job();
+  home.servers = {"a", "b", "c"};
+  ASSERT_TRUE(write_part(path("b"), JobId(7), tables, second, &home));
+  const auto joined = join_parts(part_paths(folder_.string()));
+  ASSERT_FALSE(joined) << "rows of a sparse table may be there";
+  EXPECT_THAT(joined.error().what, HasSubstr("the part of server c (c.part.safetensors) is missing"));
+  ASSERT_TRUE(write_part(path("c"), JobId(7), {}, {}, nullptr));
+  EXPECT_TRUE(join_parts(part_paths(folder_.string())));
 }
 
 TEST_F(SavedModelTest, AModelOfAnOlderVersionIsReadWithDefaults) {
@@ -120,6 +134,17 @@ TEST_F(SavedModelTest, AModelOfAnOlderVersionIsReadWithDefaults) {
   ASSERT_TRUE(model) << model.error().what;
   EXPECT_EQ(model->job.spec.optimizer.number("lr", 0), 0.5);
   EXPECT_EQ(model->job.spec.batch, JobSpec{}.batch);
+}
+
+TEST_F(SavedModelTest, WhatAPeerSaidOfItsDataIsAnObjectOrNothing) {
+  for (const std::string& text : {std::string("[1]"), std::string("{"), std::string(), std::string(2'000'000, '['), "{\"a\":" + std::string(1'000'000, '[')}) {
+    SavedJob said = job();
+    said.data = text;
+    SavedModel model{said, {}};
+    const std::string file = (folder_ / "m.safetensors").string();
+    ASSERT_TRUE(write_model(file, model));
+    EXPECT_EQ(read_model(file)->job.data, "{}");
+  }
 }
 
 TEST_F(SavedModelTest, ACutOrFlippedPartIsNeverRead) {

@@ -41,8 +41,10 @@ void Lane::end(const LaneInbox::Ended& ended) {
   const JobId job = ended.job;
   if (keeper_ && !ended.keep.empty()) {
     const JobHome* home = homes_.home(job);
-    keeper_->offer(
-        {job, ended.keep, options_.index, ended_jobs_.contains(job), tables_.release(job), home == nullptr ? std::nullopt : std::optional(home->saved())});
+    std::optional<proto::SavedJob> saved;
+    if (home != nullptr) saved = home->saved();
+    if (saved && view_) saved->servers = view_->servers();
+    keeper_->offer({job, ended.keep, options_.index, ended_jobs_.contains(job), tables_.release(job), std::move(saved)});
   }
   ended_jobs_.add(job);
   tables_.forget(job);

@@ -83,6 +83,7 @@ Result<TrainedModel> TrainedModel::load(proto::SavedModel saved) {
   if (!kind) return fail(kind.error());
   const auto model = (**kind)(saved.job.spec.params, data->shape);
   if (!model) return fail(model.error());
+  if (class_names(data->mapping).size() != data->shape.classes) return fail(Errc::kBadData, "its classes and their names do not agree");
   const auto declared = (*model)->tables();
   bool fits = declared.size() == saved.tables.size();
   for (std::size_t t = 0; fits && t < declared.size(); ++t) {

@@ -47,16 +47,13 @@ std::string job_yaml(const proto::SavedJob& job) {
   return "# What the model beside was trained as.\n" + config::to_yaml(whole.dump());
 }
 
-Result<void> write_text(const std::string& path, const std::string& text) { return write_whole(fs::absolute(path).string(), {std::as_bytes(std::span(text))}); }
-
-Result<void> join_model(const std::string& folder, std::size_t servers) {
+Result<void> join_model(const std::string& folder) {
   const auto parts = proto::part_paths(folder);
-  if (parts.size() != servers) return fail(Errc::kNotFound, fmt::format("{}: parts of {} of {} servers", folder, parts.size(), servers));
   const auto model = proto::join_parts(parts);
   if (!model) return fail(model.error());
   if (auto ok = proto::write_model(folder + "/model.safetensors", *model); !ok) return ok;
   const std::string yaml = job_yaml(model->job);
-  if (auto ok = write_text(folder + "/job.yaml", yaml); !ok) return ok;
+  if (auto ok = write_file(folder + "/job.yaml", yaml); !ok) return ok;
   for (const auto& part : parts) fs::remove(part);
   return {};
 }

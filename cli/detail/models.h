@@ -1,7 +1,6 @@
 #pragma once
 /// Finished jobs' models in a run's output folder: jobs/NAME/model.safetensors and jobs/NAME/job.yaml.
 
-#include <cstddef>
 #include <string>
 
 #include "base/result.h"
@@ -9,18 +8,15 @@
 
 namespace sluice::cli::detail {
 
-/// Makes model.safetensors and job.yaml of the parts that `servers` servers left in the folder, and removes the parts. Errors: kNotFound, kBadData (which part;
+/// Makes model.safetensors and job.yaml of the parts that servers left in the folder, and removes the parts. Errors: kNotFound, kBadData (which part;
 /// they are left then), kIo.
-[[nodiscard]] Result<void> join_model(const std::string& folder, std::size_t servers);
+[[nodiscard]] Result<void> join_model(const std::string& folder);
 
 /// The model of a job: of a file, of a job's folder, or of its parts. Errors: kNotFound, kBadData.
 [[nodiscard]] Result<proto::SavedModel> load_model(const std::string& path);
 
 /// The job as a run file writes it, in YAML, with what is known of its data.
 [[nodiscard]] std::string job_yaml(const proto::SavedJob& job);
-
-/// Writes a file that appears whole or not at all. Errors: kIo.
-[[nodiscard]] Result<void> write_text(const std::string& path, const std::string& text);
 
 /// One .npy file a tensor (NumPy's format 1.0) in `folder`: TABLE.npy, or TABLE.keys.npy and TABLE.values.npy. Errors: kIo.
 [[nodiscard]] Result<void> write_npy(const std::string& folder, const proto::SavedModel& model);

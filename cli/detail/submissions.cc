@@ -19,6 +19,7 @@ Result<void> Submissions::send_due() {
   for (; end < jobs_.size() && *begun_ + jobs_[end].submit_after <= clock_.now(); ++end) due.push_back(Json::parse(proto::to_json(jobs_[end].spec)));
   if (due.empty()) return {};
   const auto submitted = manager_.call("submit", {{"jobs", std::move(due)}}, deadline_);
+  if (!submitted && sent_ > 0) return fail(submitted.error().code, fmt::format("{} ({}, which go on)", submitted.error().what, words()));
   if (!submitted) return tl::unexpected(submitted.error());
   for (const auto& job : list(*submitted, "jobs")) answer_["jobs"].push_back(job);
   sent_ = end;

@@ -2,8 +2,9 @@
 
 #include <algorithm>
 
-#include "cli/detail/model_flags.h"
+#include "base/temporary_file.h"
 #include "cli/detail/client.h"
+#include "cli/detail/model_flags.h"
 #include "cli/detail/models.h"
 #include "cli/detail/print.h"
 #include "cli/verbs/verbs.h"
@@ -47,7 +48,7 @@ Result<void> predict(const PredictFlags& flags) {
   const std::span<const float> scores = predicted.scores;
   for (std::size_t at = 0; at < scores.size(); at += predicted.outputs) out += line_of(scores.subspan(at, predicted.outputs), labels, flags);
   if (flags.to.empty()) return detail::print(out);
-  return detail::write_text(flags.to, out);
+  return write_file(flags.to, out);
 }
 
 }  // namespace

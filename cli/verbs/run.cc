@@ -113,7 +113,7 @@ Result<void> run_cluster(const RunFile& file, detail::EmbeddedOptions options, b
   for (const auto& [job, submit_after] : file.jobs) {
     const std::string folder = options.out + "/jobs/" + job.name;
     if (!std::filesystem::exists(folder)) continue;  // it did not get to its end
-    if (const auto joined = detail::join_model(folder, options.servers); !joined)
+    if (const auto joined = detail::join_model(folder); !joined)
       detail::note("warning: the model of job " + job.name + " is not there: " + joined.error().what);
   }
   write_page(options.out);

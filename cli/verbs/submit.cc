@@ -67,7 +67,8 @@ Result<void> submit(const detail::RunFlags& flags, const std::string& address, b
   SystemClock clock;
   net::ZmqTransport transport(clock);
   detail::ManagerClient manager(transport, clock, address);
-  detail::Submissions submissions(file->jobs, manager, clock, from_ms(3000));
+  if (const auto there = manager.call("ps", Json::object(), from_ms(3000)); !there) return tl::unexpected(there.error());
+  detail::Submissions submissions(file->jobs, manager, clock, from_ms(10'000));  // a thousand jobs are stored, one by one
   if (!wait) {
     if (auto sent = send_all(submissions, clock, signals); !sent) return sent;
     return detail::print(flags.json ? submissions.answer().dump() + "\n" : submissions.words() + "\n");

@@ -120,7 +120,7 @@ Result<const Member*> Core::join(const proto::Register& body, const net::PeerId&
     // It may have missed how jobs ended while it was away.
     std::size_t told = 0;
     for (auto it = jobs_.all().rbegin(); it != jobs_.all().rend() && told < kEndsToldMax; ++it)
-      if (it->second.ended()) outbox_.end(it->first, {ServerId{member->id}}, clock_.now()), ++told;
+      if (it->second.ended()) outbox_.end(it->first, {ServerId{member->id}}, clock_.now(), keep_of(it->first)), ++told;
     log::info("server {} is there with {} lanes ({} of {} servers)", member->name, member->lanes.size(), members_.of(proto::Role::kServer).size(),
               options_.servers);
   }
@@ -209,7 +209,7 @@ void Core::report(ServerId server, const proto::JobReport& report) {
   const Job* job = jobs_.find(report.job);
   if (job == nullptr || job->ended()) {
     // A home that was not told, or was told while its report was under way.
-    if (!ending_.contains(report.job)) outbox_.end(report.job, {server}, clock_.now());
+    if (!ending_.contains(report.job)) outbox_.end(report.job, {server}, clock_.now(), keep_of(report.job));
     return;
   }
   losses_.add(*job, report, clock_.now());
@@ -228,6 +228,11 @@ void Core::fault(JobId id, std::uint32_t generation, const std::string& worker, 
   log::error("job {} failed on worker {}: {}", job->spec.name, worker, words);
   ending_.insert(id);
   ask_round("job");
+}
+
+std::string Core::keep_of(JobId id) const {
+  const Job* job = jobs_.find(id);
+  return job != nullptr && job->state == JobState::kDone ? job->spec.name : std::string();
 }
 
 void Core::not_kept(JobId id, const Member& server, const std::string& words) {
@@ -315,10 +320,7 @@ void Core::round(Instant now, const std::string& trigger) {
   if (ending_.empty()) return;
   std::set<ServerId> servers;
   for (const auto& [id, member] : members_.of(proto::Role::kServer)) servers.insert(ServerId{id});
-  for (const JobId id : ending_) {
-    const Job* job = jobs_.find(id);
-    outbox_.end(id, servers, now + from_ms(3000), job != nullptr && job->state == JobState::kDone ? job->spec.name : std::string());
-  }
+  for (const JobId id : ending_) outbox_.end(id, servers, now + from_ms(3000), keep_of(id));
   ending_.clear();
   refresh_ring();
   summary_due_ = true;

@@ -96,6 +96,8 @@ class Core {
   void asked(const Job& job, Reason reason, const std::string& sentence);
   Result<nlohmann::json> ordered(nlohmann::json jobs, bool changed);
   Result<void> restore();
+  /// proto::EndJob's: only what was trained to its end is kept.
+  [[nodiscard]] std::string keep_of(JobId job) const;
   void round(Instant now, const std::string& trigger);
   void write(const nlohmann::json& line, const char* key);
   void ask_round(const std::string& trigger) { trigger_ = trigger_.empty() ? trigger : trigger_; }

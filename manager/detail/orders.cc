@@ -32,17 +32,22 @@ std::string difference(const LiveValues& before, const LiveValues& after) {
 }  // namespace
 
 Result<std::vector<JobId>> Core::named(const std::vector<std::string>& names) const {
+  constexpr std::size_t kUnknownTold = 10;
   std::vector<JobId> ids;
+  std::vector<std::string> known;
   std::string unknown;
+  std::size_t unknowns = 0;
   for (const std::string& name : names) {
     if (const Job* job = jobs_.find(name)) {
       ids.push_back(job->id);
       continue;
     }
-    std::vector<std::string> known;
-    for (const auto& [id, job] : jobs_.all()) known.push_back(job.spec.name);
+    if (++unknowns > kUnknownTold) continue;
+    for (const auto& [id, job] : jobs_.all())
+      if (unknowns == 1) known.push_back(job.spec.name);
     unknown += (unknown.empty() ? "" : "\n") + text::unknown_name("job", name, known);
   }
+  if (unknowns > kUnknownTold) unknown += fmt::format("\nand {} more unknown jobs", unknowns - kUnknownTold);
   if (!unknown.empty()) return fail(Errc::kNotFound, std::move(unknown));
   return ids;
 }

@@ -37,6 +37,7 @@ Result<JobHome*> HomeHost::open(const proto::Envelope& envelope, const proto::Jo
   if (!opened) return fail(opened.error());
   log::info("job {}: opened by client {}: {} + {} rows, {} tables", envelope.job.value, envelope.client.value, request.train_rows, request.test_rows,
             request.tables.size());
+  std::erase_if(applies_, [&](const ApplyTask& task) { return task.envelope.job == envelope.job; });  // of an older generation: its home goes now
   return (homes_[envelope.job] = std::move(*opened)).get();
 }
 

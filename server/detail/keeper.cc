@@ -1,6 +1,7 @@
 #include "server/detail/keeper.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <utility>
 
 #include "base/temporary_file.h"
@@ -31,26 +32,40 @@ Keeper::Keeper(std::string models, std::string server, std::uint32_t lanes, std:
 
 Step Keeper::step() {
   auto pieces = inbox_->take();
+  const bool any = !pieces.empty();
   for (auto& piece : pieces) {
     const JobId job = piece.job;
     auto& waiting = waiting_[job];
-    waiting.push_back(std::move(piece));
+    waiting.try_emplace(piece.lane, std::move(piece));  // a lane that is told twice has nothing the second time
     if (waiting.size() < lanes_) continue;
-    // Lanes that had handed it over before have nothing now: the file is there, or was refused.
-    const bool repeated = std::any_of(waiting.begin(), waiting.end(), [](const KeptPiece& p) { return p.repeated; });
-    control_->kept(job, repeated ? Result<void>{} : write(waiting));
+    control_->kept(job, keep(job, waiting));
     waiting_.erase(job);
   }
-  return {!pieces.empty(), Instant::never()};
+  return {any, Instant::never()};
 }
 
-Result<void> Keeper::write(const std::vector<KeptPiece>& pieces) const {
-  const std::string folder = models_ + "/" + pieces.front().folder;
+Result<void> Keeper::keep(JobId job, const std::map<std::uint32_t, KeptPiece>& pieces) {
+  const bool repeated = std::all_of(pieces.begin(), pieces.end(), [](const auto& p) { return p.second.repeated; });
+  if (repeated) {  // the file is there, or was refused
+    const auto it = failed_.find(job);
+    return it == failed_.end() ? Result<void>{} : fail(it->second);
+  }
+  auto written = write(pieces);
+  if (!written) failed_.insert_or_assign(job, written.error());
+  if (failed_.size() > kFailedMax) failed_.erase(failed_.begin());
+  return written;
+}
+
+Result<void> Keeper::write(const std::map<std::uint32_t, KeptPiece>& pieces) const {
+  const std::string folder = models_ + "/" + pieces.begin()->second.folder;
+  const std::string path = folder + "/" + proto::part_name(server_);
+  const bool nothing = std::all_of(pieces.begin(), pieces.end(), [](const auto& p) { return p.second.tables.specs.empty() && !p.second.home; });
+  if (nothing && std::filesystem::exists(path)) return {};  // a process that came anew: what the one before it wrote is the part
   if (auto made = make_private_folder(folder); !made) return made;
   std::map<TableId, proto::TableSpec> specs;  // every lane knows those it was told of
   std::vector<proto::SavedShard> shards;
   const proto::SavedJob* home = nullptr;
-  for (const KeptPiece& piece : pieces) {
+  for (const auto& [lane, piece] : pieces) {
     if (piece.home) home = &*piece.home;
     for (const auto& spec : piece.tables.specs) specs.emplace(spec.id, spec);
     for (const auto& dense : piece.tables.dense) {
@@ -64,7 +79,7 @@ Result<void> Keeper::write(const std::vector<KeptPiece>& pieces) const {
   }
   std::vector<proto::TableSpec> tables;
   for (const auto& [id, spec] : specs) tables.push_back(spec);
-  return proto::write_part(folder + "/" + proto::part_name(server_), pieces.front().job, tables, shards, home);
+  return proto::write_part(path, pieces.begin()->second.job, tables, shards, home);
 }
 
 }  // namespace sluice::server

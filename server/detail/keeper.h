@@ -70,14 +70,17 @@ class Keeper final : public Actor {
   [[nodiscard]] bool ended() const override { return stopping_.load(std::memory_order_relaxed); }
 
  private:
-  [[nodiscard]] Result<void> write(const std::vector<KeptPiece>& pieces) const;
+  static constexpr std::size_t kFailedMax = 1024;
+  [[nodiscard]] Result<void> keep(JobId job, const std::map<std::uint32_t, KeptPiece>& pieces);
+  [[nodiscard]] Result<void> write(const std::map<std::uint32_t, KeptPiece>& pieces) const;
 
   std::string models_, server_;
   std::uint32_t lanes_;
   std::shared_ptr<KeeperInbox> inbox_;
   std::shared_ptr<ControlInbox> control_;
   std::shared_ptr<net::Poller> poller_;
-  std::map<JobId, std::vector<KeptPiece>> waiting_;  ///< for other lanes' pieces
+  std::map<JobId, std::map<std::uint32_t, KeptPiece>> waiting_;  ///< by lane; for other lanes' pieces
+  std::map<JobId, Error> failed_;                                ///< answered again when the end is said again; the newest kFailedMax
   std::atomic<bool> stopping_{false};
 };
 

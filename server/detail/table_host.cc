@@ -207,8 +207,17 @@ KeptTables TableHost::release(JobId job) {
     }
   }
   dense_bytes_ -= it->second.dense_bytes;
-  budget_->give(it->second.declared_bytes);
-  out.owner = std::make_shared<std::vector<std::unique_ptr<Table>>>(std::move(it->second.tables));
+  struct Owner {
+    std::vector<std::unique_ptr<Table>> tables;
+    std::shared_ptr<MemoryBudget> budget;
+    std::uint64_t bytes = 0;
+    ~Owner() { budget->give(bytes); }  // free when it is
+  };
+  auto owner = std::make_shared<Owner>();
+  owner->tables = std::move(it->second.tables);
+  owner->budget = budget_;
+  owner->bytes = it->second.declared_bytes;
+  out.owner = std::move(owner);
   jobs_.erase(it);
   return out;
 }
@@ -306,6 +315,9 @@ Reply TableHost::apply(const proto::Envelope& envelope, const proto::Apply& requ
   const auto job = open_job(envelope);  // also where no push came yet: a late repeat must find that its clock is over
   if (!job) return refuse(job.error());
   if (request.clock < (*job)->clocks_applied) return {proto::Done{}, {}};
+  if (request.clock > (*job)->clocks_applied)  // each lane with shards of the job is told of every clock
+    return refuse({Errc::kRejected,
+                   fmt::format("clock {} of job {} is to be applied, and clock {} never was", request.clock, envelope.job.value, (*job)->clocks_applied)});
   for (const auto& table : (*job)->tables) {
     if (!table) continue;
     for (const auto& [id, shard] : table->shards) {

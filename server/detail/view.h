@@ -6,6 +6,7 @@
 #include <string>
 #include <unordered_set>
 #include <utility>
+#include <vector>
 
 #include "proto/slot_table.h"
 
@@ -23,6 +24,15 @@ class View {
   [[nodiscard]] std::uint32_t term(HashSlot slot) const { return static_cast<std::uint32_t>(table_.at(slot).term.value); }
   [[nodiscard]] const proto::SlotTable& table() const { return table_; }
   [[nodiscard]] bool is_expired(Incarnation client) const { return client < table_.expired_floor || expired_.contains(client); }
+  /// Names of the servers that own hash slots.
+  [[nodiscard]] std::vector<std::string> servers() const {
+    std::unordered_set<std::uint32_t> owners;
+    for (const auto& slot : table_.slots) owners.insert(slot.primary.value);
+    std::vector<std::string> names;
+    for (const auto& server : table_.servers)
+      if (owners.contains(server.id.value)) names.push_back(server.name);
+    return names;
+  }
   /// The slot table's bytes.
   [[nodiscard]] const std::string& encoded() const { return encoded_; }
 

@@ -221,7 +221,7 @@ TEST(Cache, AMissingFolderIsNamed) {
 /// What a killed process left is removed by the next writer; what another one is writing is not.
 TEST(TemporaryFile, LeftoversAreRemovedButNotAnothersWork) {
   const Folder folder;
-  folder.write(".part-1-1", "left by a killed process");
+  folder.write(".sluice-part-1-1", "left by a killed process");
   folder.write("kept", "not ours");
   auto other = TemporaryFile::create(folder.path());
   ASSERT_TRUE(other);

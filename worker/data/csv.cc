@@ -70,7 +70,7 @@ class CsvReader {
       const bool enough = text.size() >= std::min(kCsvGuessBytes, options_.record_bytes_max) ||
                           static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n')) > kCsvGuessRows;
       if (!ended && !enough) return 0;
-      separator_ = spec_.csv.separator.empty() ? guess_separator(text) : spec_.csv.separator[0];
+      if (auto chosen = choose_separator(text); !chosen) return fail(chosen.error());
     }
     std::vector<std::string_view> pieces;
     std::size_t whole = cut_records(text, separator_, kCsvPieceBytes, pieces);
@@ -86,6 +86,18 @@ class CsvReader {
     }
     parse(pieces);
     return whole;
+  }
+
+  /// A test file's is the training file's.
+  Result<void> choose_separator(std::string_view text) {
+    if (options_.mapping != nullptr) {
+      const auto training = csv_schema_from_bytes(options_.mapping->schema);
+      if (!training) return fail(training.error());
+      separator_ = training->separator;
+    } else {
+      separator_ = spec_.csv.separator.empty() ? guess_separator(text) : spec_.csv.separator[0];
+    }
+    return {};
   }
 
   Result<void> start(std::string_view text) {

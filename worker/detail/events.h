@@ -42,7 +42,11 @@ struct MembershipLostEvent {};
 using ClientEvent = std::variant<JoinedEvent, LeasedEvent, CommittedEvent, GateEvent, PushedEvent, PulledEvent, FailedEvent, MembershipLostEvent>;
 
 /// A server's refusal for good as an error: kNotFound (the job has ended, or we are not in it) is kept apart, for that is nobody's fault.
-[[nodiscard]] inline Errc code_of(const proto::Refused& refusal) { return refusal.code == name_of(Errc::kNotFound) ? Errc::kNotFound : Errc::kRejected; }
+[[nodiscard]] inline Errc code_of(const proto::Refused& refusal) {
+  for (const Errc code : {Errc::kNotFound, Errc::kUnplaceable})
+    if (refusal.code == name_of(code)) return code;
+  return Errc::kRejected;
+}
 
 /// Waits between tries: 5 ms, doubling to 320 ms. Nobody spins.
 [[nodiscard]] constexpr Duration backoff(std::uint32_t attempts) { return from_ms(std::int64_t{5} << (attempts < 6 ? attempts : 6)); }

@@ -6,6 +6,7 @@
 #include <exception>
 
 #include "base/assert.h"
+#include "base/log.h"
 
 namespace sluice::worker {
 
@@ -15,6 +16,7 @@ proto::PushKind push_kind(const proto::ConsistencySpec& spec) {
   return spec.push == proto::LocalPush::kAverage ? proto::PushKind::kAverage : proto::PushKind::kDelta;
 }
 
+constexpr std::size_t kDataTextMax = std::size_t{1} << 20;  // of a join: far below what a message may have
 constexpr std::uint32_t kScoreRows = 1024;  ///< rows of one evaluation step: a few ms for the largest built-in models
 
 }  // namespace
@@ -58,6 +60,11 @@ Trainer::Trainer(TrainerSetup setup, Client& client, Clock& clock, const DataReg
   join.chunk_rows = chunk_rows(join.train_rows, setup_.spec.step_rows());
   join.tables = specs;
   join.data = data::to_json({setup_.data.mapping, setup_.data.train->shape()});
+  if (join.data.size() > kDataTextMax) {
+    log::warn("job {}: how its data was read takes {} bytes, more than are kept: its model can be exported, but not used by predict and eval", setup_.spec.name,
+              join.data.size());
+    join.data = "{}";
+  }
   client_.join(std::move(join));
   rows_.resize(specs.size());
   for (auto& entry : ring_) {
