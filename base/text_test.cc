@@ -28,5 +28,10 @@ TEST(Text, ANameIsNeverAPath) {
   EXPECT_FALSE(text::valid_name(std::string(65, 'a')));
 }
 
+TEST(Text, PrintableLeavesNothingThatSteersATerminal) {
+  EXPECT_EQ(text::printable("a\x1b[31mb\x07\r\n\tc\x7f é"), "a?[31mb??\n\tc? é");
+  EXPECT_EQ(text::printable(std::string_view("\0x", 2)), "?x");
+}
+
 }  // namespace
 }  // namespace sluice

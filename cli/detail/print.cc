@@ -10,6 +10,8 @@
 #include <nlohmann/json.hpp>
 #include <string_view>
 
+#include "base/text.h"
+
 namespace sluice::cli::detail {
 namespace {
 /// False with errno set when not all could be written.
@@ -29,7 +31,7 @@ Result<void> print(const std::string& text) {
   return fail(Errc::kIo, fmt::format("stdout can't be written: {}", std::strerror(errno)));
 }
 
-void note(const std::string& line) { (void)write_all(STDERR_FILENO, line + "\n"); }
+void note(const std::string& line) { (void)write_all(STDERR_FILENO, text::printable(line) + "\n"); }
 
 void draw(const std::string& text) { (void)write_all(STDERR_FILENO, text); }
 

@@ -7,6 +7,7 @@
 #include <set>
 #include <sstream>
 
+#include "base/text.h"
 #include "cli/detail/table.h"
 
 namespace sluice::cli::detail {
@@ -45,7 +46,7 @@ std::string summary_table(const Json& summary) {
     table.add({text(job, "job", "?"), state, loss_text(number(job, "first_loss", kNone)), loss_text(number(job, "final_loss", kNone)), metric_text(job),
                seconds_text(number(job, "seconds_to_90", -1)), fmt::format("{:.1f}", number(job, "slot_seconds")),
                fmt::format("{:.0f}", number(job, "moves_in"))});
-    if (state == "failed") failures += fmt::format("{} failed: {}\n", text(job, "job", "?"), text(job, "reason"));
+    if (state == "failed") failures += fmt::format("{} failed: {}\n", text(job, "job", "?"), sluice::text::printable(text(job, "reason")));
   }
   return table.text() + failures;
 }

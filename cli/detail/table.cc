@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/assert.h"
+#include "base/text.h"
 
 namespace sluice::cli::detail {
 namespace {
@@ -29,6 +30,7 @@ std::string cut(const std::string& text, std::size_t width) {
 void Table::add(std::vector<std::string> cells) {
   SLUICE_ASSERT(cells.size() == columns_.size());
   for (std::size_t i = 0; i < cells.size(); ++i) {
+    cells[i] = text::printable(cells[i]);
     if (columns_[i].width_max > 0) cells[i] = cut(cells[i], columns_[i].width_max);
   }
   rows_.push_back(std::move(cells));

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "cli/detail/folders.h"
 #include "cli/detail/print.h"
 #include "cli/detail/signals.h"
@@ -32,7 +33,7 @@ bool reader_left() {
 Result<void> show(const std::vector<LogRecord>& records, std::size_t from, bool json) {
   std::string lines;
   for (std::size_t i = from; i < records.size(); ++i) lines += json ? to_json(records[i]) + "\n" : records[i].text;
-  return lines.empty() ? Result<void>{} : detail::print(lines);
+  return lines.empty() ? Result<void>{} : detail::print(text::printable(lines));
 }
 
 Result<void> logs_verb(const LogFlags& flags) {
