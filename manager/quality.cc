@@ -11,11 +11,27 @@ std::vector<double> smoothed(std::span<const LossPoint> points) {
   return out;
 }
 
+namespace {
+/// Examples of the report that made point i.
+double weight_of(std::span<const LossPoint> points, std::size_t i) {
+  const std::uint64_t before = i == 0 ? 0 : points[i - 1].examples;
+  return std::max(1.0, static_cast<double>(points[i].examples) - static_cast<double>(before));
+}
+}  // namespace
+
+double final_level(std::span<const LossPoint> points) {
+  if (points.empty()) return 0;
+  const double tenth = static_cast<double>(points.back().examples) / 10;
+  double sum = 0, weights = 0;
+  for (std::size_t i = points.size(); i-- > 0 && (weights == 0 || weights < tenth);) {
+    const double weight = weight_of(points, i);
+    sum += weight * points[i].loss, weights += weight;
+  }
+  return sum / weights;
+}
+
 double best_level(std::span<const LossPoint> points) {
-  const auto weight = [&](std::size_t i) {
-    const std::uint64_t before = i == 0 ? 0 : points[i - 1].examples;
-    return std::max(1.0, static_cast<double>(points[i].examples) - static_cast<double>(before));
-  };
+  const auto weight = [&](std::size_t i) { return weight_of(points, i); };
   const std::size_t window = std::min(kBestReports, points.size());
   double best = 0;
   for (std::size_t end = window; end <= points.size() && window > 0; ++end) {

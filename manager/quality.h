@@ -22,6 +22,10 @@ inline constexpr double kSmoothing = 0.5;
 inline constexpr std::size_t kBestReports = 10;
 [[nodiscard]] double best_level(std::span<const LossPoint> points);
 
+/// What the loss came to: the mean over the newest reports that hold the last tenth of the examples (one at least), each weighing what it has examples. The
+/// smoothed loss still holds much of the first one where a job is over after a few reports. 0 for no points.
+[[nodiscard]] double final_level(std::span<const LossPoint> points);
+
 /// Seconds (as the points count them) until the smoothed loss is first ≤ first − fraction × (first − best). Nothing if it never is, or if best ≥ first.
 [[nodiscard]] std::optional<double> seconds_to_fraction(std::span<const LossPoint> points, double first, double best, double fraction);
 

@@ -89,5 +89,20 @@ TEST(Quality, LossSecondsCountTheWaitBeforeTheFirstReportInFull) {
   EXPECT_DOUBLE_EQ(loss_seconds(curve({1, 2}), 1, 1, 5), 5.0);
 }
 
+TEST(Quality, TheFinalLossHoldsNothingOfTheFirst) {
+  std::vector<LossPoint> points;
+  const double losses[] = {30, 4, 0.5, 0.02, 0.01, 0.012};
+  for (std::size_t i = 0; i < 6; ++i) {
+    LossPoint p;
+    p.examples = 1000 * (i + 1);
+    p.loss = losses[i];
+    points.push_back(p);
+  }
+  EXPECT_EQ(final_level(points), 0.012) << "the last report alone holds a tenth of the examples";
+  points.back().examples = 5100;  // a short one: the report before it counts too
+  EXPECT_NEAR(final_level(points), (100 * 0.012 + 1000 * 0.01) / 1100, 1e-12);
+  EXPECT_EQ(final_level({}), 0);
+}
+
 }  // namespace
 }  // namespace sluice::manager

@@ -184,7 +184,7 @@ json Core::summary_of(const Job& job, Instant first_submission) const {
           {"steps", job.step},
           {"examples", job.examples},
           {"first_loss", number_or_null(job.reports > 0, job.first_loss)},
-          {"final_loss", number_or_null(job.reports > 0, job.loss)},
+          {"final_loss", number_or_null(job.reports > 0, final_level(points))},
           {"best_loss", number_or_null(job.reports > 0, best)},
           {"validation_loss", number_or_null(job.evaluated > 0, job.validation_loss)},
           {"metrics", std::move(metrics)},
