@@ -256,6 +256,13 @@ Result<void> write_part(const std::string& path, JobId job, std::span<const Tabl
   return write(path, std::move(pieces), std::move(metadata));
 }
 
+std::optional<JobId> part_job(const std::string& path) {
+  const auto file = File::open(path);
+  if (!file) return std::nullopt;
+  const auto id = job_id(*file);
+  return id ? std::optional(JobId(*id)) : std::nullopt;
+}
+
 std::vector<std::string> part_paths(const std::string& folder) {
   std::vector<std::string> paths;
   std::error_code error;

@@ -3,6 +3,7 @@
 /// "w" a tensor "w" [rows, cols]; for a sparse one "w.keys" [n], ascending, and "w.values" [n, cols] with the rows that were ever pushed to.
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -46,6 +47,8 @@ struct SavedShard {
 /// Writes a part; `home`: where the job's home is here, else null. Errors: kIo.
 [[nodiscard]] Result<void> write_part(const std::string& path, JobId job, std::span<const TableSpec> tables, std::span<const SavedShard> shards,
                                       const SavedJob* home);
+/// The job that a part is of; nothing where there is no such file, or it is no part.
+[[nodiscard]] std::optional<JobId> part_job(const std::string& path);
 /// The parts in the folder.
 [[nodiscard]] std::vector<std::string> part_paths(const std::string& folder);
 /// Reads them and puts them together; of several jobs' the newest one's. Errors: kNotFound: none; kBadData: damaged, a shard or a server's part is missing.

@@ -1,7 +1,6 @@
 #include "server/detail/keeper.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <utility>
 
 #include "base/temporary_file.h"
@@ -60,7 +59,7 @@ Result<void> Keeper::write(const std::map<std::uint32_t, KeptPiece>& pieces) con
   const std::string folder = models_ + "/" + pieces.begin()->second.folder;
   const std::string path = folder + "/" + proto::part_name(server_);
   const bool nothing = std::all_of(pieces.begin(), pieces.end(), [](const auto& p) { return p.second.tables.specs.empty() && !p.second.home; });
-  if (nothing && std::filesystem::exists(path)) return {};  // a process that came anew: what the one before it wrote is the part
+  if (nothing && proto::part_job(path) == pieces.begin()->second.job) return {};  // a process that came anew: what the one before it wrote is the part
   if (auto made = make_private_folder(folder); !made) return made;
   std::map<TableId, proto::TableSpec> specs;  // every lane knows those it was told of
   std::vector<proto::SavedShard> shards;

@@ -101,5 +101,24 @@ TEST_F(KeeperTest, AJobThatIsNotToBeKeptLeavesNothing) {
   EXPECT_TRUE(fs::is_empty(folder_));
 }
 
+TEST_F(KeeperTest, OfAJobThatIsNotKnownHereTheSameJobsPartStaysAndAnOlderJobsGoes) {
+  const std::string path = folder_ + "/j/" + proto::part_name("s1");
+  fs::create_directories(folder_ + "/j");
+  const std::vector<proto::TableSpec> tables = {dense_spec(0, 4)};
+  const auto end_unknown = [&](JobId job) {
+    harness_.manager->orders.keep = "j";
+    harness_.manager->orders.ended = {job};
+    ASSERT_TRUE(harness_.run(5, [&] { return harness_.manager->orders.ended.empty(); }));
+  };
+  ASSERT_TRUE(proto::write_part(path, JobId(20), tables, {}, nullptr));
+  end_unknown(JobId(20));  // a server that came anew: its predecessor wrote this
+  EXPECT_EQ(proto::part_job(path), JobId(20));
+  EXPECT_GT(fs::file_size(path), 0u);
+  const auto size = fs::file_size(path);
+  end_unknown(JobId(21));  // another job of that name, of which nothing was here
+  EXPECT_EQ(proto::part_job(path), JobId(21));
+  EXPECT_NE(fs::file_size(path), size);
+}
+
 }  // namespace
 }  // namespace sluice::server
