@@ -54,6 +54,6 @@ def deliver(out, texts, expected, origin):
             found = digest(path)
             print(f"{found}  {path}")
             if found != expected[name]:
-                print(f"{PROGRAM}: warning: {path} differs from the one of {origin} that the figures in docs/models.md are of", file=sys.stderr)
+                print(f"{PROGRAM}: warning: {path} differs from the one of {origin} that the figures in docs/ are of", file=sys.stderr)
     except OSError as wrong:
         stop(8, f"{wrong.filename or out}: {wrong.strerror}")

@@ -11,11 +11,10 @@ Exit status: 0 written or already there, 2 bad usage, 3 the package's files are 
 """
 import argparse
 import collections
-import hashlib
 import os
 import re
-import sys
-import tempfile
+
+from common import already_there, deliver, held_out, stop
 
 PARTS = ("noun", "verb", "adj", "adv")
 WORD = re.compile(r"[a-z0-9]+")
@@ -27,11 +26,6 @@ EXPECTED = {
     "test.libsvm": "155349324524914dbc29eec9ba028f16763606932c2932e8af4b8e272e6846a8",
     "features.txt": "dea7fcb256293f09ef686628ae376ccebbe2de0910c962ae3d6aab4000191353",
 }
-
-
-def stop(status, words):
-    print(f"wordnet.py: error: {words}", file=sys.stderr)
-    sys.exit(status)
 
 
 def features_of(gloss):
@@ -54,8 +48,7 @@ def read_glosses(source):
                     if not bar or len(fields) < 3 or not fields[1].isdigit() or int(fields[1]) >= CLASSES:
                         stop(3, f"{path}:{number}: not a synset of WordNet 3.0: {line[:60]!r}")
                     gloss = gloss.strip()
-                    held_out = int.from_bytes(hashlib.sha1(gloss.encode()).digest()[:8], "big") % 5 == 0
-                    rows.append((int(fields[1]), held_out, features_of(gloss)))
+                    rows.append((int(fields[1]), held_out(gloss), features_of(gloss)))
         except FileNotFoundError:
             stop(3, f"{path} is missing; install the Debian package wordnet-base (apt-get install wordnet-base), or name its folder with --source")
         except OSError as wrong:
@@ -71,38 +64,11 @@ def as_files(rows):
     names = sorted(name for name, count in counts.items() if count >= GLOSSES_MIN)
     number = {name: index for index, name in enumerate(names, 1)}
     train, test = [], []
-    for label, held_out, features in rows:
+    for label, held, features in rows:
         indices = sorted(number[name] for name in features if name in number)
         value = f":{len(indices) ** -0.5:.5f}" if indices else ""
-        (test if held_out else train).append(f"{label} " + " ".join(f"{index}{value}" for index in indices) + "\n")
+        (test if held else train).append(f"{label} " + " ".join(f"{index}{value}" for index in indices) + "\n")
     return {"train.libsvm": "".join(train), "test.libsvm": "".join(test), "features.txt": "\n".join(names) + "\n"}
-
-
-def write(path, text):
-    """The whole file or nothing: a temporary file beside it, then a rename."""
-    handle, temporary = tempfile.mkstemp(prefix=".wordnet-", dir=os.path.dirname(path))
-    try:
-        with os.fdopen(handle, "w", encoding="ascii") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-
-
-def digest(path):
-    with open(path, "rb") as file:
-        return hashlib.sha256(file.read()).hexdigest()
-
-
-def already_there(out):
-    try:
-        return all(digest(os.path.join(out, name)) == expected for name, expected in EXPECTED.items())
-    except OSError:
-        return False
 
 
 def main():
@@ -110,23 +76,13 @@ def main():
     parser.add_argument("--out", metavar="DIR", required=True, help="where to write; made if missing")
     parser.add_argument("--source", metavar="DIR", default="/usr/share/wordnet", help="folder of data.noun, data.verb, … (default: %(default)s)")
     options = parser.parse_args()
-    if already_there(options.out):
+    if already_there(options.out, EXPECTED):
         print(f"{options.out}: already there")
         return
     rows = read_glosses(options.source)
-    try:
-        os.makedirs(options.out, exist_ok=True)
-        for name, text in as_files(rows).items():
-            path = os.path.join(options.out, name)
-            write(path, text)
-            found = digest(path)
-            print(f"{found}  {path}")
-            if found != EXPECTED[name]:
-                print(f"wordnet.py: warning: {path} differs from the one of wordnet-base 1:3.0-37 that the figures in this repository are of", file=sys.stderr)
-    except OSError as wrong:
-        stop(8, f"{wrong.filename or options.out}: {wrong.strerror}")
-    held_out = sum(1 for row in rows if row[1])
-    print(f"{len(rows) - held_out} rows to train on, {held_out} held out, {CLASSES} classes")
+    deliver(options.out, as_files(rows), EXPECTED, "wordnet-base 1:3.0-37")
+    held = sum(1 for row in rows if row[1])
+    print(f"{len(rows) - held} rows to train on, {held} held out, {CLASSES} classes")
 
 
 if __name__ == "__main__":
