@@ -38,6 +38,19 @@ struct Batch {
   std::span<const float> labels;  ///< rows: class number, or target
 };
 
+/// What update() writes.
+enum class UpdateKind : std::uint8_t {
+  kGradient = 0,    ///< of the batch's mean loss: the job's optimizer applies it
+  kDelta = 1,       ///< the change itself: the servers add it up
+  kStatistics = 2,  ///< sums over the batch's examples (counts, histograms): the servers add them up, finish_phase() makes parameters of them
+};
+/// What batches do with a table. finish_phase() sees all tables and may change each.
+enum class TableUse : std::uint8_t {
+  kParameters = 0,  ///< pulled and pushed to
+  kState = 1,       ///< pulled only: its entry of update()'s `out` is empty
+  kStatistics = 2,  ///< pushed to only: its entry of update()'s `params` is empty
+};
+
 /// A table as a model declares it; ids are the positions in tables(). Seeds, optimizer and buckets are filled in by the worker.
 struct TableDecl {
   std::string name;
@@ -45,6 +58,7 @@ struct TableDecl {
   std::uint64_t rows = 0;  ///< dense: rows; sparse: max_rows
   std::uint32_t cols = 0;
   proto::InitSpec init;
+  TableUse use = TableUse::kParameters;
 };
 
 /// One table's values for one batch. Dense: the whole table. Sparse: row i belongs to keys[i].
@@ -67,6 +81,12 @@ struct Scores {
   double metric_sum = 0;  ///< accuracy: number right; mse: sum of squared errors
 };
 
+/// What finish_phase() says of the job.
+struct PhaseEnd {
+  bool done = false;   ///< training is over, whatever phases are left
+  std::string reason;  ///< for a person, where done: "no centroid moved"
+};
+
 class Model {
  public:
   virtual ~Model() = default;
@@ -77,6 +97,16 @@ class Model {
   /// The gradient of the batch's mean loss (regularisation included in the gradient, not in the losses reported) at `params`. May throw: the job then fails
   /// with what() as its words.
   [[nodiscard]] virtual Losses update(std::span<const TableView> params, const Batch& batch, std::span<const TableUpdate> out) = 0;
+  /// The same for every batch of a job. Models that do not give gradients take no optimizer from the run file: theirs is `add`.
+  [[nodiscard]] virtual UpdateKind update_kind() const { return UpdateKind::kGradient; }
+  /// How many passes over the training data the run file's `epochs` means for a model with phases; 0: it has none, and epochs are epochs. After each pass, once
+  /// all of its rows are committed and before the next one begins, one slot calls finish_phase() and the servers apply what it wrote as one change.
+  [[nodiscard]] virtual std::uint32_t phases(std::uint32_t /*epochs*/) const { return 0; }
+  /// The end of pass `phase` (from 0). `tables`: all of the model's tables, whole (a model with phases has dense tables only). `out`: what is to be added to
+  /// each; contents undefined before; every float must be written. May be called again at the same values, after a slot that was at it died. May throw.
+  [[nodiscard]] virtual PhaseEnd finish_phase(std::span<const TableView> /*tables*/, std::uint32_t /*phase*/, std::span<const TableUpdate> /*out*/) {
+    return {};
+  }
   /// What the model says of each row at `params`, labels not looked at: rows × as many outputs as it has, row-major, in its own memory until the next call. One
   /// output: the prediction itself where labels are targets, else class 1 where it is above 0. More: the class of the largest (the first one of equals).
   [[nodiscard]] virtual std::span<const float> outputs(std::span<const TableView> params, const Batch& batch) = 0;
