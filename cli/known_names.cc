@@ -1,6 +1,7 @@
 #include "cli/run_file.h"
 #include "manager/policy.h"
 #include "server/optimizer.h"
+#include "worker/metrics.h"
 #include "worker/model.h"
 
 namespace sluice::cli {
@@ -13,6 +14,7 @@ KnownNames built_in_names() {
   out.check_labels = [models = worker::builtin_models()](const std::string& model, const std::string& params, proto::LabelKind labels) {
     return worker::check_model(models, model, params, labels);
   };
+  out.check_metric = worker::check_metric;
   out.check_optimizer = server::check_optimizer;
   out.check_policy = [policies = manager::builtin_policies()](const std::string& policy) -> Result<void> {
     if (const auto found = policies.find(policy); !found) return tl::unexpected(found.error());

@@ -151,27 +151,28 @@ void read_model(MapReader& reader, Context& context, proto::JobSpec& job, const 
   }
 }
 
-/// "3epochs".
-std::optional<std::uint32_t> to_epochs(const std::string& text) {
-  std::uint32_t epochs = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), epochs);
-  const std::string_view unit(end, text.data() + text.size());
-  if (error != std::errc() || epochs == 0 || epochs > 1'000'000 || (unit != "epochs" && unit != "epoch")) return std::nullopt;
-  return epochs;
+/// "3epochs", "1epoch", "500steps": the number, where the unit is `unit`.
+std::optional<std::uint64_t> to_count_of(const std::string& text, const std::string& unit, std::uint64_t most) {
+  std::uint64_t count = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
+  const std::string_view written(end, text.data() + text.size());
+  if (error != std::errc() || count == 0 || count > most || (written != unit && written != unit + "s")) return std::nullopt;
+  return count;
 }
+constexpr std::uint64_t kEpochsMax = 1'000'000, kEveryStepsMax = 1'000'000'000;
 
 void read_stop(const Node& node, Problems& problems, proto::JobSpec& job) {
   MapReader reader(node, "stop", problems);
   const std::string written = reader.needed_text("patience");
-  if (const auto epochs = to_epochs(written)) {
-    job.patience_epochs = *epochs;
+  if (const auto epochs = to_count_of(written, "epoch", kEpochsMax)) {
+    job.patience_epochs = static_cast<std::uint32_t>(*epochs);
   } else if (!written.empty()) {
     problems.add(reader.mark("patience"),
                  fmt::format("'patience' under stop must be a number of epochs with its unit (3epochs), not '{}'", written.substr(0, 80)));
   }
   if (!job.data.format.empty() && job.data.test.empty() && job.data.held_out.share == 0) {
-    problems.add(node.mark, fmt::format("stop looks at the held-out loss, and dataset '{}' has no held-out rows; give it 'test', or the job 'validation'",
-                                        job.data.name));
+    problems.add(node.mark,
+                 fmt::format("stop looks at the held-out loss, and dataset '{}' has no held-out rows; give it 'test', or the job 'validation'", job.data.name));
   }
   reader.finish();
 }
@@ -191,8 +192,29 @@ void read_data_name(MapReader& reader, Context& context, proto::JobSpec& job) {
   context.problems.add(reader.mark("data"), text::unknown_name("dataset", name, known));
 }
 
-/// Where the held-out rows come from: a part of the training files, or a file.
-void read_validation(const Node& node, Context& context, proto::DataSpec& data) {
+/// When the held-out rows are scored, and by what.
+void read_scoring(MapReader& reader, Context& context, const proto::DataSpec& data, proto::ValidationSpec& out) {
+  if (reader.take("every") != nullptr) {
+    const std::string written = reader.needed_text("every");
+    if (const auto epochs = to_count_of(written, "epoch", kEpochsMax)) {
+      out.every_epochs = static_cast<std::uint32_t>(*epochs);
+    } else if (const auto steps = to_count_of(written, "step", kEveryStepsMax)) {
+      out.every_steps = *steps;
+    } else if (!written.empty()) {
+      context.problems.add(
+          reader.mark("every"),
+          fmt::format("'every' under validation must be a number of epochs or steps with its unit (1epoch, 500steps), not '{}'", written.substr(0, 80)));
+    }
+  }
+  if (reader.take("metric") == nullptr) return;
+  out.metric = reader.needed_text("metric");
+  if (out.metric.empty() || context.names.check_metric == nullptr) return;
+  if (const auto checked = context.names.check_metric(out.metric, data.labels); !checked) context.problems.add(reader.mark("metric"), checked.error().what);
+}
+
+/// Where the held-out rows come from: a part of the training files, or a file; with the dataset's test files neither.
+void read_validation(const Node& node, Context& context, proto::JobSpec& job) {
+  proto::DataSpec& data = job.data;
   MapReader reader(node, "validation", context.problems);
   const Node* const file = reader.take("file");
   int ways = file != nullptr ? 1 : 0;
@@ -207,9 +229,9 @@ void read_validation(const Node& node, Context& context, proto::DataSpec& data) 
       context.problems.add(reader.mark(key),
                            fmt::format("dataset '{}' has test files, whose rows are the held-out ones; take one of 'test' and 'validation' out", data.name));
   }
-  reader.planned({"every", "metric"});
+  read_scoring(reader, context, data, job.validation);
   reader.finish();
-  if (ways != 1 && node.kind == Kind::kMap)
+  if (ways > 1 || (ways == 0 && data.test.empty() && node.kind == Kind::kMap))
     context.problems.add(node.mark, "'validation' needs one of fraction, last (shares of the training rows, such as 0.1) and file");
   if (file != nullptr && !data.test.empty())
     context.problems.add(reader.mark("file"), fmt::format("dataset '{}' has test files; take one of 'test' and 'validation' out", data.name));
@@ -226,7 +248,7 @@ JobPlan read_job(const Node& node, const std::string& written, Context& context)
   (void)reader.take("name");
   read_model(reader, context, job, node);
   read_data_name(reader, context, job);
-  if (const Node* validation = reader.take("validation")) read_validation(*validation, context, job.data);
+  if (const Node* validation = reader.take("validation")) read_validation(*validation, context, job);
   if (const Node* optimizer = reader.take("optimizer")) read_optimizer(*optimizer, context, job.optimizer);
   if (const Node* consistency = reader.take("consistency")) read_consistency(*consistency, context.problems, job.consistency);
   job.batch = static_cast<std::uint32_t>(reader.count("batch", job.batch, 1, 1'000'000));

@@ -36,11 +36,12 @@ struct RunFile {
   std::vector<JobPlan> jobs;  ///< sweeps spread out: mlp-1, mlp-2, …
 };
 
-/// What names and numbers mean is the rooms' business; these ask them. All but check_labels are needed.
+/// What names and numbers mean is the rooms' business; these ask them. All but check_labels and check_metric are needed.
 struct KnownNames {
   std::function<Result<void>(const std::string& model, const std::string& params)> check_model;
   /// Whether a model that check_model accepts can learn from such labels; none: any.
   std::function<Result<void>(const std::string& model, const std::string& params, proto::LabelKind labels)> check_labels;
+  std::function<Result<void>(const std::string& metric, proto::LabelKind labels)> check_metric;
   std::function<Result<void>(const proto::OptimizerSpec&)> check_optimizer;
   std::function<Result<void>(const std::string& policy)> check_policy;
 };

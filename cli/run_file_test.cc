@@ -19,6 +19,7 @@ using testing::Not;
 
 KnownNames test_names() {
   KnownNames out;
+  out.check_metric = built_in_names().check_metric;
   out.check_model = [](const std::string& model, const std::string& params) -> Result<void> {
     if (model != "mlp" && model != "softmax") return fail(Errc::kBadConfig, text::unknown_name("model", model, {"mlp", "softmax"}));
     if (params.find("hiden") != std::string::npos) return fail(Errc::kBadConfig, text::unknown_name("parameter", "hiden", {"hidden"}));
@@ -286,7 +287,17 @@ TEST_F(RunFileTest, ValidationSaysWhichRowsAreHeldOut) {
   EXPECT_THAT(words(one + job("{fraction: 0.1, last: 0.1}")), HasSubstr("'validation' needs one of fraction, last"));
   EXPECT_THAT(words(one + job("{}")), HasSubstr("'validation' needs one of fraction, last"));
   EXPECT_THAT(words(one + job("{fraktion: 0.1}")), HasSubstr("unknown key 'fraktion' under validation; did you mean 'fraction'?"));
-  EXPECT_THAT(words(one + job("{fraction: 0.1, every: 1epoch}")), HasSubstr("'every' under validation is part of the design but not in this version yet"));
+  const auto scoring = [&](const std::string& validation) {
+    const auto got = read(one + job(validation));
+    EXPECT_TRUE(got) << got.error().what;
+    return got ? got->jobs[0].spec.validation : proto::ValidationSpec{};
+  };
+  EXPECT_EQ(scoring("{fraction: 0.1, every: 1epoch}"), (proto::ValidationSpec{1, 0, ""}));
+  EXPECT_EQ(scoring("{fraction: 0.1, every: 500steps, metric: top-5}"), (proto::ValidationSpec{0, 500, "top-5"}));
+  EXPECT_THAT(words(one + job("{fraction: 0.1, every: 10s}")), HasSubstr("'every' under validation must be a number of epochs or steps with its unit"));
+  EXPECT_THAT(words(one + job("{fraction: 0.1, every: 0epochs}")), HasSubstr("'every' under validation must be"));
+  EXPECT_THAT(words(one + job("{fraction: 0.1, metric: acuracy}")), HasSubstr("unknown metric 'acuracy'; did you mean 'accuracy'?"));
+  EXPECT_THAT(words(one + job("{fraction: 0.1, metric: mae}")), HasSubstr("metric 'mae' is for targets, and the data's labels are classes"));
   EXPECT_THAT(words(one + job("{file: none.txt}")), HasSubstr("there is no file none.txt"));
   EXPECT_THAT(words(one + job("0.1")), HasSubstr("must be a map"));
   EXPECT_THAT(words(both + job("{fraction: 0.1}")), HasSubstr("dataset 'd' has test files"));

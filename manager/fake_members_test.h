@@ -159,7 +159,8 @@ class FakeServer final : public FakeMember {
     r.seconds = state.began == Instant::never() ? 0 : (now - state.began).seconds();
     r.slot_seconds = state.slot_seconds;
     if (r.step >= state.steps_total) r.state = state.evaluate_left > 0 ? proto::HomeState::kEvaluating : proto::HomeState::kFinished;
-    if (r.state == proto::HomeState::kFinished) r.evaluated = 100, r.validation_loss = loss, r.metric = 0.9, r.metric_name = "accuracy";
+    if (r.state == proto::HomeState::kFinished)
+      r.evaluated = 100, r.evaluated_at_step = r.step, r.validation_loss = loss, r.metric = 0.9, r.metric_name = "accuracy";
     if (r.window_steps == 0 && r.state == proto::HomeState::kTraining) return;
     seen = r.step;
     if (twist) twist(r);

@@ -66,6 +66,7 @@ void restore_scores(Job& job, const nlohmann::json& record) {
   job.best_loss = record.value("best_loss", 0.0);
   job.moves_in = record.value("moves_in", std::uint64_t{0});
   job.evaluated = record.value("evaluated", std::uint64_t{0});
+  job.evaluated_at_step = record.value("evaluated_at_step", std::uint64_t{0});
   job.validation_loss = record.value("validation_loss", 0.0);
   job.metric = record.value("metric", 0.0);
   job.metric_name = record.value("metric_name", "");
@@ -185,6 +186,7 @@ void JobTable::take_totals(Job& job, const proto::JobReport& r) {
   job.redone_batches = r.redone_batches;
   if (r.evaluated == 0) return;
   job.evaluated = r.evaluated;
+  job.evaluated_at_step = r.evaluated_at_step;
   job.validation_loss = r.validation_loss;
   job.metric = r.metric;
   job.metric_name = r.metric_name;
@@ -341,6 +343,7 @@ std::string JobTable::stored(const Job& job, Instant now) {
                                  {"best_loss", job.best_loss},
                                  {"moves_in", job.moves_in},
                                  {"evaluated", job.evaluated},
+                                 {"evaluated_at_step", job.evaluated_at_step},
                                  {"validation_loss", job.validation_loss},
                                  {"metric", job.metric},
                                  {"metric_name", job.metric_name}};

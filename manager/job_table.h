@@ -45,8 +45,8 @@ struct Job {
   std::uint32_t generation = 1;
   JobState state = JobState::kWaiting;
   JobState resumes_as = JobState::kWaiting;  ///< of a paused job: where it stands beneath the pause
-  Errc code = Errc::kJobFailed;  ///< of a failed job
-  std::string reason;            ///< why it ended, or what is wrong with it; a waiting job's reason is the cluster's to say
+  Errc code = Errc::kJobFailed;              ///< of a failed job
+  std::string reason;                        ///< why it ended, or what is wrong with it; a waiting job's reason is the cluster's to say
   Instant submitted;
   std::optional<double> ended_seconds;  ///< from submission
 
@@ -54,6 +54,7 @@ struct Job {
   std::uint64_t step = 0, examples = 0, examples_total = 0, redone_batches = 0, reports = 0;
   double slot_seconds = 0, staleness = 0, steps_per_s = 0, examples_per_s = 0;
   std::uint64_t evaluated = 0;
+  std::uint64_t evaluated_at_step = 0;
   double validation_loss = 0, metric = 0;
   std::string metric_name;
 

@@ -12,7 +12,7 @@ namespace sluice::manager {
 struct ManagerOptions {
   std::string listen;         ///< "tcp://host:port", "ipc:///path" or "inproc://name"
   std::string state_dir;      ///< holds state.db; created if missing; one manager a folder (a lock says so)
-  std::string out_dir;        ///< decisions.jsonl, losses.csv, summary.json; empty: state_dir
+  std::string out_dir;        ///< decisions.jsonl, losses.csv, validations.csv, summary.json; empty: state_dir
   std::uint32_t servers = 1;  ///< the slot table is made once this many have registered
   std::string policy = "slaq";
   std::uint32_t round_ms = 500;

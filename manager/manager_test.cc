@@ -71,6 +71,15 @@ TEST(Manager, EveryJobTrainsToItsEndUnderEveryPolicyAndEverythingIsSummedUp) {
     std::string header;
     std::getline(losses, header);
     EXPECT_EQ(header, "job,seconds,step,examples,loss,slots");
+    std::ifstream validations(c.folder + "/validations.csv");
+    std::vector<std::string> rows;
+    for (std::string row; std::getline(validations, row);) rows.push_back(row);
+    ASSERT_EQ(rows.size(), 6U) << "one scoring a job";
+    EXPECT_EQ(rows[0], "job,seconds,step,examples,loss,metric,score");
+    for (std::size_t i = 1; i < rows.size(); ++i) {
+      EXPECT_NE(rows[i].find(",20000,100,"), std::string::npos) << rows[i];
+      EXPECT_TRUE(rows[i].ends_with(",accuracy,0.9")) << rows[i];
+    }
   }
 }
 

@@ -170,6 +170,16 @@ std::string read_consistency(const Json& from, ConsistencySpec& to) {
   return in.finish({"mode", "staleness", "local_steps", "push"});
 }
 
+std::string read_validation(const Json& from, ValidationSpec& to) {
+  Fields in(from, "validation");
+  to.every_epochs = in.whole32("every_epochs", 0, 1'000'000'000);
+  to.every_steps = in.whole("every_steps", 0, std::uint64_t{1} << 48);
+  to.metric = in.text("metric", 64);
+  if (!to.metric.empty() && !text::valid_name(to.metric)) in.wrong("metric", "is not 1 to 64 of a-z 0-9 . _ -");
+  if (to.every_epochs > 0 && to.every_steps > 0) in.wrong("every_steps", "must be 0 where every_epochs is not");
+  return in.finish({"every_epochs", "every_steps", "metric"});
+}
+
 std::string read_spec(const Json& from, JobSpec& to) {
   Fields in(from, "");
   to.name = in.name("name");
@@ -188,11 +198,13 @@ std::string read_spec(const Json& from, JobSpec& to) {
   const Json* data = in.get("data");
   const Json* optimizer = in.get("optimizer");
   const Json* consistency = in.get("consistency");
-  auto error = in.finish(
-      {"name", "model", "params", "data", "optimizer", "consistency", "batch", "epochs", "seed", "weight", "slots_min", "slots_max", "patience_epochs"});
+  const Json* validation = in.get("validation");
+  auto error = in.finish({"name", "model", "params", "data", "optimizer", "consistency", "batch", "epochs", "seed", "weight", "slots_min", "slots_max",
+                          "validation", "patience_epochs"});
   if (error.empty()) error = read_data(*data, to.data);
   if (error.empty()) error = read_optimizer(*optimizer, to.optimizer);
   if (error.empty()) error = read_consistency(*consistency, to.consistency);
+  if (error.empty()) error = read_validation(*validation, to.validation);
   if (error.empty()) error = local_steps_problem(to);
   return error;
 }
@@ -250,6 +262,7 @@ std::string to_json(const JobSpec& spec) {
       {"weight", spec.weight},
       {"slots_min", spec.slots_min},
       {"slots_max", spec.slots_max},
+      {"validation", {{"every_epochs", spec.validation.every_epochs}, {"every_steps", spec.validation.every_steps}, {"metric", spec.validation.metric}}},
       {"patience_epochs", spec.patience_epochs},
   };
   return out.dump(-1, ' ', false, Json::error_handler_t::replace);

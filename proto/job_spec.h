@@ -37,6 +37,14 @@ struct HeldOut {
 };
 inline constexpr double kHeldOutShareMax = 0.9;
 
+/// When held-out rows are scored, and by what beside the loss.
+struct ValidationSpec {
+  std::uint32_t every_epochs = 0;  ///< at the end of every so many epochs; with every_steps too 0: at epochs' ends where that is cheap
+  std::uint64_t every_steps = 0;   ///< at the first commit after every so many steps; one of the two at most
+  std::string metric = {};         ///< its name; empty: the model's own
+  friend bool operator==(const ValidationSpec&, const ValidationSpec&) = default;
+};
+
 /// Where a job's examples are. Paths are absolute after the run file was read (`root` applied); the files must be readable by every worker.
 struct DataSpec {
   std::string name;                ///< of the dataset in the run file
@@ -92,6 +100,7 @@ struct JobSpec {
   double weight = 1;  ///< in the policies, > 0
   std::uint32_t slots_min = 0;
   std::uint32_t slots_max = 1024;
+  ValidationSpec validation = {};
   std::uint32_t patience_epochs = 0;  ///< training ends when the held-out loss has not fallen for this many epochs; 0: it does not end for that
   /// Examples of one step: what one commit is about.
   [[nodiscard]] std::uint32_t step_rows() const { return std::max(batch, 1U) * std::max(consistency.local_steps, 1U); }

@@ -25,6 +25,7 @@ JobSpec example() {
   spec.weight = 2.5;
   spec.slots_min = 1;
   spec.slots_max = 2;
+  spec.validation = {2, 0, "top-5"};
   spec.patience_epochs = 3;
   return spec;
 }
@@ -113,6 +114,8 @@ TEST(JobSpec, OutOfRangeAndUnknownFieldsAreNamed) {
   EXPECT_THAT(error_with("/data/csv/skip", "id"), HasSubstr("data.csv.skip must be a list"));
   EXPECT_THAT(error_with("/data/csv/quote", "'"), HasSubstr("quote"));
   EXPECT_THAT(error_with("/optimizer/numbers/lr", "fast"), HasSubstr("optimizer.numbers.lr"));
+  EXPECT_THAT(error_with("/validation/every_steps", 5), HasSubstr("validation.every_steps must be 0 where every_epochs is not"));
+  EXPECT_THAT(error_with("/validation/metric", "Top 5"), HasSubstr("validation.metric"));
   EXPECT_THAT(error_with("/btach", 5), HasSubstr("did you mean 'batch'"));
   EXPECT_THAT(error_with("/data/formt", 5), HasSubstr("did you mean 'format'"));
 }

@@ -248,8 +248,12 @@ bool JobHome::training_over() const { return schedule_.done() || (!ended_.empty(
 bool JobHome::evaluation_due() const {
   if (opened_.test_rows == 0 || evaluation_.running() || evaluation_.result().final_one) return false;
   if (training_over()) return true;
+  if (!ended_.empty()) return false;
+  const auto& wanted = spec_.validation;
+  if (wanted.every_steps > 0) return step_ / wanted.every_steps > step_at_evaluation_ / wanted.every_steps;
+  if (wanted.every_epochs > 0) return schedule_.epochs_done() / wanted.every_epochs > epochs_evaluated_ / wanted.every_epochs;
   const bool paid_for = epochs_evaluated_ == 0 || (examples_ - examples_at_evaluation_) / kEvaluateRatio >= opened_.test_rows;
-  return ended_.empty() && schedule_.epochs_done() > epochs_evaluated_ && paid_for;
+  return schedule_.epochs_done() > epochs_evaluated_ && paid_for;
 }
 
 void JobHome::judge() {
@@ -268,6 +272,7 @@ void JobHome::judge() {
 void JobHome::begin_evaluation() {
   epochs_evaluated_ = schedule_.epochs_done();  // those that ended while one was running are covered by this one
   examples_at_evaluation_ = examples_;
+  step_at_evaluation_ = step_;
   evaluation_.begin(step_, training_over());
 }
 

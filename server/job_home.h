@@ -140,6 +140,7 @@ class JobHome {
   std::string ended_;                         ///< why no more work is given out; empty while it is
   std::uint32_t epochs_evaluated_ = 0;        ///< epochs done when the newest evaluation began
   std::uint64_t examples_at_evaluation_ = 0;  ///< committed when it began
+  std::uint64_t step_at_evaluation_ = 0;      ///< the step when it began
   ReportWindow window_;
   LossCurve curve_;
 };

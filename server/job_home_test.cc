@@ -279,6 +279,33 @@ TEST(JobHome, EveryEpochIsEvaluatedWhereThatIsCheapAndAlwaysTheEnd) {
   }
 }
 
+/// Where the job says when, that counts, whatever a scoring costs; what it says in steps begins at the first commit after them.
+TEST(JobHome, HeldOutRowsAreScoredAsOftenAsTheJobSays) {
+  using Steps = std::vector<std::uint64_t>;
+  for (const auto& [wanted, expected] : std::vector<std::pair<proto::ValidationSpec, Steps>>{
+           {{1, 0, ""}, {8, 16, 24, 32, 40, 48}}, {{4, 0, ""}, {32, 48}}, {{0, 20, ""}, {20, 40, 48}}, {{0, 1000, ""}, {48}}}) {
+    Shape shape;
+    shape.test_rows = 10'000, shape.epochs = 6, shape.validation = wanted;
+    auto home = open(shape);
+    Slot slot{Incarnation(1)};
+    slot.join(*home, shape);
+    Steps evaluated_at;
+    for (int i = 0; i < 1000 && home->state() != HomeState::kFinished; ++i) {
+      slot.lease = *home->lease(slot.id);
+      if (slot.lease.kind == LeaseKind::kTrain) {
+        ASSERT_TRUE(home->commit(slot.id, slot.next_commit(128, false), Instant{i}));
+        ++slot.clock, ++slot.sequence;
+      } else {
+        ASSERT_TRUE(home->evaluate_commit(slot.id, {slot.lease.lease, slot.lease.rows, 1, 1, "accuracy", 0}, Instant{i}));
+        if (evaluated_at.empty() || evaluated_at.back() != home->report().evaluated_at_step) evaluated_at.push_back(home->report().evaluated_at_step);
+      }
+    }
+    EXPECT_EQ(home->state(), HomeState::kFinished);
+    evaluated_at.erase(std::remove(evaluated_at.begin(), evaluated_at.end(), 0U), evaluated_at.end());
+    EXPECT_EQ(evaluated_at, expected) << wanted.every_epochs << " epochs, " << wanted.every_steps << " steps";
+  }
+}
+
 /// One slot trains and scores; the k-th scoring has that mean loss.
 struct Patience {
   Patience(proto::ConsistencyMode mode, std::vector<double> scores) : losses(std::move(scores)) {

@@ -9,6 +9,7 @@
 
 #include "base/assert.h"
 #include "proto/table_init.h"
+#include "worker/metrics.h"
 
 namespace sluice::worker {
 namespace {
@@ -38,11 +39,16 @@ void gather(const proto::SavedTable& table, std::span<const Key> keys, std::vect
 class TrainedModel::Reader {
  public:
   Reader(const TrainedModel& trained, std::shared_ptr<const Dataset> rows)
-      : tables_(trained.saved_.tables), model_(trained.make()), reader_(std::move(rows)), keys_(tables_.size()), values_(tables_.size()) {}
+      : tables_(trained.saved_.tables),
+        model_(trained.make()),
+        reader_(std::move(rows)),
+        metric_(trained.saved_.job.spec.validation.metric),
+        keys_(tables_.size()),
+        values_(tables_.size()) {}
 
   Scores evaluate(std::uint64_t first, std::uint32_t count) {
     const Batch batch = read(first, count);
-    return model_->evaluate(views_, batch);
+    return evaluate_with(metric_, *model_, views_, batch);
   }
   std::span<const float> outputs(std::uint64_t first, std::uint32_t count) {
     const Batch batch = read(first, count);
@@ -66,6 +72,7 @@ class TrainedModel::Reader {
   const std::vector<proto::SavedTable>& tables_;
   std::unique_ptr<Model> model_;
   BatchReader reader_;
+  const std::string& metric_;
   std::vector<std::vector<Key>> keys_;
   std::vector<std::vector<float>> values_;
   std::vector<TableView> views_;
@@ -83,6 +90,8 @@ Result<TrainedModel> TrainedModel::load(proto::SavedModel saved) {
   if (!kind) return fail(kind.error());
   const auto model = (**kind)(saved.job.spec.params, data->shape);
   if (!model) return fail(model.error());
+  const auto& metric = saved.job.spec.validation.metric;
+  if (const auto known = check_metric(metric, saved.job.spec.data.labels); !metric.empty() && !known) return fail(Errc::kBadData, known.error().what);
   if (class_names(data->mapping).size() != data->shape.classes) return fail(Errc::kBadData, "its classes and their names do not agree");
   const auto declared = (*model)->tables();
   bool fits = declared.size() == saved.tables.size();
@@ -101,7 +110,7 @@ std::unique_ptr<Model> TrainedModel::make() const {
   return std::move(*model);
 }
 
-std::string TrainedModel::metric() const { return make()->metric(); }
+std::string TrainedModel::metric() const { return metric_name(saved_.job.spec.validation.metric, *make()); }
 
 Result<std::shared_ptr<const Dataset>> TrainedModel::read(const proto::DataSpec& spec) const { return read_in_order(spec, data_); }
 

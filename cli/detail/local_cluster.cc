@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -20,6 +21,18 @@ namespace fs = std::filesystem;
 namespace {
 
 std::string file_of(const std::string& dir) { return dir + "/cluster.json"; }
+
+/// Without a home the default folder is below /tmp, where another user could have made it first; he would say which manager to talk to and which processes to
+/// end.
+Result<void> owned_if_shared(const std::string& dir) {
+  if (dir != state_folder() || !dir.starts_with("/tmp/")) return {};
+  for (const auto& part : {dir, file_of(dir)}) {
+    struct stat status {};
+    if (::lstat(part.c_str(), &status) == 0 && status.st_uid != ::geteuid())
+      return fail(Errc::kDenied, fmt::format("{}: belongs to another user; choose another folder with --dir", part));
+  }
+  return {};
+}
 
 Json to_json(const LocalCluster& c) {
   Json roles = Json::array();
@@ -64,6 +77,7 @@ std::vector<ProcessId> LocalCluster::strays() const {
 
 Result<std::optional<LocalCluster>> read_local_cluster(const std::string& dir) {
   const std::string path = file_of(dir);
+  if (auto ours = owned_if_shared(dir); !ours) return tl::unexpected(ours.error());
   const auto json = read_json(path);
   if (!json && json.error().code == Errc::kNotFound) return std::nullopt;
   try {

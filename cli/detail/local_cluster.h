@@ -28,7 +28,8 @@ struct LocalCluster {
   [[nodiscard]] std::vector<ProcessId> strays() const;
 };
 
-/// The cluster of that folder; nothing if none was started, or it was ended. Errors: kIo, kBadData (not a file of ours; says what to do).
+/// The cluster of that folder; nothing if none was started, or it was ended. Errors: kIo, kBadData (not a file of ours; says what to do), kDenied (the
+/// default folder below /tmp belongs to another user).
 [[nodiscard]] Result<std::optional<LocalCluster>> read_local_cluster(const std::string& dir);
 /// Replaces the file at once. Errors: kIo.
 [[nodiscard]] Result<void> write_local_cluster(const LocalCluster& cluster);

@@ -51,6 +51,26 @@ TEST_F(LocalClusterTest, WhatIsWrittenIsReadAndWhatIsForgottenIsNot) {
   EXPECT_FALSE(read_local_cluster(folder_)->has_value());
 }
 
+TEST_F(LocalClusterTest, AFolderBelowTmpThatAnotherUserMadeIsNotTrusted) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can make a folder of another user";
+  const auto kept = [](const char* name) { return std::pair(name, ::getenv(name) == nullptr ? std::string() : std::string(::getenv(name))); };
+  const auto before = {kept("HOME"), kept("XDG_STATE_HOME")};
+  for (const auto& [name, value] : before) ::unsetenv(name);
+  const std::string shared = state_folder();
+  const bool was_there = fs::exists(shared);
+  if (!was_there) {
+    fs::create_directories(shared);
+    ASSERT_EQ(::chown(shared.c_str(), 12345, 12345), 0);
+    EXPECT_EQ(read_local_cluster(shared).error().code, Errc::kDenied);
+    ASSERT_EQ(::chown(shared.c_str(), 0, 0), 0);
+    EXPECT_TRUE(read_local_cluster(shared));
+    fs::remove_all(shared);
+  }
+  for (const auto& [name, value] : before)
+    if (!value.empty()) ::setenv(name, value.c_str(), 1);
+  if (was_there) GTEST_SKIP() << shared << " is in use";
+}
+
 TEST_F(LocalClusterTest, AManagerThatIsNotThereIsSaidWithWhatToDo) {
   EXPECT_EQ(local_manager(folder_).error().code, Errc::kBadConfig);
   EXPECT_THAT(local_manager(folder_).error().what, HasSubstr("start one here with 'sluice up'"));

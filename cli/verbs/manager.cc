@@ -28,7 +28,7 @@ void add_manager(CLI::App& app, int& status) {
   auto& options = flags->options;
   verb->add_option("--listen", options.listen, "Address to listen on: ipc:///path or tcp://host:port")->required();
   verb->add_option("--state", options.state_dir, "Folder of the job table and the decision log; one manager a folder")->required();
-  verb->add_option("--out", options.out_dir, "Folder of decisions.jsonl, losses.csv and summary.json (default: the state folder)");
+  verb->add_option("--out", options.out_dir, "Folder of decisions.jsonl, losses.csv, validations.csv and summary.json (default: the state folder)");
   verb->add_option("--servers", options.servers, "The slot table is made once this many servers have registered")
       ->check(CLI::Range(1, 64))
       ->capture_default_str();

@@ -72,7 +72,7 @@ Result<void> show_end(const std::string& out, bool json) {
   const auto summary = detail::read_json(out + "/summary.json");
   if (!summary) return fail(Errc::kIo, fmt::format("the manager left no summary ({}); what it left is in {}", summary.error().what, out));
   const auto printed = detail::print(json ? summary->dump() + "\n" : "\n" + detail::summary_table(*summary));
-  detail::note(fmt::format("files: {}/ (report.html, summary.json, decisions.jsonl, losses.csv, jobs/, logs/)", out));
+  detail::note(fmt::format("files: {}/ (report.html, summary.json, decisions.jsonl, losses.csv, validations.csv, jobs/, logs/)", out));
   if (!printed) return printed;
   return detail::verdict(*summary);
 }

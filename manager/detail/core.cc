@@ -59,7 +59,7 @@ Result<void> Core::open() {
   if (std::filesystem::create_directories(out_dir_, error); error)
     return fail(Errc::kIo, fmt::format("cannot make the output folder {}: {}", out_dir_, error.message()));
   if (auto opened = log_.open(out_dir_ + "/decisions.jsonl"); !opened) return opened;
-  if (auto opened = losses_.open(out_dir_ + "/losses.csv"); !opened) return opened;
+  if (auto opened = losses_.open(out_dir_); !opened) return opened;
   rounds_.resume_after(log_.last_decision());
   decision_ = DecisionId{log_.last_decision()};
   return {};

@@ -1,5 +1,6 @@
 #pragma once
-/// losses.csv: job,seconds,step,examples,loss,slots, a row a report. One thread.
+/// losses.csv: job,seconds,step,examples,loss,slots, a row a report; and validations.csv: job,seconds,step,examples,loss,metric,score, a row each time held-out
+/// rows were scored. One thread.
 
 #include <cstdint>
 #include <string>
@@ -9,16 +10,17 @@
 
 namespace sluice::manager {
 
-class LossLog {
+/// A file that whole rows are appended to.
+class RowsFile {
  public:
-  LossLog() = default;
-  ~LossLog();
-  LossLog(const LossLog&) = delete;
-  LossLog& operator=(const LossLog&) = delete;
+  RowsFile() = default;
+  ~RowsFile();
+  RowsFile(const RowsFile&) = delete;
+  RowsFile& operator=(const RowsFile&) = delete;
   /// Appends to `path`; a new file gets the header. Errors: kIo.
-  [[nodiscard]] Result<void> open(const std::string& path);
-  /// A row for what `report` said of `job`; seconds are from the job's submission, the loss is the window's mean. Nothing for a window without examples.
-  void add(const Job& job, const proto::JobReport& report, Instant now);
+  [[nodiscard]] Result<void> open(const std::string& path, const std::string& header);
+  /// A row without its line end.
+  void add(const std::string& row) { rows_ += row + '\n'; }
   [[nodiscard]] bool pending() const { return !rows_.empty(); }
   /// Hands rows to the operating system. Errors: kIo (disk full; the rows are dropped).
   [[nodiscard]] Result<void> flush();
@@ -27,6 +29,20 @@ class LossLog {
   int fd_ = -1;
   std::int64_t size_ = 0;  ///< of the whole rows
   std::string path_, rows_;
+};
+
+class LossLog {
+ public:
+  /// Both files, in that folder. Errors: kIo.
+  [[nodiscard]] Result<void> open(const std::string& folder);
+  /// Rows for what `report` says beyond what `job` holds; seconds are from the job's submission, the loss is the window's mean.
+  void add(const Job& job, const proto::JobReport& report, Instant now);
+  [[nodiscard]] bool pending() const { return losses_.pending() || validations_.pending(); }
+  /// Errors: kIo.
+  [[nodiscard]] Result<void> flush();
+
+ private:
+  RowsFile losses_, validations_;
 };
 
 }  // namespace sluice::manager

@@ -21,12 +21,13 @@ struct Shape {
   std::uint32_t epochs = 2;
   proto::ConsistencySpec consistency;
   std::uint32_t patience = 0;
+  proto::ValidationSpec validation = {};
 };
 
 inline proto::Join join_of(const Shape& shape) {
   proto::JobSpec spec;
   spec.name = "j", spec.model = "softmax", spec.data.name = "d", spec.data.format = "idx", spec.data.train = {"/a", "/b"};
-  spec.epochs = shape.epochs, spec.consistency = shape.consistency, spec.patience_epochs = shape.patience;
+  spec.epochs = shape.epochs, spec.consistency = shape.consistency, spec.patience_epochs = shape.patience, spec.validation = shape.validation;
   proto::Join join;
   join.spec = proto::to_json(spec), join.data_hash = 99, join.train_rows = shape.rows, join.test_rows = shape.test_rows, join.chunk_rows = shape.chunk_rows;
   proto::TableSpec table;

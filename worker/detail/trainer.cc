@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "base/log.h"
+#include "worker/metrics.h"
 
 namespace sluice::worker {
 
@@ -17,7 +18,7 @@ proto::PushKind push_kind(const proto::ConsistencySpec& spec) {
 }
 
 constexpr std::size_t kDataTextMax = std::size_t{1} << 20;  // of a join: far below what a message may have
-constexpr std::uint32_t kScoreRows = 1024;  ///< rows of one evaluation step: a few ms for the largest built-in models
+constexpr std::uint32_t kScoreRows = 1024;                  ///< rows of one evaluation step: a few ms for the largest built-in models
 
 }  // namespace
 
@@ -391,7 +392,7 @@ void Trainer::compute(Entry& entry) {
 
 void Trainer::score(Entry& entry) {
   Scores scores;
-  guarded([&] { scores = setup_.model->evaluate(views(entry), entry.batch); });
+  guarded([&] { scores = evaluate_with(setup_.spec.validation.metric, *setup_.model, views(entry), entry.batch); });
   if (fault_) return;
   scores_.examples += scores.examples;
   scores_.loss_sum += scores.loss_sum;
@@ -401,7 +402,7 @@ void Trainer::score(Entry& entry) {
     return fail_with({Errc::kJobFailed, fmt::format("model '{}': the held-out loss is not finite ({})", setup_.spec.model, scores_.loss_sum)});
   }
   proto::EvaluateCommit commit{lease_.lease, scores_.examples, scores_.loss_sum, scores_.metric_sum, {}, take_slot_seconds()};
-  guarded([&] { commit.metric = setup_.model->metric(); });
+  guarded([&] { commit.metric = metric_name(setup_.spec.validation.metric, *setup_.model); });
   if (fault_) return;
   client_.evaluated(std::move(commit));
   scored_ = true;
