@@ -9,6 +9,8 @@ namespace sluice::worker::models {
 
 /// Words that even a batch of a few entries walks: 16 KiB.
 constexpr std::size_t kWordsAlways = 1024;
+/// Words worth walking for each entry: about what hashing and sorting one costs.
+constexpr std::size_t kWordsAnEntry = 8;
 
 void KeyIndex::clear(std::size_t keys) {
   const std::size_t room = std::bit_ceil(std::max<std::size_t>(keys * 2, 16));
@@ -22,7 +24,7 @@ void KeyIndex::clear(std::size_t keys) {
 
 KeyIndex::Word* KeyIndex::clear_words(std::size_t largest, std::size_t entries) {
   const std::size_t words = largest / kWordBits + 1;
-  if (words > std::max(kWordsAlways, entries)) return nullptr;
+  if (words > std::max(kWordsAlways, kWordsAnEntry * entries)) return nullptr;
   words_.assign(words, Word{});
   return words_.data();
 }
