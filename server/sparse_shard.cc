@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -30,6 +29,15 @@ std::size_t share_of_rows(const proto::TableSpec& spec) {
 }
 
 void prefetch(const void* at) { __builtin_prefetch(at, 1); }
+
+/// One float, the width of linear models' rows, is copied without a call.
+void copy_row(void* to, const void* from, std::size_t bytes) {
+  if (bytes == sizeof(float)) {
+    std::memcpy(to, from, sizeof(float));
+  } else {
+    std::memcpy(to, from, bytes);
+  }
+}
 
 /// Keys are read from the message once: large frames lie in memory that their sender can still write to, and what is used must be what was checked.
 std::vector<Key> copy_of(Bytes keys) {
@@ -75,6 +83,23 @@ std::size_t SparseShard::find(Key key, std::uint64_t hash) const {
   }
 }
 
+void SparseShard::fetch(std::uint64_t hash) const {
+  const auto tag = static_cast<std::uint32_t>(hash);
+  for (std::size_t at = home_of(hash); index_[at].row_plus_1 != 0; at = at + 1 == index_.size() ? 0 : at + 1) {
+    if (index_[at].tag != tag) continue;
+    const float* row = row_at(index_[at].row_plus_1 - 1);
+    prefetch(row);
+    prefetch(row + stride_ - 1);
+    return;
+  }
+}
+
+void SparseShard::fetch(std::span<const Key> keys) const {
+  if (index_.empty()) return;
+  for (const Key key : keys) prefetch(&index_[home_of(place_hash(key))]);
+  for (const Key key : keys) fetch(place_hash(key));
+}
+
 void SparseShard::insert(std::uint64_t hash, std::size_t row) {
   std::size_t at = home_of(hash);
   while (index_[at].row_plus_1 != 0) at = at + 1 == index_.size() ? 0 : at + 1;
@@ -114,21 +139,16 @@ Result<void> SparseShard::read(Bytes asked, std::span<float> out) const {
   if (auto ok = check_keys(keys); !ok) return ok;
   const std::size_t n = keys.size();
   SLUICE_ASSERT(out.size() == n * width_);
-  std::array<std::size_t, kBlock> rows;
   for (std::size_t begin = 0; begin < n; begin += kBlock) {
     const std::size_t end = std::min(n, begin + kBlock);
-    for (std::size_t i = begin; i < end && !index_.empty(); ++i) prefetch(&index_[home_of(place_hash(keys[i]))]);
-    for (std::size_t i = begin; i < end; ++i) {
-      const Key key = keys[i];
-      rows[i - begin] = find(key, place_hash(key));
-      if (rows[i - begin] != kNone) prefetch(row_at(rows[i - begin]));
-    }
+    fetch({keys.data() + begin, end - begin});
     for (std::size_t i = begin; i < end; ++i) {
       const auto to = out.subspan(i * width_, width_);
-      if (rows[i - begin] == kNone) {
+      const std::size_t row = find(keys[i], place_hash(keys[i]));
+      if (row == kNone) {
         init_row(spec_, keys[i], to);
       } else {
-        std::memcpy(to.data(), row_at(rows[i - begin]) + kHeaderFloats, width_ * sizeof(float));
+        copy_row(to.data(), row_at(row) + kHeaderFloats, width_ * sizeof(float));
       }
     }
   }
@@ -190,20 +210,14 @@ Result<void> SparseShard::apply(proto::PushKind kind, Bytes asked, Bytes update,
   const auto optimizer = optimizer_for(kind, optimizer_);
   const UnalignedFloat* floats = floats_of(update);
   const bool gradient = kind == proto::PushKind::kGradient;
-  std::array<std::size_t, kBlock> rows;
   for (std::size_t begin = 0; begin < n; begin += kBlock) {
     const std::size_t end = std::min(n, begin + kBlock);
-    for (std::size_t i = begin; i < end && !index_.empty(); ++i) prefetch(&index_[home_of(place_hash(keys[i]))]);
+    fetch({keys.data() + begin, end - begin});
     for (std::size_t i = begin; i < end; ++i) {
-      const Key key = keys[i];
-      const std::uint64_t hash = place_hash(key);
-      std::size_t row = find(key, hash);
-      if (row == kNone) row = make(key, hash);
-      rows[i - begin] = row;
-      prefetch(row_at(row));
-    }
-    for (std::size_t i = begin; i < end; ++i) {
-      float* row = row_at(rows[i - begin]);
+      const std::uint64_t hash = place_hash(keys[i]);
+      std::size_t found = find(keys[i], hash);
+      if (found == kNone) found = make(keys[i], hash);
+      float* row = row_at(found);
       const std::uint32_t count = count_up(row, gradient);
       float* values = row + kHeaderFloats;
       (*optimizer)->apply({values, values, values + width_, floats + i * width_, width_}, {count, step});

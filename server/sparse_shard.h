@@ -56,6 +56,9 @@ class SparseShard {
   [[nodiscard]] std::size_t home_of(std::uint64_t hash) const;
   [[nodiscard]] float* row_at(std::size_t row) const;
   [[nodiscard]] std::size_t find(Key key, std::uint64_t hash) const;
+  /// Brings what find() and then a look at the row will touch on its way, so that the cache misses of these keys overlap.
+  void fetch(std::span<const Key> keys) const;
+  void fetch(std::uint64_t hash) const;
   [[nodiscard]] std::size_t make(Key key, std::uint64_t hash);
   void insert(std::uint64_t hash, std::size_t row);
   void grow_index();

@@ -120,7 +120,8 @@ class Model {
 using MakeModel = std::function<Result<std::unique_ptr<Model>>(const std::string& params, const DataShape& shape)>;
 using ModelRegistry = Registry<MakeModel>;
 
-/// All built-in models: linear and ridge (targets), softmax, logistic, svm, svm-poly and fm (classes), each on dense or sparse rows; mlp (classes, dense rows).
+/// All built-in models: linear and ridge (targets), mf (targets of pairs), softmax, logistic, svm, svm-poly and fm (classes), each on dense or sparse rows; mlp
+/// (classes, dense rows).
 [[nodiscard]] ModelRegistry builtin_models();
 /// Checks a job's model name and params without data (for `submit` and `run` before anything starts), for data with these labels, or with any. Errors as
 /// MakeModel.

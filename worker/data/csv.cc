@@ -9,6 +9,7 @@
 #include <numeric>
 
 #include "worker/data/csv_piece.h"
+#include "worker/data/text_blocks.h"
 
 namespace sluice::worker::data {
 namespace {
@@ -38,26 +39,17 @@ class CsvReader {
       : file_(file), path_(path), spec_(spec), options_(options) {}
 
   Result<Rows> read(const Progress& progress) {
-    const std::size_t block = std::min<std::size_t>(options_.block_bytes, 4096 + 4 * file_.identity().size);  // no more room than a small file needs
-    std::string text;  // begins with the unfinished record of the block before
-    for (bool ended = false; !ended;) {
-      const std::size_t kept = text.size();
-      text.resize(kept + block);
-      const auto got = file_.read(std::as_writable_bytes(std::span(text).subspan(kept)));
-      if (!got) return fail(got.error());
-      text.resize(kept + *got);
-      ended = *got == 0;
-      if (!started_) {
-        if (text.starts_with("\xef\xbb\xbf")) text.erase(0, 3);  // a byte-order mark
-        if (text.starts_with("\xff\xfe") || text.starts_with("\xfe\xff"))
-          return fail(Errc::kBadData, fmt::format("{}: UTF-16 text; UTF-8 is read: iconv -f UTF-16 -t UTF-8 {} would make it", path_, path_));
-      }
+    auto done = read_blocks(file_, options_.block_bytes, progress, [&](std::string_view text, bool ended) -> Result<std::size_t> {
+      const std::size_t mark = !started_ && text.starts_with("\xef\xbb\xbf") ? 3 : 0;  // a byte-order mark
+      if (!started_ && (text.starts_with("\xff\xfe") || text.starts_with("\xfe\xff")))
+        return fail(Errc::kBadData, fmt::format("{}: UTF-16 text; UTF-8 is read: iconv -f UTF-16 -t UTF-8 {} would make it", path_, path_));
+      text.remove_prefix(mark);
       const auto whole = take(text, ended);
-      if (!whole) return fail(whole.error());
-      text.erase(0, *whole);
-      if (text.size() > options_.record_bytes_max) return never_ends(text);
-      if (progress) progress(file_.percent());
-    }
+      if (!whole) return whole;
+      if (text.size() - *whole > options_.record_bytes_max) return never_ends(text.substr(*whole));
+      return *whole == 0 ? 0 : mark + *whole;
+    });
+    if (!done) return fail(done.error());
     if (!started_) return fail(Errc::kBadData, fmt::format("{}: no rows", path_));
     return finish();
   }

@@ -14,6 +14,17 @@ void bytes_to_unit(const std::uint8_t* from, std::size_t n, float* into) {
   for (std::size_t i = 0; i < n; ++i) into[i] = static_cast<float>(from[i]) * (1.0F / 255.0F);
 }
 
+constexpr std::size_t kRowsAhead = 8;  ///< rows of a chunk lie anywhere in it: their first lines are on their way before they are copied
+
+void fetch(const data::StoredRows& rows, std::uint64_t row) {
+  constexpr std::uint64_t kLine = 64 / sizeof(float), kLines = 4;
+  const std::uint64_t first = rows.offsets[row], end = std::min(rows.offsets[row + 1], first + kLine * kLines);
+  for (std::uint64_t at = first; at < end; at += kLine) {
+    __builtin_prefetch(rows.indices.data() + at);
+    __builtin_prefetch(rows.values.data() + at);
+  }
+}
+
 /// Which permutation of which chunk.
 struct RowOrder {
   std::uint64_t first_row = 0, seed = 0;
@@ -58,6 +69,7 @@ struct BatchReader::Impl {
     const std::span<std::uint32_t> columns = room(indices, ends.back());
     const std::span<float> numbers = room(values, ends.back());
     for (std::size_t i = 0; i < chosen.size(); ++i) {
+      if (i + kRowsAhead < chosen.size()) fetch(rows, first_row + chosen[i + kRowsAhead]);
       const std::uint64_t from = rows.offsets[first_row + chosen[i]], n = ends[i + 1] - ends[i];
       std::copy_n(rows.indices.data() + from, n, columns.data() + ends[i]);
       std::copy_n(rows.values.data() + from, n, numbers.data() + ends[i]);

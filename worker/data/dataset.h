@@ -47,7 +47,7 @@ struct OpenedData {
   std::shared_ptr<const Dataset> test;
   std::uint64_t bad_rows = 0;  ///< skipped, within max_bad_rows
   data::Mapping mapping;       ///< of the training part
-  std::string first_bad;       ///< of the training part: where and what its first bad row is; empty: none
+  std::string first_bad;       ///< where and what the first bad row is: of the training part, or, where that has none, "FILE:…" of the test part; empty: none
   std::string train_cache, test_cache;  ///< files
   bool converted = false;               ///< a part was: its cache was not there yet
 };

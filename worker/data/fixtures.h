@@ -13,6 +13,8 @@ namespace sluice::worker::fixtures {
 [[nodiscard]] std::shared_ptr<const Dataset> dense_rows(std::uint64_t rows, std::uint64_t features, std::uint32_t classes, std::uint64_t seed);
 /// Each row has 0 … 6 entries; some features never occur.
 [[nodiscard]] std::shared_ptr<const Dataset> sparse_rows(std::uint64_t rows, std::uint64_t features, std::uint32_t classes, std::uint64_t seed);
+/// Ratings: each row has a one for a user (features 0 … features/2 − 1) and one for an item; every fifth lacks one of them or both. Targets: a sum of both's.
+[[nodiscard]] std::shared_ptr<const Dataset> pair_rows(std::uint64_t rows, std::uint64_t features, bool sparse, std::uint64_t seed);
 
 /// A new folder under the system's temporary one, removed with all it holds at the end.
 class Folder {

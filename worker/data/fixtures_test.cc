@@ -88,6 +88,35 @@ std::shared_ptr<const Dataset> sparse_rows(std::uint64_t rows, std::uint64_t fea
   return std::make_shared<data::StoredDataset>(shape, stored, seed, owned);
 }
 
+std::shared_ptr<const Dataset> pair_rows(std::uint64_t rows, std::uint64_t features, bool sparse, std::uint64_t seed) {
+  auto owned = std::make_shared<Owned>();
+  SeededRng rng(seed);
+  Rule rule(0, seed);
+  owned->offsets.push_back(0);
+  for (std::uint64_t i = 0; i < rows; ++i) {
+    const std::uint64_t side = features / 2, lacks = i % 5 == 4 ? 1 + rng.below(3) : 0;
+    std::vector<std::uint32_t> of;
+    if (lacks != 1 && lacks != 3) of.push_back(static_cast<std::uint32_t>(rng.below(side)));
+    if (lacks < 2) of.push_back(static_cast<std::uint32_t>(side + rng.below(features - side)));
+    for (const std::uint32_t feature : of) rule.add(feature, 1);
+    for (std::uint64_t f = 0; f < features; ++f) owned->dense.push_back(std::count(of.begin(), of.end(), f) > 0 ? 1.0F : 0.0F);
+    owned->indices.insert(owned->indices.end(), of.begin(), of.end());
+    owned->values.resize(owned->indices.size(), 1);
+    owned->offsets.push_back(owned->indices.size());
+    owned->labels.push_back(rule.label());
+  }
+  data::StoredRows stored;
+  stored.labels = owned->labels;
+  if (sparse) {
+    stored.offsets = owned->offsets;
+    stored.indices = owned->indices;
+    stored.values = owned->values;
+  } else {
+    stored.dense = owned->dense;
+  }
+  return std::make_shared<data::StoredDataset>(DataShape{rows, features, 0, sparse}, stored, seed, owned);
+}
+
 Folder::Folder() : path_((std::filesystem::temp_directory_path() / "sluice-test-XXXXXX").string()) { SLUICE_ASSERT(::mkdtemp(path_.data()) != nullptr); }
 Folder::~Folder() {
   std::error_code ignored;

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "worker/data/libsvm_line.h"
+#include "worker/data/text_blocks.h"
 
 namespace sluice::worker::data {
 namespace {
@@ -37,23 +38,15 @@ class Reader {
   }
 
   Result<Rows> read(const Progress& progress) {
-    const std::size_t block = std::min<std::size_t>(options_.block_bytes, 4096 + 4 * file_.identity().size);  // no more room than a small file needs
-    std::string text;  // begins with the unfinished line of the block before
-    for (bool ended = false; !ended;) {
-      const std::size_t kept = text.size();
-      text.resize(kept + block);
-      const auto got = file_.read(std::as_writable_bytes(std::span(text).subspan(kept)));
-      if (!got) return fail(got.error());
-      text.resize(kept + *got);
-      ended = *got == 0;
+    auto done = read_blocks(file_, options_.block_bytes, progress, [&](std::string_view text, bool ended) -> Result<std::size_t> {
       const std::size_t newline = text.rfind('\n');
-      const std::size_t whole = ended ? text.size() : newline == std::string::npos ? 0 : newline + 1;
+      const std::size_t whole = ended ? text.size() : newline == std::string_view::npos ? 0 : newline + 1;
       if (text.size() - whole > options_.line_bytes_max)
         return fail(Errc::kBadData, fmt::format("{}:{}: a line of more than {} bytes: is this a libsvm file?", path_, lines_ + 1, options_.line_bytes_max));
-      parse(std::string_view(text).substr(0, whole));
-      text.erase(0, whole);
-      if (progress) progress(file_.percent());
-    }
+      parse(text.substr(0, whole));
+      return whole;
+    });
+    if (!done) return fail(done.error());
     return finish();
   }
 

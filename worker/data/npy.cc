@@ -15,15 +15,15 @@ namespace {
 
 constexpr std::size_t kNpyClassesMax = 65536;
 
-Result<std::vector<std::byte>> read_whole(SourceFile& file, const Progress& progress) {
+/// A zip archive's bytes as they are.
+Result<std::vector<std::byte>> read_archive(const ReadSome& read) {
   std::vector<std::byte> out;
   for (;;) {
     const std::size_t before = out.size();
     out.resize(before + std::max<std::size_t>(std::size_t{4} << 20, before / 2));
-    const auto got = file.read(std::span(out).subspan(before));
+    const auto got = read(std::span(out).subspan(before));
     if (!got) return fail(got.error());
     out.resize(before + *got);
-    if (progress) progress(file.percent());
     if (*got == 0) return out;
   }
 }
@@ -126,8 +126,13 @@ class NpyRows {
 Result<Rows> read_npy(std::vector<SourceFile>& files, const std::vector<std::string>& paths, proto::LabelKind kind, const Mapping* mapping,
                       const Progress& progress) {
   std::vector<std::vector<std::byte>> bytes;
-  for (SourceFile& file : files) {
-    auto whole = read_whole(file, progress);
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    const auto read = [&](std::span<std::byte> into) {
+      auto got = files[i].read(into);
+      if (progress) progress(files[i].percent());
+      return got;
+    };
+    auto whole = files.size() == 1 ? read_archive(read) : read_npy_bytes(read, paths[i]);
     if (!whole) return fail(whole.error());
     bytes.push_back(std::move(*whole));
   }

@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::uint64_t kElementsMax = std::uint64_t{1} << 40;
 constexpr std::size_t kDimensionsMax = 32;
+constexpr std::size_t kHeaderBytesMax = std::size_t{1} << 20;
 
 tl::unexpected<Error> not_read(const std::string& name, const std::string& what) { return fail(Errc::kBadData, name + ": " + what); }
 
@@ -143,26 +144,46 @@ void NpyArray::read_row(std::uint64_t row, std::vector<double>& out) const {
 
 std::string NpyArray::words() const { return fmt::format("{} of {}", shape.empty() ? "one" : fmt::format("{}", fmt::join(shape, " × ")), type); }
 
-Result<NpyArray> parse_npy(Bytes bytes, const std::string& name) {
+namespace {
+
+/// The header, if `bytes` hold all of it: an array without elements, and where they begin.
+struct Header {
+  NpyArray array;
+  std::uint64_t begin = 0, elements = 0;
+};
+Result<std::optional<Header>> read_header(Bytes bytes, const std::string& name) {
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   constexpr std::string_view kMagic("\x93NUMPY", 6);
-  if (!text.starts_with(kMagic)) return not_read(name, "not a NumPy array (.npy)");
-  if (text.size() < 12) return not_read(name, "cut off in its header");
+  if (!text.starts_with(kMagic.substr(0, text.size()))) return not_read(name, "not a NumPy array (.npy)");
+  if (text.size() < 12) return std::nullopt;
   const auto byte = [&](std::size_t at) { return static_cast<std::size_t>(std::to_integer<unsigned>(bytes[at])); };
   if (byte(6) < 1 || byte(6) > 3) return not_read(name, fmt::format("version {}.{} of the format; 1 to 3 are read", byte(6), byte(7)));
   const bool first_version = byte(6) == 1;
   const std::size_t begin = first_version ? 10 : 12;
   const std::size_t length = byte(8) | byte(9) << 8 | (first_version ? 0 : byte(10) << 16 | byte(11) << 24);
-  if (length > text.size() - begin) return not_read(name, "cut off in its header");
-  NpyArray array;
-  if (const std::string wrong = Dictionary(text.substr(begin, length), array).read(); !wrong.empty()) return not_read(name, wrong);
-  std::uint64_t count = 1;
-  for (const std::uint64_t size : array.shape) {
-    if (size > kElementsMax || (size > 0 && count > kElementsMax / size))
-      return not_read(name, fmt::format("its header names an impossible shape, {}", array.words()));
-    count *= size;
+  if (length > kHeaderBytesMax) return not_read(name, fmt::format("a header of {} bytes, more than {}", length, kHeaderBytesMax));
+  if (length > text.size() - begin) return std::nullopt;
+  Header out;
+  if (const std::string wrong = Dictionary(text.substr(begin, length), out.array).read(); !wrong.empty()) return not_read(name, wrong);
+  out.begin = begin + length;
+  out.elements = 1;
+  for (const std::uint64_t size : out.array.shape) {
+    if (size > kElementsMax || (size > 0 && out.elements > kElementsMax / size))
+      return not_read(name, fmt::format("its header names an impossible shape, {}", out.array.words()));
+    out.elements *= size;
   }
-  array.elements = bytes.subspan(begin + length);
+  return out;
+}
+
+}  // namespace
+
+Result<NpyArray> parse_npy(Bytes bytes, const std::string& name) {
+  auto header = read_header(bytes, name);
+  if (!header) return fail(header.error());
+  if (!*header) return not_read(name, bytes.empty() ? "not a NumPy array (.npy)" : "cut off in its header");
+  NpyArray array = std::move((*header)->array);
+  const std::uint64_t count = (*header)->elements;
+  array.elements = bytes.subspan((*header)->begin);
   const std::uint64_t there = array.elements.size() / array.item_bytes;
   if (there < count) return not_read(name, fmt::format("cut off: its header names {}, that are {} elements; there are {}", array.words(), count, there));
   if (array.elements.size() != count * array.item_bytes) return not_read(name, fmt::format("more bytes than the {} that its header names", array.words()));
@@ -178,6 +199,26 @@ Result<NpyArray> parse_npy(Bytes bytes, const std::string& name) {
     }
   }
   return array;
+}
+
+Result<std::vector<std::byte>> read_npy_bytes(const ReadSome& read, const std::string& name) {
+  constexpr std::size_t kFirst = std::size_t{64} << 10, kStep = std::size_t{4} << 20;
+  std::vector<std::byte> out;
+  std::optional<std::uint64_t> most;  // bytes, once the header is read
+  for (;;) {
+    const std::size_t before = out.size();
+    const std::size_t more = before == 0 ? kFirst : std::max(kStep, before / 2);
+    out.resize(most ? std::min<std::size_t>(before + more, *most) : before + more);
+    const auto got = read(std::span(out).subspan(before));
+    if (!got) return fail(got.error());
+    out.resize(before + *got);
+    if (!most) {
+      const auto header = read_header(out, name);
+      if (!header) return fail(header.error());
+      if (*header) most = (*header)->begin + (*header)->elements * (*header)->array.item_bytes + 1;
+    }
+    if (*got == 0 || (most && out.size() >= *most)) return out;
+  }
 }
 
 }  // namespace sluice::worker::data

@@ -3,6 +3,9 @@
 /// by a library: no Debian package reads it, and the format is a page long. Arrays of Python objects are refused: they are pickles, which may carry code.
 
 #include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -35,5 +38,12 @@ struct NpyArray {
 
 /// `name`: for messages. The array's elements are a view of `bytes`. Errors: kBadData: not an array, a version or type that is not read, cut off, too long.
 [[nodiscard]] Result<NpyArray> parse_npy(Bytes bytes, const std::string& name);
+
+/// Fills the span unless the data end before; returns the bytes written, 0 at the end.
+using ReadSome = std::function<Result<std::size_t>(std::span<std::byte>)>;
+/// The bytes of an array's file for parse_npy, inflated on the way where it is packed. The header is looked at first: what is no array is read no further than
+/// that, and one that goes on beyond what its header names no further than a byte beyond (which parse_npy() refuses), so a small packed file takes no more
+/// memory than the array that it claims to be. Errors: `read`'s; kBadData as parse_npy.
+[[nodiscard]] Result<std::vector<std::byte>> read_npy_bytes(const ReadSome& read, const std::string& name);
 
 }  // namespace sluice::worker::data

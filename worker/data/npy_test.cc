@@ -193,6 +193,31 @@ TEST(Npy, WhatIsNotReadIsNamed) {
   EXPECT_THAT(npy_trouble({kX, kY}, kAsTargets, &wider), HasSubstr("rows of 3 columns, but those of the training data have 4"));
 }
 
+/// The header is looked at before more is read: junk stops there, and data that go on beyond what it names are read no further than a byte more.
+TEST(Npy, NoMoreIsReadThanTheHeaderNames) {
+  const auto bytes_read = [](const std::string& begin) {
+    std::size_t given = 0;
+    const ReadSome endless = [&](std::span<std::byte> into) -> Result<std::size_t> {  // `begin`, then zeros without end
+      EXPECT_LT(given, std::size_t{1} << 28);
+      if (given >= std::size_t{1} << 28) return 0;
+      for (std::byte& b : into) {
+        b = given < begin.size() ? static_cast<std::byte>(begin[given]) : std::byte{0};
+        ++given;
+      }
+      return into.size();
+    };
+    const auto bytes = read_npy_bytes(endless, "it");
+    EXPECT_TRUE(!bytes || !parse_npy(*bytes, "it"));
+    return given;
+  };
+  EXPECT_LE(bytes_read("no array"), 65536U);
+  EXPECT_LE(bytes_read(kX), 65536U);
+  EXPECT_LE(bytes_read("\x93NUMPY" + std::string("\2\0\xff\xff\xff\xff", 6)), 65536U);
+  const std::string large = array_of("<f8", "1000, 1000", "");
+  EXPECT_EQ(bytes_read(large), large.size() + 8'000'000 + 1);
+  EXPECT_THAT(npy_trouble({npy_bytes(std::string(70000, ' '), "", 2), kY}), HasSubstr("X.npy")) << "a header longer than the first bytes";
+}
+
 /// Any change of a header's bytes is an array or words about it.
 TEST(Npy, MangledArraysNeverCrashIt) {
   SeededRng rng(9);

@@ -5,14 +5,13 @@
 
 #include <algorithm>
 #include <memory>
+#include <span>
 
 #include "base/text.h"
+#include "worker/data/npy_array.h"
 
 namespace sluice::worker::data {
 namespace {
-
-constexpr std::size_t kNpzStepBytes = std::size_t{4} << 20;
-constexpr std::size_t kNpzBytesMax = std::size_t{1} << 40;
 
 tl::unexpected<Error> bad_archive(const std::string& path, const std::string& what) { return fail(Errc::kBadData, fmt::format("{}: {}", path, what)); }
 
@@ -60,16 +59,12 @@ Result<std::vector<std::byte>> read_npz(Bytes bytes, const std::string& path, co
   if (at < 0) return bad_archive(path, text::unknown_name("array", name, arrays_of(archive.get())) + "; numpy.savez(file, X=rows, y=labels) names them");
   const Entry entry(zip_fopen_index(archive.get(), static_cast<zip_uint64_t>(at), 0));
   if (entry == nullptr) return bad_archive(path, fmt::format("array '{}' can't be read: {}", name, zip_strerror(archive.get())));
-  std::vector<std::byte> out;
-  for (;;) {
-    const std::size_t before = out.size();
-    if (before > kNpzBytesMax) return bad_archive(path, fmt::format("array '{}' is too large", name));
-    out.resize(before + std::max(kNpzStepBytes, before / 2));
-    const zip_int64_t got = zip_fread(entry.get(), out.data() + before, out.size() - before);
+  const auto inflate = [&](std::span<std::byte> into) -> Result<std::size_t> {
+    const zip_int64_t got = zip_fread(entry.get(), into.data(), into.size());
     if (got < 0) return bad_archive(path, fmt::format("array '{}' is damaged: {}", name, zip_file_strerror(entry.get())));
-    out.resize(before + static_cast<std::size_t>(got));
-    if (got == 0) return out;
-  }
+    return static_cast<std::size_t>(got);
+  };
+  return read_npy_bytes(inflate, fmt::format("{}, array {}", path, name));
 }
 
 }  // namespace sluice::worker::data

@@ -9,8 +9,8 @@
 
 namespace sluice::worker::data {
 
-/// The bytes of the archive's file NAME.npy, inflated and held to its checksum. Memory grows with what is read, not with what the archive claims. `path`: for
-/// messages. Errors: kBadData: no archive, damaged, encrypted, or no such array (names those there are).
+/// The bytes of the archive's file NAME.npy, inflated and held to its checksum; its header is looked at first (read_npy_bytes). `path`: for messages.
+/// Errors: kBadData: no archive, damaged, encrypted, no array, or no such one (names those there are).
 [[nodiscard]] Result<std::vector<std::byte>> read_npz(Bytes archive, const std::string& path, const std::string& name);
 
 }  // namespace sluice::worker::data

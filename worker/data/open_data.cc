@@ -247,6 +247,7 @@ Result<OpenedData> open_data(const proto::DataSpec& spec, const DataOptions& opt
   if (!test) return fail(test.error());
   out.test = test->front().dataset;
   out.bad_rows += test->front().bad_rows;
+  if (train.bad_rows == 0 && test->front().bad_rows > 0) out.first_bad = fmt::format("{}:{}", spec.test.back(), test->front().first_bad);
   out.test_cache = test_part.cache_files().front();
   out.converted = out.converted || test_part.converted();
   return out;

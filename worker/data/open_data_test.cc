@@ -112,6 +112,7 @@ TEST_F(OpenData, BadRowsAreAllowedUpToTheLimit) {
     const auto enough = open_data(spec, options);
     ASSERT_TRUE(enough) << enough.error().what;
     EXPECT_EQ(enough->bad_rows, 2U);
+    EXPECT_EQ(enough->first_bad, "2:1: label 'rubbish' is not a whole number");
     spec.max_bad_rows = 1;
     const auto in_test = open_data(spec, options);
     ASSERT_FALSE(in_test);
@@ -122,6 +123,15 @@ TEST_F(OpenData, BadRowsAreAllowedUpToTheLimit) {
     ASSERT_FALSE(in_train);
     EXPECT_EQ(in_train.error().what, spec.train[0] + ":2:1: label 'rubbish' is not a whole number: 1 bad row, 0 allowed (max_bad_rows)");
   }
+}
+
+TEST_F(OpenData, WhereOnlyTheTestPartHasBadRowsItsFirstIsTold) {
+  auto spec = libsvm("1 1:1\n2 2:1\n", "1 1:1\n3 1:1\n");
+  spec.max_bad_rows = 1;
+  const auto data = open_data(spec, options);
+  ASSERT_TRUE(data) << data.error().what;
+  EXPECT_EQ(data->bad_rows, 1U);
+  EXPECT_TRUE(data->first_bad.starts_with(spec.test[0] + ":2:1: label 3")) << data->first_bad;
 }
 
 TEST_F(OpenData, MistakesAreNamed) {

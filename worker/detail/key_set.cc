@@ -25,6 +25,13 @@ void KeySet::set(const proto::TableSpec& spec, std::vector<Key>& keys) {
 
 void KeySet::scatter(std::uint32_t b, const std::byte* values) {
   const std::size_t bytes = cols_ * sizeof(float);
+  if (cols_ == 1) {  // one float is copied without a call
+    for (const std::uint32_t i : bucket(b)) {
+      std::memcpy(&rows_[i], values, sizeof(float));
+      values += sizeof(float);
+    }
+    return;
+  }
   for (const std::uint32_t i : bucket(b)) {
     std::memcpy(rows_.data() + std::size_t{i} * cols_, values, bytes);
     values += bytes;
@@ -33,6 +40,13 @@ void KeySet::scatter(std::uint32_t b, const std::byte* values) {
 
 void KeySet::gather(std::uint32_t b, std::span<const float> rows, std::byte* to) const {
   const std::size_t bytes = cols_ * sizeof(float);
+  if (cols_ == 1) {
+    for (const std::uint32_t i : bucket(b)) {
+      std::memcpy(to, &rows[i], sizeof(float));
+      to += sizeof(float);
+    }
+    return;
+  }
   for (const std::uint32_t i : bucket(b)) {
     std::memcpy(to, rows.data() + std::size_t{i} * cols_, bytes);
     to += bytes;

@@ -1,6 +1,7 @@
 #include "worker/model.h"
 #include "worker/models/factorization.h"
 #include "worker/models/linear.h"
+#include "worker/models/matrix_factorization.h"
 #include "worker/models/mlp.h"
 #include "worker/models/polynomial.h"
 
@@ -11,6 +12,7 @@ ModelRegistry builtin_models() {
   models.add("fm", models::make_fm);
   models.add("linear", models::make_least_squares);
   models.add("logistic", models::make_logistic);
+  models.add("mf", models::make_mf);
   models.add("mlp", models::make_mlp);
   models.add("ridge", models::make_ridge);
   models.add("softmax", models::make_softmax);

@@ -28,11 +28,13 @@ inline std::vector<std::string> variants(const std::string& model) {
   if (model == "svm") return {"{}", R"({"l2": 0.05})", R"({"loss": "hinge", "l2": 0.02})"};
   // gamma: so that gradient descent at the reference's rate stays stable; bits: fewer places than features, so that they share.
   if (model == "svm-poly") return {R"({"gamma": 0.1})", R"({"gamma": 0.05, "loss": "hinge", "l2": 0.02})", R"({"gamma": 0.1, "bits": 5})"};
+  if (model == "mf") return {"{}", R"({"rank": 3, "l2": 0.05, "init": 0.2})"};
   if (model == "fm") return {"{}", R"({"rank": 3, "l2": 0.05, "init": 0.2})"};
   return {"{}"};
 }
 
 inline std::shared_ptr<const Dataset> rows_for(const Case& c, std::uint64_t rows = 64, std::uint64_t seed = 7) {
+  if (c.model == "mf" && c.classes == 0) return pair_rows(rows, 20, c.sparse, seed);
   return c.sparse ? sparse_rows(rows, 20, c.classes, seed) : dense_rows(rows, 11, c.classes, seed);
 }
 

@@ -229,6 +229,7 @@ TEST(Models, UnknownNamesAndParametersNameTheNearest) {
   EXPECT_NE(error("svm-poly", R"({"gamma": 0})").find("'gamma'"), std::string::npos);
   EXPECT_NE(error("fm", R"({"rank": 2.5})").find("a whole number from 1 to 256, not 2.5"), std::string::npos);
   EXPECT_NE(error("fm", R"({"rank": -1})").find("'rank'"), std::string::npos);
+  EXPECT_NE(error("mf", R"({"rank": 0})").find("'rank'"), std::string::npos);
   EXPECT_NE(error("logistic", "[]").find("object"), std::string::npos);
   EXPECT_NE(error("logistic", "{").find("object"), std::string::npos);
   for (const std::string& name : models.names()) EXPECT_TRUE(check_model(models, name, "{}")) << name;
@@ -249,7 +250,7 @@ TEST(Models, DataThatDoesNotFitIsSaid) {
   EXPECT_NE(make("fm", {10, 1ULL << 32, 2, true}).find("a lower rank"), std::string::npos);
   for (const char* name : {"softmax", "logistic", "svm", "svm-poly", "fm", "mlp"})
     EXPECT_NE(make(name, {10, 4, 0, false}).find("labels: targets"), std::string::npos) << name;
-  for (const char* name : {"linear", "ridge"}) {
+  for (const char* name : {"linear", "ridge", "mf"}) {
     EXPECT_NE(make(name, {10, 4, 3, false}).find("are classes; if they are numbers, say labels: targets"), std::string::npos);
     EXPECT_EQ(make(name, {10, 4, 0, true}), "");
   }

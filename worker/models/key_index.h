@@ -1,5 +1,7 @@
 #pragma once
-/// Which row of a sparse table's view belongs to a feature: a small open-addressing table that is rebuilt for each batch and keeps its memory.
+/// Which row of a sparse table's view belongs to a feature: rebuilt for each batch, keeps its memory. Where a batch's features lie close enough, a bit for each
+/// feature up to the largest, with the count of those before each word (128 KB for 2^20 features: it stays in a core's cache, needs no sorting, and measured
+/// several times faster than hashing); else a small open-addressing table.
 
 #include <cstdint>
 #include <span>
@@ -28,15 +30,23 @@ class KeyIndex {
 
   /// Fills `keys`, empty before, with the distinct ones of a batch's `indices`, sorted: what a sparse table is asked for.
   void distinct(std::span<const std::uint32_t> indices, std::vector<Key>& keys);
-  /// rows[e] = the row of a view of `keys` that indices[e] belongs to. REQUIRES: each of `indices` is among `keys`, which are distinct.
+  /// rows[e] = the row of a view of `keys` that indices[e] belongs to. REQUIRES: each of `indices` is among `keys`, which are sorted and distinct.
   void rows_of(std::span<const std::uint32_t> indices, std::span<const Key> keys, std::vector<std::uint32_t>& rows);
 
  private:
   static constexpr std::uint32_t kFree = 0xffffffff;
+  static constexpr std::size_t kWordBits = 64;
+  struct Word {
+    std::uint64_t bits = 0;
+    std::uint64_t before = 0;  ///< keys of earlier words
+  };
+  /// Words for features 0 … largest, all clear; null where so many are more than a batch of `entries` should walk.
+  Word* clear_words(std::size_t largest, std::size_t entries);
   struct Slot {
     std::uint32_t key = 0;
     std::uint32_t number = kFree;
   };
+  std::vector<Word> words_;
   std::vector<Slot> slots_;
   std::size_t mask_ = 0;
   int shift_ = 63;

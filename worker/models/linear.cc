@@ -106,6 +106,10 @@ class Linear final : public Model {
     seen_.rows_of(batch.indices, w.keys, rows_);
     for (std::uint32_t i = 0; i < batch.rows; ++i) {
       float* into = logits_.data() + std::size_t{i} * outputs_;
+      if (outputs_ == 1) {
+        for (std::uint64_t e = batch.offsets[i]; e < batch.offsets[i + 1]; ++e) *into += batch.values[e] * w.values[rows_[e]];
+        continue;
+      }
       for (std::uint64_t e = batch.offsets[i]; e < batch.offsets[i + 1]; ++e) {
         const float* from = w.values.data() + std::size_t{rows_[e]} * outputs_;
         const float value = batch.values[e];

@@ -57,7 +57,7 @@ std::vector<float> labels_of(const Batch& batch) { return {batch.labels.begin(),
 
 std::vector<Case> cases_of_layers() {
   std::vector<Case> out = all_cases();
-  std::erase_if(out, [](const Case& c) { return c.model == "fm" || c.params.find("bits") != std::string::npos; });
+  std::erase_if(out, [](const Case& c) { return c.model == "fm" || c.model == "mf" || c.params.find("bits") != std::string::npos; });
   return out;
 }
 class ModelReference : public ::testing::TestWithParam<Case> {};
