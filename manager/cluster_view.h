@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -74,11 +75,22 @@ struct JobView {
   friend bool operator==(const JobView&, const JobView&) = default;
 };
 
+/// How much waiting counts beside loss, under policies that weigh it.
+struct Fairness {
+  double ageing = 0.01;  ///< ≥ 0: the remaining loss that a job's age counts for, an age of the usual time in system
+  bool strict = false;   ///< it grows with how far a job is behind its own fair schedule
+  friend bool operator==(const Fairness&, const Fairness&) = default;
+};
+/// "strict", or a number from 0 (quality alone) to 1. Nothing: neither.
+[[nodiscard]] std::optional<Fairness> parse_fairness(const std::string& text);
+[[nodiscard]] std::string to_text(const Fairness& fairness);
+
 struct ClusterView {
   Instant now;
   Duration elapsed;  ///< since the last round
   Duration round = from_ms(500);
   Duration quantum_min = from_ms(500);
+  Fairness fairness;
   std::vector<HostView> hosts;
   std::vector<JobView> jobs;
   friend bool operator==(const ClusterView&, const ClusterView&) = default;

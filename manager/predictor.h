@@ -38,6 +38,9 @@ using MakePredictor = std::function<std::unique_ptr<Predictor>()>;
 /// Predictors from one registry may share scratch memory: use a registry on one thread.
 using PredictorRegistry = Registry<MakePredictor>;
 
+/// What is taken where nobody names one.
+inline constexpr const char* kDefaultPredictor = "slaq";
+
 /// `slaq` and `last`.
 [[nodiscard]] PredictorRegistry builtin_predictors();
 

@@ -95,6 +95,7 @@ RoundResult Rounds::run(Instant now, Term term, const std::string& trigger) {
   for (const JobView& v : view_.jobs) changed.push_back(v.id);
   Decision decision = policy_->decide(view_, changed, *memo_);
   say_paused(view_, decision);
+  result.price = decision.price;
   const Counts before = std::exchange(granted_, {});
   result.changes = carry_out(decision);
   granted_ = fleet_.granted();
@@ -104,6 +105,8 @@ RoundResult Rounds::run(Instant now, Term term, const std::string& trigger) {
   }
   if (!result.changes.empty()) {
     result.decision = DecisionId{++decisions_};
+  }
+  if (!result.changes.empty() && options_.record) {
     result.line = describe(decision, result.changes, before);
     result.line["term"] = term.value;
     result.line["trigger"] = trigger;
@@ -131,6 +134,7 @@ void Rounds::look(Instant now) {
   view_.elapsed = last_ ? now - *last_ : Duration{};
   view_.round = options_.round;
   view_.quantum_min = options_.quantum_min;
+  view_.fairness = options_.fairness;
   last_ = now;
   for (const auto& [id, worker] : fleet_.workers()) {
     HostView& host = view_.hosts.emplace_back();

@@ -26,12 +26,15 @@ struct RoundOptions {
   Instant began;  ///< the record's times count from here
   /// Solver iterations of all predictors in one round, so that a round is bounded; what does not fit is refitted in the next, the stalest first.
   int refit_iterations_max = 400;
+  Fairness fairness;
+  bool record = true;  ///< false: no line and no outcomes are made (simulations of many rounds)
 };
 
 /// What one round did.
 struct RoundResult {
   DecisionId decision;              ///< 0: nothing changed
   std::vector<SlotChange> changes;  ///< applied to the fleet; those of lost workers included
+  double price = 0;                 ///< the decision's
   nlohmann::json line;              ///< of decisions.jsonl; null where nothing changed
   int refits = 0;                   ///< predictors that took in news
 };
