@@ -11,6 +11,7 @@ constexpr double kLevelMemorySeconds = 1;   ///< of slot time: the level is also
 constexpr double kPriorSlotSeconds = 0.25;  ///< what the prior's slope weighs: this much slot time with one more slot
 constexpr double kReportMemory = 0.05;      ///< of the residuals' spread, a report
 constexpr double kUsualSpread = 0.1, kOutlier = 3;
+constexpr double kJump = 0.5;           ///< of the rate's logarithm: no report counts as further off than this, or three deviations
 constexpr double kPenaltyPrior = 0.02;  ///< standard deviation of the penalty about 0 before anything is measured: gradients a few steps old cost little
 constexpr double kPenaltyMax = 1;
 constexpr double kGainMemory = 0.005;  ///< a comparison
@@ -48,12 +49,15 @@ void RateModel::observe(double steps, double slot_seconds, double seconds, doubl
     return;
   }
   const double x = std::max(0.0, slot_seconds / seconds - 1), y = slot_seconds / steps;
-  double weight = std::min(slot_seconds, kLineMemorySeconds), seen = y;
-  if (steps_ > 0) {
+  const double weight = std::min(slot_seconds, kLineMemorySeconds);
+  double seen = y;
+  if (ready()) {
     const Line before = line();
-    const double said = before.base + before.slope * x, off = std::log(y / said), limit = kOutlier * spread();
-    if (std::abs(off) > limit) seen = said * std::exp(std::copysign(limit, off));
-    squares_ += kReportMemory * (std::min(off * off, limit * limit) - squares_);
+    const double said = before.base + before.slope * x;
+    const double off = std::log(y / said) - level_, limit = std::max(kOutlier * spread(), kJump);
+    const double counted = std::clamp(off, -limit, limit);
+    seen = said * std::exp(level_ + counted);
+    squares_ += kReportMemory * (counted * counted - squares_);
     squares_weight_ += kReportMemory * (1 - squares_weight_);
   }
   const double kept = std::exp(-slot_seconds / kLineMemorySeconds);
@@ -67,9 +71,8 @@ void RateModel::observe(double steps, double slot_seconds, double seconds, doubl
   stale_xy_ += weight * x * staleness;
   steps_ += steps;
   const Line now = line();
-  const double level_kept = std::exp(-slot_seconds / kLevelMemorySeconds / (1 + x));
-  recent_slot_seconds_ = level_kept * recent_slot_seconds_ + seen * steps;
-  recent_line_ = level_kept * recent_line_ + (now.base + now.slope * x) * steps;
+  const double off = std::log(seen / (now.base + now.slope * x));
+  level_ += (1 - std::exp(-slot_seconds / (kLevelMemorySeconds * (1 + x)))) * (off - level_);
 }
 
 void RateModel::progressed(double predicted, double deviation, double actual, double before, double now) {
@@ -93,7 +96,7 @@ SpeedUp RateModel::speed_up() const {
   out.staleness_per_slot = std::max(0.0, (stale_xy_ + kPriorSlotSeconds) / (stale_xx_ + kPriorSlotSeconds));
   if (!ready()) return out;
   const Line fit = line();
-  out.alone = recent_line_ / (fit.base * recent_slot_seconds_);
+  out.alone = std::exp(-level_) / fit.base;
   out.kappa = std::clamp(fit.slope / fit.base, 0.0, 1.0);
   return out;
 }

@@ -57,11 +57,11 @@ class RateModel {
   std::uint64_t left_out_ = 0;
   // Sums that forget: weight is slot-seconds' share of a report, x = slots − 1, y = slot-seconds a step.
   double weight_ = 0, x_ = 0, xx_ = 0, y_ = 0, xy_ = 0;
-  double recent_steps_ = 0, recent_slot_seconds_ = 0, recent_line_ = 0;  ///< short memory: what was, and what the line had said
-  double squares_ = 0, squares_weight_ = 0;                              ///< of relative residuals
-  double steps_ = 0;                                                     ///< ever
-  double stale_xx_ = 0, stale_xy_ = 0;                                   ///< staleness against slots − 1
-  double gain_xx_ = 0, gain_xy_ = 0;                                     ///< penalty: log of expected over actual, against staleness that came on top
+  double level_ = 0;                         ///< log of what the newest reports took over what the line says
+  double squares_ = 0, squares_weight_ = 0;  ///< of relative residuals
+  double steps_ = 0;                         ///< ever
+  double stale_xx_ = 0, stale_xy_ = 0;       ///< staleness against slots − 1
+  double gain_xx_ = 0, gain_xy_ = 0;         ///< penalty: log of expected over actual, against staleness that came on top
 };
 
 }  // namespace sluice::manager

@@ -117,7 +117,7 @@ TEST(RateModelTest, RatesAreConcaveAndNeverFallWhateverIsReported) {
     double before = 0, gain_before = std::numeric_limits<double>::infinity();
     for (double n = 1; n < 100; ++n) {
       ASSERT_TRUE(std::isfinite(s.rate(n)) && s.rate(n) >= before * (1 - 1e-12));
-      ASSERT_LE(s.rate(n) - before, gain_before * (1 + 1e-9) + 1e-12);
+      ASSERT_LE(s.rate(n) - before, gain_before + 1e-9 * s.rate(n));
       ASSERT_TRUE(s.efficiency(n) > 0 && s.efficiency(n) <= 1);
       gain_before = s.rate(n) - before, before = s.rate(n);
     }
