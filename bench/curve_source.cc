@@ -97,23 +97,28 @@ double between(Rng& rng, double low, double high) { return low + (high - low) * 
 double log_between(Rng& rng, double low, double high) { return low * std::exp(std::log(high / low) * rng.uniform()); }
 
 const MadeFamily kMade[] = {
-    {"made-power", false, [](Rng& g, double n) {
+    {"made-power", false,
+     [](Rng& g, double n) {
        const double c = between(g, 0, 2), a = between(g, 1, 4), p = between(g, 0.25, 1.2), o = log_between(g, n / 200, n / 10);
        return [=](double k) { return c + a * std::pow(1 + k / o, -p); };
      }},
-    {"made-exponential", false, [](Rng& g, double n) {
+    {"made-exponential", false,
+     [](Rng& g, double n) {
        const double c = between(g, 0, 2), a = between(g, 1, 4), t = log_between(g, n / 20, n / 2);
        return [=](double k) { return c + a * std::exp(-k / t); };
      }},
-    {"made-two-exponentials", false, [](Rng& g, double n) {
+    {"made-two-exponentials", false,
+     [](Rng& g, double n) {
        const double c = between(g, 0, 2), a = between(g, 1, 4), b = between(g, 0.2, 2), t = log_between(g, n / 60, n / 15), s = log_between(g, n / 5, n);
        return [=](double k) { return c + a * std::exp(-k / t) + b * std::exp(-k / s); };
      }},
-    {"made-one-over-square", false, [](Rng& g, double n) {
+    {"made-one-over-square", false,
+     [](Rng& g, double n) {
        const double a = log_between(g, 1, 30) / (n * n), b = log_between(g, 3, 60) / n, c = between(g, 0.3, 1), d = between(g, 0, 2);
        return [=](double k) { return 1 / (a * k * k + b * k + c) + d; };
      }},
-    {"made-step-schedule", false, [](Rng& g, double n) {
+    {"made-step-schedule", false,
+     [](Rng& g, double n) {
        const double c = between(g, 0.1, 1), a = between(g, 1, 3), t = n / between(g, 15, 40), one = between(g, 0.3, 0.5) * n, two = between(g, 0.6, 0.8) * n;
        const double drop = between(g, 0.2, 0.6);
        return [=](double k) {
@@ -121,20 +126,24 @@ const MadeFamily kMade[] = {
          return c + 1.4 * drop + a * std::exp(-k / t) - later;
        };
      }},
-    {"made-cosine", true, [](Rng& g, double n) {
+    {"made-cosine", true,
+     [](Rng& g, double n) {
        const double c = between(g, 0.5, 2), a = between(g, 1, 4), p = between(g, 0.3, 0.8), o = n / between(g, 20, 100), d = between(g, 0.2, 0.6);
        return [=](double k) { return c + a * std::pow(1 + k / o, -p) + d * 0.5 * (1 + std::cos(M_PI * k / n)); };
      }},
-    {"made-cool-down", true, [](Rng& g, double n) {
+    {"made-cool-down", true,
+     [](Rng& g, double n) {
        const double c = between(g, 1, 3), a = between(g, 2, 6), p = between(g, 0.4, 0.9), o = n / between(g, 20, 100), d = between(g, 0.1, 0.5);
        const double from = between(g, 0.4, 0.8) * n;
        return [=](double k) { return c + d + a * std::pow(1 + k / o, -p) - (k > from ? d * std::pow((k - from) / (n - from), 1.2) : 0); };
      }},
-    {"made-rising-again", false, [](Rng& g, double n) {
+    {"made-rising-again", false,
+     [](Rng& g, double n) {
        const double c = between(g, 0.3, 1), a = between(g, 1, 3), t = n / between(g, 8, 20), slope = between(g, 0.1, 0.5) / n;
        return [=](double k) { return c + a * std::exp(-k / t) + slope * std::max(0.0, k - 0.3 * n); };
      }},
-    {"made-diverging", false, [](Rng& g, double n) {
+    {"made-diverging", false,
+     [](Rng& g, double n) {
        const double c = between(g, 0.3, 1), a = between(g, 1, 3), t = n / between(g, 8, 20), from = between(g, 0.4, 0.7) * n;
        return [=](double k) { return c + a * std::exp(-k / t) + (k > from ? 3 * (std::exp(4 * (k - from) / n) - 1) : 0); };
      }},

@@ -88,7 +88,8 @@ Score judge(manager::Predictor& predictor, const LossSeries& series, double nois
 }
 
 json to_json(const Score& s, const std::string& predictor, const std::string& family, double noise) {
-  json out = {{"predictor", predictor}, {"family", family}, {"noise", noise}, {"curves", s.curves}, {"us_per_report", s.microseconds / s.reports}, {"bytes_per_job", s.bytes}, {"ahead", json::array()}};
+  json out = {{"predictor", predictor},   {"family", family},      {"noise", noise}, {"curves", s.curves}, {"us_per_report", s.microseconds / s.reports},
+              {"bytes_per_job", s.bytes}, {"ahead", json::array()}};
   for (std::size_t h = 0; h < kHorizons.size(); ++h) {
     const Error& e = s.at[h];
     if (e.count == 0) continue;
@@ -97,7 +98,14 @@ json to_json(const Score& s, const std::string& predictor, const std::string& fa
     const std::size_t kept = std::max<std::size_t>(1, sorted.size() * 99 / 100);
     double mean = 0;
     for (std::size_t i = 0; i < kept; ++i) mean += sorted[i] / static_cast<double>(kept);
-    out["ahead"].push_back({{"reports", kHorizons[h]}, {"percent_of_range", 100 * e.sum / e.count}, {"relative", e.relative / e.count}, {"relative_99", mean}, {"in_50", e.inside[0] / e.count}, {"in_80", e.inside[1] / e.count}, {"in_90", e.inside[2] / e.count}, {"forecasts", e.count}});
+    out["ahead"].push_back({{"reports", kHorizons[h]},
+                            {"percent_of_range", 100 * e.sum / e.count},
+                            {"relative", e.relative / e.count},
+                            {"relative_99", mean},
+                            {"in_50", e.inside[0] / e.count},
+                            {"in_80", e.inside[1] / e.count},
+                            {"in_90", e.inside[2] / e.count},
+                            {"forecasts", e.count}});
   }
   return out;
 }
@@ -119,15 +127,23 @@ json authors_of(const std::string& path) {
 }
 
 void print_table(const json& result) {
-  fmt::print("{:26} {:5} {:9} {:>6} {:>7} {:>7} {:>7}  {:>15} {:>15} {:>15}  {:>6} {:>6}\n", "family", "noise", "predictor", "1", "5", "10", "50", "1 in 50/80/90", "10 in 50/80/90", "50 in 50/80/90", "us", "bytes");
+  fmt::print("{:26} {:5} {:9} {:>6} {:>7} {:>7} {:>7}  {:>15} {:>15} {:>15}  {:>6} {:>6}\n", "family", "noise", "predictor", "1", "5", "10", "50",
+             "1 in 50/80/90", "10 in 50/80/90", "50 in 50/80/90", "us", "bytes");
   for (const json& r : result["results"]) {
     std::map<int, json> at;
     for (const json& a : r["ahead"]) at[a["reports"]] = a;
     const auto percent = [&](int h) { return at.contains(h) ? fmt::format("{:.3f}", at[h]["percent_of_range"].get<double>()) : "-"; };
-    const auto inside = [&](int h) { return at.contains(h) ? fmt::format("{:.2f} {:.2f} {:.2f}", at[h]["in_50"].get<double>(), at[h]["in_80"].get<double>(), at[h]["in_90"].get<double>()) : "-"; };
-    fmt::print("{:26} {:5} {:9} {:>6} {:>7} {:>7} {:>7}  {:>15} {:>15} {:>15}  {:6.1f} {:6}\n", r["family"].get<std::string>(), r["noise"].get<double>(), r["predictor"].get<std::string>(), percent(1), percent(5), percent(10), percent(50), inside(1), inside(10), inside(50), r["us_per_report"].get<double>(), r["bytes_per_job"].get<double>());
+    const auto inside = [&](int h) {
+      return at.contains(h) ? fmt::format("{:.2f} {:.2f} {:.2f}", at[h]["in_50"].get<double>(), at[h]["in_80"].get<double>(), at[h]["in_90"].get<double>())
+                            : "-";
+    };
+    fmt::print("{:26} {:5} {:9} {:>6} {:>7} {:>7} {:>7}  {:>15} {:>15} {:>15}  {:6.1f} {:6}\n", r["family"].get<std::string>(), r["noise"].get<double>(),
+               r["predictor"].get<std::string>(), percent(1), percent(5), percent(10), percent(50), inside(1), inside(10), inside(50),
+               r["us_per_report"].get<double>(), r["bytes_per_job"].get<double>());
   }
-  for (const json& a : result["authors"]) fmt::print("authors: {:18} {:28} relative error 1, 5, 10 ahead: {}\n", a["family"].get<std::string>(), a["method"].get<std::string>(), a["relative_1_5_10"].dump());
+  for (const json& a : result["authors"])
+    fmt::print("authors: {:18} {:28} relative error 1, 5, 10 ahead: {}\n", a["family"].get<std::string>(), a["method"].get<std::string>(),
+               a["relative_1_5_10"].dump());
 }
 
 int run(const Options& options) {
@@ -144,7 +160,11 @@ int run(const Options& options) {
       if (taken[s.family]++ < options.of_family) all.push_back(std::move(s));
   }
   const manager::PredictorRegistry registry = manager::builtin_predictors();
-  json result = {{"version", 1}, {"seed", options.seed}, {"from", options.from}, {"results", json::array()}, {"authors", options.authors.empty() ? json::array() : authors_of(options.authors)}};
+  json result = {{"version", 1},
+                 {"seed", options.seed},
+                 {"from", options.from},
+                 {"results", json::array()},
+                 {"authors", options.authors.empty() ? json::array() : authors_of(options.authors)}};
   std::vector<std::string> families;
   for (const LossSeries& s : all)
     if (std::find(families.begin(), families.end(), s.family) == families.end()) families.push_back(s.family);

@@ -39,6 +39,14 @@ std::vector<ForecastKnot> forecast_of(const Predictor& predictor, std::span<cons
   return knots;
 }
 
+/// What past jobs of its model say of one that is as far.
+void take_prior(JobView& v, const Job& job, const RemainingPrior& prior) {
+  if (!v.declared && job.step > 0) v.total_steps = prior.total_steps(job.spec.model, static_cast<double>(job.step)).steps;
+  if (!(v.total_steps > 0)) return;
+  const auto left = prior.remaining(job.spec.model, static_cast<double>(job.step) / v.total_steps);
+  v.prior_remaining = left.mean, v.prior_deviation = left.deviation;
+}
+
 /// A paused job has nothing to do with the policy's reasons. Told from the view, so that a replay says the same.
 void say_paused(const ClusterView& view, Decision& decision) {
   for (const JobView& job : view.jobs) {
@@ -68,6 +76,10 @@ JobView view_of(const Job& job, const RoundOptions& options, std::uint32_t slots
   v.normalized_loss = job.normalized_loss();
   v.largest_drop = job.largest_drop;
   v.steps_per_slot_second = job.steps_per_slot_second;
+  v.speed_up = job.rates.speed_up();
+  v.step = job.step;
+  v.total_steps = job.declared_steps();
+  v.declared = v.total_steps > 0;
   v.move_cost = move_cost;
   v.deficit_ns = job.deficit_ns;
   v.quantum_since = job.quantum_since;
@@ -150,6 +162,7 @@ void Rounds::look(Instant now) {
     job.slots = count_of(held, id);
     if (job.slots > 0) job.last_held = now;
     JobView& v = view_.jobs.emplace_back(view_of(job, options_, slots, move_cost(job)));
+    take_prior(v, job, jobs_.prior());
     v.waited = now - job.last_held.value_or(job.submitted);
   }
 }

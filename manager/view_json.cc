@@ -38,6 +38,12 @@ json to_json(const JobView& j) {
           {"normalized_loss", j.normalized_loss},
           {"largest_drop", j.largest_drop},
           {"steps_per_slot_second", j.steps_per_slot_second},
+          {"speed_up", {j.speed_up.alone, j.speed_up.kappa, j.speed_up.staleness_per_slot, j.speed_up.penalty}},
+          {"step", j.step},
+          {"total_steps", j.total_steps},
+          {"declared", j.declared},
+          {"prior_remaining", j.prior_remaining},
+          {"prior_deviation", j.prior_deviation},
           {"forecast", std::move(knots)},
           {"waited_ns", j.waited.ns},
           {"move_cost_ns", j.move_cost.ns},
@@ -74,6 +80,13 @@ JobView job_from(const std::string& id, const json& j) {
   out.normalized_loss = j.at("normalized_loss");
   out.largest_drop = j.at("largest_drop");
   out.steps_per_slot_second = j.at("steps_per_slot_second");
+  const json& s = j.at("speed_up");
+  out.speed_up = {s.at(0), s.at(1), s.at(2), s.at(3)};
+  out.step = j.at("step");
+  out.total_steps = j.at("total_steps");
+  out.declared = j.at("declared");
+  out.prior_remaining = j.at("prior_remaining");
+  out.prior_deviation = j.at("prior_deviation");
   for (const json& k : j.at("forecast")) out.forecast.push_back({k.at(0), k.at(1), k.at(2)});
   out.waited = Duration{j.at("waited_ns").get<std::int64_t>()};
   out.move_cost = Duration{j.at("move_cost_ns").get<std::int64_t>()};

@@ -13,6 +13,7 @@ namespace sluice::manager {
 namespace {
 
 constexpr const char* kTableKey = "slot_table";
+constexpr const char* kPriorKey = "remaining_prior";
 constexpr const char* kMembersKey = "membership";
 constexpr const char* kJobPrefix = "job/";
 constexpr std::size_t kEndsToldMax = 1000;
@@ -73,10 +74,18 @@ Result<void> Core::restore() {
     Result<void> taken;
     if (entry.key == kTableKey) taken = ring_.restore(entry.value);
     if (entry.key == kMembersKey) taken = members_.restore(entry.value);
+    if (entry.key == kPriorKey) taken = restore_prior(entry.value);
     if (entry.key.starts_with(kJobPrefix)) taken = jobs_.restore(entry.value, clock_.now());
     if (!taken) return fail(Errc::kIo, fmt::format("the state folder {} cannot be read: {}: {}", options_.state_dir, entry.key, taken.error().what));
   }
   if (!jobs_.live().empty()) log::info("{} jobs of an earlier manager go on", jobs_.live().size());
+  return {};
+}
+
+Result<void> Core::restore_prior(const std::string& text) {
+  auto prior = RemainingPrior::from_json(nlohmann::json::parse(text, nullptr, false));
+  if (!prior) return fail(prior.error());
+  jobs_.set_prior(std::move(*prior));
   return {};
 }
 
@@ -200,6 +209,10 @@ Result<void> Core::store_jobs() {
   for (const JobId id : dirty) {
     if (outcome) outcome = put(job_key(id), JobTable::stored(*jobs_.find(id), clock_.now()));
     if (!outcome) jobs_.mark_dirty(id);
+  }
+  if (outcome && jobs_.take_prior_dirty()) {
+    outcome = put(kPriorKey, jobs_.prior().to_json().dump());
+    if (!outcome) jobs_.mark_prior_dirty();
   }
   problem("job table", outcome);
   return outcome;

@@ -1,6 +1,6 @@
 #pragma once
-/// Fixed shapes that losses fall along, as functions of the step, for the predictor `ensemble`. Each is worth a few multiplications: powers are square roots and
-/// squares, exponentials square each other. One thread.
+/// Fixed shapes that losses fall along, as functions of the step, for the predictor `ensemble`. Each is worth a few multiplications: powers are square roots
+/// and squares, exponentials square each other. One thread.
 
 #include <array>
 #include <cstddef>
