@@ -1,5 +1,5 @@
 /// What a new manager knows of jobs (manager/remaining_prior_shipped.cc): learnt from recorded runs, by the same code that learns while it runs. Usage:
-/// learn_prior FILE.yaml=OUT… > manager/remaining_prior_shipped.cc, OUT being the folder of a run of FILE.yaml; or --json, to look at it.
+/// learn_prior OUT… > manager/remaining_prior_shipped.cc, OUT being a run's folder (run.json, summary.json, losses.csv); or --json, to look at it.
 
 #include <fmt/format.h>
 
@@ -10,7 +10,6 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "cli/run_file.h"
 #include "manager/remaining_prior.h"
 
 namespace sluice::bench {
@@ -44,21 +43,28 @@ void shorten(nlohmann::json& json) {
     for (auto& inside : json) shorten(inside);
 }
 
-int run(const std::vector<std::string>& pairs, bool as_json) {
+nlohmann::json read_json(const std::string& path) {
+  std::ifstream in(path);
+  return nlohmann::json::parse(in, nullptr, false);
+}
+
+int run(const std::vector<std::string>& folders, bool as_json) {
   manager::RemainingPrior prior;
   std::size_t jobs = 0;
-  for (const std::string& pair : pairs) {
-    const auto at = pair.find('=');
-    const auto file =
-        at == std::string::npos ? Result<cli::RunFile>(fail(Errc::kBadConfig, "FILE.yaml=OUT is wanted")) : cli::read_run_file(pair.substr(0, at));
-    if (!file) {
-      fmt::print(stderr, "error: {}: {}\n", pair, file.error().what);
-      return 2;
+  for (const std::string& folder : folders) {
+    const nlohmann::json asked = read_json(folder + "/run.json"), came = read_json(folder + "/summary.json");
+    if (!asked.is_object() || !came.is_object() || !asked.contains("jobs") || !came.contains("jobs")) {
+      fmt::print(stderr, "error: {}: no run.json and summary.json of a run\n", folder);
+      return 3;
     }
-    const auto points = points_of(pair.substr(at + 1) + "/losses.csv");
-    for (const auto& job : file->jobs)
-      if (const auto found = points.find(job.name); found != points.end())
-        jobs += prior.learn(job.model, found->second, static_cast<double>(found->second.back().step)) ? 1 : 0;
+    std::map<std::string, std::string> models;
+    for (const auto& job : asked["jobs"]) models[job.value("name", "")] = job.value("model", "");
+    const auto points = points_of(folder + "/losses.csv");
+    for (const auto& job : came["jobs"]) {
+      const auto found = points.find(job.value("job", ""));
+      if (job.value("state", "") != "done" || found == points.end() || found->second.empty()) continue;
+      jobs += prior.learn(models[found->first], found->second, static_cast<double>(found->second.back().step)) ? 1 : 0;
+    }
   }
   fmt::print(stderr, "{} jobs learnt from\n", jobs);
   nlohmann::json json = prior.to_json();
@@ -83,11 +89,11 @@ int run(const std::vector<std::string>& pairs, bool as_json) {
 }  // namespace sluice::bench
 
 int main(int argc, char** argv) {
-  std::vector<std::string> pairs;
+  std::vector<std::string> folders;
   bool as_json = false;
   CLI::App app{"Learns from recorded runs how losses fall, by model."};
-  app.add_option("runs", pairs, "FILE.yaml=OUT: a run file and the folder of its run")->required();
+  app.add_option("runs", folders, "folders of runs")->required();
   app.add_flag("--json", as_json);
   CLI11_PARSE(app, argc, argv);
-  return sluice::bench::run(pairs, as_json);
+  return sluice::bench::run(folders, as_json);
 }

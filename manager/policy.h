@@ -12,6 +12,7 @@
 
 #include "base/registry.h"
 #include "manager/cluster_view.h"
+#include "manager/predictor.h"
 
 namespace sluice::manager {
 
@@ -82,6 +83,8 @@ class Policy {
  public:
   virtual ~Policy() = default;
   [[nodiscard]] virtual std::string_view name() const = 0;
+  /// The predictor that makes the forecasts it sees.
+  [[nodiscard]] virtual std::string_view predictor() const { return kDefaultPredictor; }
   /// Counts changes of what it decides: recorded, so that a replay knows what it compares.
   [[nodiscard]] virtual std::uint32_t version() const = 0;
   /// REQUIRES: job ids distinct. `changed`: jobs whose values differ from the call before that had this memo. An empty memo gives the same decision.

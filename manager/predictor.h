@@ -48,7 +48,10 @@ using MakePredictor = std::function<std::unique_ptr<Predictor>()>;
 /// Predictors from one registry may share scratch memory: use a registry on one thread.
 using PredictorRegistry = Registry<MakePredictor>;
 
-/// `last` and `slaq`.
+/// What forecasts are made with where a policy names no other.
+inline constexpr const char* kDefaultPredictor = "ensemble";
+
+/// `ensemble`, `last` and `slaq`.
 [[nodiscard]] PredictorRegistry builtin_predictors();
 
 }  // namespace sluice::manager
