@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "manager/policies/fair.h"
+#include "manager/policies/share_rule.h"
 #include "manager/policies/slaq.h"
 
 namespace sluice::manager {
@@ -72,6 +73,9 @@ std::string_view name_of(Reason reason) {
 PolicyRegistry builtin_policies() {
   PolicyRegistry registry("policy");
   registry.add("fair", [] { return make_fair_policy(); });
+  registry.add("las", [] { return make_share_rule("las", Hearing::kAttained); });
+  registry.add("progress", [] { return make_share_rule("progress", Hearing::kProgress); });
+  registry.add("sluice", [] { return make_share_rule("sluice", Hearing::kLoss); });
   registry.add("slaq", [] { return make_slaq_policy(); });
   return registry;
 }

@@ -39,6 +39,14 @@ std::vector<ForecastKnot> forecast_of(const Predictor& predictor, std::span<cons
   return knots;
 }
 
+/// What past jobs of its model say of one that is as far.
+void take_prior(JobView& v, const Job& job, const RemainingPrior& prior) {
+  if (!v.declared && job.step > 0) v.total_steps = prior.total_steps(job.spec.model, static_cast<double>(job.step)).steps;
+  if (!(v.total_steps > 0)) return;
+  const auto left = prior.remaining(job.spec.model, static_cast<double>(job.step) / v.total_steps);
+  v.prior_remaining = left.mean, v.prior_deviation = left.deviation;
+}
+
 /// A paused job has nothing to do with the policy's reasons. Told from the view, so that a replay says the same.
 void say_paused(const ClusterView& view, Decision& decision) {
   for (const JobView& job : view.jobs) {
@@ -68,6 +76,16 @@ JobView view_of(const Job& job, const RoundOptions& options, std::uint32_t slots
   v.normalized_loss = job.normalized_loss();
   v.largest_drop = job.largest_drop;
   v.steps_per_slot_second = job.steps_per_slot_second;
+  v.speed_up = job.rates.speed_up();
+  v.step = job.step;
+  v.total_steps = job.declared_steps();
+  v.declared = v.total_steps > 0;
+  v.attained = job.slot_seconds;
+  v.rounding = job.rounding;
+  v.group = job.spec.group;
+  v.end_loss = v.floor;
+  if (v.declared && job.predictor != nullptr && job.predictor->ready())
+    v.end_loss = std::min(job.best_loss, job.predictor->after(std::max(0.0, v.total_steps - static_cast<double>(v.step))).mean);
   v.move_cost = move_cost;
   v.deficit_ns = job.deficit_ns;
   v.quantum_since = job.quantum_since;
@@ -128,6 +146,20 @@ int Rounds::refit(int iterations_max) {
   return refits;
 }
 
+void Rounds::go_on_with_shadow(Instant now) {
+  for (const JobId id : seen_)
+    if (const Job* job = jobs_.find(id); job != nullptr && job->ended())
+      shadow_.ended(id, static_cast<double>(job->step), job->state == JobState::kDone ? job->slot_seconds : 0);
+  seen_ = jobs_.live();
+  for (const JobId id : seen_) {
+    const Job& job = *jobs_.find(id);
+    shadow_.see(id, job.submitted, job.declared_steps(), job.rates.speed_up());
+  }
+  shadow_.advance(now, fleet_.slots());
+  view_.usual_stay = shadow_.usual_stay();
+  view_.usual_attained = shadow_.usual_attained();
+}
+
 void Rounds::look(Instant now) {
   view_ = ClusterView{};
   view_.now = now;
@@ -143,6 +175,7 @@ void Rounds::look(Instant now) {
     host.slots = static_cast<std::uint32_t>(worker.slots.size());
     host.capacity.cores = static_cast<double>(host.slots);
   }
+  go_on_with_shadow(now);
   const Counts held = fleet_.granted();
   const std::uint32_t slots = fleet_.slots();
   for (const JobId id : jobs_.live()) {
@@ -154,6 +187,9 @@ void Rounds::look(Instant now) {
     job.slots = count_of(held, id);
     if (job.slots > 0) job.last_held = now;
     JobView& v = view_.jobs.emplace_back(view_of(job, options_, slots, move_cost(job)));
+    take_prior(v, job, jobs_.prior());
+    v.behind = shadow_.behind(id, static_cast<double>(job.step));
+    v.age = now - job.submitted;
     v.waited = now - job.last_held.value_or(job.submitted);
   }
 }
@@ -165,6 +201,7 @@ std::vector<SlotChange> Rounds::carry_out(const Decision& decision) {
     job.slots = d.slots;
     job.deficit_ns = d.deficit_ns;
     job.quantum_since = d.quantum_since;
+    job.rounding = d.rounding;
     job.last_decision = d;
     wanted[d.job] = d.slots;
     if (d.slots > 0) jobs_.started(d.job);

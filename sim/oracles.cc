@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "manager/policies/claims.h"
+#include "manager/policies/share_rule.h"
 #include "manager/policies/slaq.h"
 
 namespace sluice::sim {
@@ -22,6 +23,15 @@ void put_truth(const SimJob& job, double step, const SimOptions& options, const 
   view.floor = job.curve.best();
   view.normalized_loss = job.curve.normalized(step);
   view.steps_per_slot_second = view.slots > 0 ? alone * options.speedup.at(view.slots) / view.slots : alone;
+  view.speed_up = {};
+  view.speed_up.alone = alone;
+  const double all = options.speedup.at(options.slots);
+  view.speed_up.kappa = options.slots > 1 ? std::max(0.0, (options.slots / all - 1) / (options.slots - 1)) : 0;
+  view.step = static_cast<std::uint64_t>(step);
+  view.total_steps = job.steps;
+  view.declared = true;
+  view.end_loss = job.curve.best();
+  view.prior_remaining = view.normalized_loss;
   view.forecast.clear();
   double drop = 0;
   for (double n = 0.5; view.forecast.size() < 16 && (view.forecast.empty() || n < 2.0 * options.slots); n *= 2) {
@@ -55,7 +65,8 @@ class Oracle final : public manager::Policy {
 
 std::unique_ptr<manager::Policy> make_policy(const std::string& name, const Truth& truth) {
   if (std::find(kOracles.begin(), kOracles.end(), name) == kOracles.end()) return (**manager::builtin_policies().find(name))();
-  return std::make_unique<Oracle>(name, manager::make_slaq_policy(), truth);
+  auto rule = name == "oracle-next" ? manager::make_slaq_policy() : manager::make_share_rule("sluice", manager::Hearing::kLoss);
+  return std::make_unique<Oracle>(name, std::move(rule), truth);
 }
 
 }  // namespace sluice::sim
