@@ -104,6 +104,7 @@ struct ClusterView {
   Duration quantum_min = from_ms(500);
   Fairness fairness;
   Duration usual_stay;        ///< S: running mean of a job's time in system, would slots be shared equally; 0: not known yet
+  double usual_kappa = -1;    ///< contention (SpeedUp::kappa) as measured on this cluster's jobs, a running mean; below 0: not known yet
   double usual_attained = 0;  ///< running mean of the slot-seconds of ended jobs; 0: not known yet
   std::vector<HostView> hosts;
   std::vector<JobView> jobs;

@@ -55,7 +55,7 @@ std::vector<SlotChange> place(const Fleet& fleet, const std::map<JobId, std::uin
     if (const std::uint32_t kept = has == keep.end() ? 0 : has->second; count > kept) missing[job] = count - kept;
   }
   if (!changed && missing.empty()) return {};
-  std::vector<SlotChange> open;  // slots that lose their job or have none; `to` is found below
+  std::vector<SlotChange> open;                                                 // slots that lose their job or have none; `to` is found below
   std::vector<std::pair<const Fleet::Worker*, std::vector<std::size_t>>> free;  // of each worker, its places in `open`, the first last
   for (const auto& [id, worker] : fleet.workers()) {
     const std::size_t first = open.size();

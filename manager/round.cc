@@ -18,6 +18,7 @@ constexpr std::size_t kKnotsMax = 16;
 constexpr double kMoveCostWeight = 0.3;
 constexpr double kMoveOutlier = 4;
 constexpr std::size_t kRefusedInEntry = 3;
+constexpr double kKappaWeight = 0.05;  ///< of a round's
 
 std::uint32_t count_of(const std::map<JobId, std::uint32_t>& counts, JobId id) {
   const auto it = counts.find(id);
@@ -121,9 +122,7 @@ RoundResult Rounds::run(Instant now, Term term, const std::string& trigger) {
     result.changes.push_back(change);
     if (Job* from = jobs_.find(change.from); from != nullptr && from->ended()) from->slots = 0;
   }
-  if (!result.changes.empty()) {
-    result.decision = DecisionId{++decisions_};
-  }
+  if (!result.changes.empty()) { result.decision = DecisionId{++decisions_}; }
   if (!result.changes.empty() && options_.record) {
     result.line = describe(decision, result.changes, before);
     result.line["term"] = term.value;
@@ -151,11 +150,15 @@ void Rounds::go_on_with_shadow(Instant now) {
     if (const Job* job = jobs_.find(id); job != nullptr && job->ended())
       shadow_.ended(id, static_cast<double>(job->step), job->state == JobState::kDone ? job->slot_seconds : 0);
   seen_ = jobs_.live();
+  double kappa = 0, measured = 0;
   for (const JobId id : seen_) {
     const Job& job = *jobs_.find(id);
+    if (job.rates.kappa_measured()) kappa += job.rates.speed_up().kappa, ++measured;
     shadow_.see(id, job.submitted, job.declared_steps(), job.rates.speed_up());
   }
   shadow_.advance(now, fleet_.slots());
+  if (measured > 0) usual_kappa_ = usual_kappa_ < 0 ? kappa / measured : usual_kappa_ + kKappaWeight * (kappa / measured - usual_kappa_);
+  view_.usual_kappa = usual_kappa_;
   view_.usual_stay = shadow_.usual_stay();
   view_.usual_attained = shadow_.usual_attained();
 }

@@ -102,9 +102,10 @@ class Rounds {
   std::uint64_t rounds_ = 0, decisions_ = 0;
   bool held_ = false;
   std::vector<std::pair<std::string, SlotChange>> lost_;
+  double usual_kappa_ = -1;
   FairShadow shadow_;
   std::set<JobId> seen_;  ///< live jobs of the last round
-  Counts granted_;  ///< after the last round
+  Counts granted_;        ///< after the last round
   std::deque<Pending> pending_;
   double usual_move_ns_ = 0;  ///< running mean over all jobs
 };

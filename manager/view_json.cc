@@ -111,9 +111,16 @@ json to_json(const ClusterView& view) {
   json hosts = json::object(), jobs = json::object();
   for (const HostView& h : view.hosts) hosts[std::to_string(h.id.value)] = to_json(h);
   for (const JobView& j : view.jobs) jobs[std::to_string(j.id.value)] = to_json(j);
-  return {{"now_ns", view.now.ns},     {"elapsed_ns", view.elapsed.ns}, {"round_ns", view.round.ns}, {"quantum_min_ns", view.quantum_min.ns},
-          {"fairness", to_text(view.fairness)}, {"usual_stay_ns", view.usual_stay.ns}, {"usual_attained", view.usual_attained},
-          {"hosts", std::move(hosts)}, {"jobs", std::move(jobs)}};
+  return {{"now_ns", view.now.ns},
+          {"elapsed_ns", view.elapsed.ns},
+          {"round_ns", view.round.ns},
+          {"quantum_min_ns", view.quantum_min.ns},
+          {"fairness", to_text(view.fairness)},
+          {"usual_stay_ns", view.usual_stay.ns},
+          {"usual_attained", view.usual_attained},
+          {"usual_kappa", view.usual_kappa},
+          {"hosts", std::move(hosts)},
+          {"jobs", std::move(jobs)}};
 }
 
 Result<ClusterView> view_from_json(const json& from) try {
@@ -124,6 +131,7 @@ Result<ClusterView> view_from_json(const json& from) try {
   view.quantum_min = Duration{from.at("quantum_min_ns").get<std::int64_t>()};
   view.fairness = parse_fairness(from.at("fairness").get<std::string>()).value_or(Fairness{});
   view.usual_stay = Duration{from.at("usual_stay_ns").get<std::int64_t>()};
+  view.usual_kappa = from.at("usual_kappa");
   view.usual_attained = from.at("usual_attained");
   for (const auto& [id, host] : from.at("hosts").items()) view.hosts.push_back(host_from(id, host));
   for (const auto& [id, job] : from.at("jobs").items()) view.jobs.push_back(job_from(id, job));

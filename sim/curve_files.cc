@@ -70,7 +70,8 @@ Result<std::vector<Run>> runs_of(const TableFile& table, const char* name_column
     const auto at = step ? table.number(row, *step) : Result<double>(static_cast<double>(run.losses.size()));
     if (!at) return fail(at.error());
     if (!run.steps.empty() && !(*at > run.steps.back()))
-      return fail(Errc::kBadData, fmt::format("{}:{}: step {} of run '{}' does not come after {}", table.path, table.lines[row], *at, run_name, run.steps.back()));
+      return fail(Errc::kBadData,
+                  fmt::format("{}:{}: step {} of run '{}' does not come after {}", table.path, table.lines[row], *at, run_name, run.steps.back()));
     run.losses.push_back(*value);
     run.steps.push_back(*at);
   }

@@ -48,6 +48,8 @@ class Oracle final : public manager::Policy {
   std::uint32_t version() const override { return rule_->version(); }
   Decision decide(const ClusterView& view, std::span<const JobId> changed, manager::Memo& memo) const override {
     ClusterView true_view = view;
+    const SimOptions& options = truth_.options();
+    true_view.usual_kappa = options.slots > 1 ? std::max(0.0, (options.slots / options.speedup.at(options.slots) - 1) / (options.slots - 1)) : 0;
     for (JobView& job : true_view.jobs)
       if (const SimJob* known = truth_.job(job.id)) put_truth(*known, truth_.step(job.id), truth_.options(), view, job);
     return rule_->decide(true_view, changed, memo);

@@ -15,7 +15,6 @@
 
 namespace sluice::sim {
 
-
 inline constexpr std::array<std::string_view, 2> kOracles = {"oracle-next", "oracle-aged"};
 
 /// What is true of a running simulation.

@@ -67,7 +67,9 @@ void read_seeds(const Node* node, Scenario& out, Problems& problems) {
   if (node == nullptr) return;
   const std::string text = node->text;
   const std::size_t dots = text.find("..");
-  const auto whole = [](const std::string& part) { return config::to_count(Node{.kind = Kind::kScalar, .mark = {}, .text = part, .items = {}, .entries = {}}); };
+  const auto whole = [](const std::string& part) {
+    return config::to_count(Node{.kind = Kind::kScalar, .mark = {}, .text = part, .items = {}, .entries = {}});
+  };
   const auto first = whole(text.substr(0, dots)), last = dots == std::string::npos ? first : whole(text.substr(dots + 2));
   if (node->kind == Kind::kScalar && first && last && *first <= *last && *last - *first < 10'000) {
     out.seed_first = *first;
@@ -91,7 +93,8 @@ void read_fairness(MapReader& reader, Scenario& out, Problems& problems) {
   if (const auto fairness = manager::parse_fairness(node->text); fairness && node->kind == Kind::kScalar)
     out.fairness = *fairness;
   else
-    problems.add(node->mark, fmt::format("'fairness' must be a number from 0 to 1 (how much waiting counts beside loss) or strict, not {}", config::describe(*node)));
+    problems.add(node->mark,
+                 fmt::format("'fairness' must be a number from 0 to 1 (how much waiting counts beside loss) or strict, not {}", config::describe(*node)));
 }
 
 /// Words of a room at the key's place.

@@ -13,13 +13,13 @@
 namespace sluice::sim {
 
 struct Scenario {
-  std::vector<std::string> curves;         ///< paths (sim/curve_files.h)
-  std::string arrivals = "poisson:15s";    ///< or trace:FILE
+  std::vector<std::string> curves;       ///< paths (sim/curve_files.h)
+  std::string arrivals = "poisson:15s";  ///< or trace:FILE
   std::uint64_t jobs = 160;
   std::uint32_t slots = 640;
   Duration round = from_ms(3000), report, report_delay, decision_delay, move_cost = from_ms(20);  ///< report 0: each round
-  double load = 0;        ///< 0: a trace's own work; of Poisson arrivals .8
-  double spread = 10;     ///< the largest job's work over the smallest's, log-uniform between; a trace has its own
+  double load = 0;                                                                                ///< 0: a trace's own work; of Poisson arrivals .8
+  double spread = 10;  ///< the largest job's work over the smallest's, log-uniform between; a trace has its own
   std::string speedup = "linear";
   double noise = 0.01;
   double undeclared = 0, failing = 0;

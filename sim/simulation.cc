@@ -92,7 +92,8 @@ class Simulation final : public Truth {
     return out;
   }
 
-  // --- time ----------------------------------------------------------------------------------------------------------------------------------------------------
+  // --- time
+  // ----------------------------------------------------------------------------------------------------------------------------------------------------
 
   [[nodiscard]] Instant next_event() const {
     Instant next = std::min(next_round_, next_report_);
@@ -119,7 +120,8 @@ class Simulation final : public Truth {
     if (active == 0) next_round_ = std::max(next_round_, to), next_report_ = std::max(next_report_, to);
   }
 
-  // --- what comes and goes -------------------------------------------------------------------------------------------------------------------------------------
+  // --- what comes and goes
+  // -------------------------------------------------------------------------------------------------------------------------------------
 
   Result<void> arrive() {
     while (!coming_.empty() && coming_.back()->arrives() <= clock_.now()) {
@@ -204,7 +206,8 @@ class Simulation final : public Truth {
     }
   }
 
-  // --- rounds --------------------------------------------------------------------------------------------------------------------------------------------------
+  // --- rounds
+  // --------------------------------------------------------------------------------------------------------------------------------------------------
 
   void decide() {
     if (clock_.now() >= next_round_) next_round_ = clock_.now() + options_.round;
@@ -238,7 +241,8 @@ class Simulation final : public Truth {
     }
     foretold_.clear();
     for (const manager::JobView& view : rounds_.view().jobs)
-      if (const auto it = by_id_.find(view.id); it != by_id_.end() && !it->second->ended()) foretold_.emplace_back(it->second, Foretold{it->second->step(), view});
+      if (const auto it = by_id_.find(view.id); it != by_id_.end() && !it->second->ended())
+        foretold_.emplace_back(it->second, Foretold{it->second->step(), view});
     Sample s{.seconds = (clock_.now() - start_).seconds(), .active = static_cast<std::uint32_t>(active_.size()), .price = price, .moves = result_.moves};
     std::vector<const Track*> by_loss(active_.begin(), active_.end());
     std::stable_sort(by_loss.begin(), by_loss.end(), [](const Track* a, const Track* b) { return a->normalized_loss() > b->normalized_loss(); });

@@ -38,9 +38,9 @@ struct SimOptions {
   Duration report = from_ms(200);  ///< job homes report this often, and after their steps 1, 4, 16 and 64
   Duration report_delay, decision_delay;
   Duration move_cost = from_ms(2);
-  double kappa = 0;       ///< n slots are worth n / (1 + kappa (n − 1)): Amdahl-like contention; where `speedup` is linear
-  double step_noise = 0;  ///< standard deviation of one step's loss, as a share of the loss; a report has the mean of its steps
-  double noise = 0;       ///< standard deviation of a report, as a share of the curve's range
+  double kappa = 0;        ///< n slots are worth n / (1 + kappa (n − 1)): Amdahl-like contention; where `speedup` is linear
+  double step_noise = 0;   ///< standard deviation of one step's loss, as a share of the loss; a report has the mean of its steps
+  double noise = 0;        ///< standard deviation of a report, as a share of the curve's range
   std::uint64_t seed = 1;  ///< of the noise and of the hosts' failures
   Duration until = from_ms(86'400'000);
   Speedup speedup;
@@ -71,7 +71,7 @@ struct Sample {
   std::uint32_t active = 0;
   double normalized_loss = 0;  ///< mean over active jobs
   double price = 0;
-  std::uint64_t moves = 0;  ///< so far
+  std::uint64_t moves = 0;                      ///< so far
   std::uint32_t high = 0, middle = 0, low = 0;  ///< slots of the quarter of jobs with the highest normalised loss, of the next quarter, of the rest
 };
 

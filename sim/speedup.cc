@@ -25,8 +25,7 @@ Result<std::map<double, double>> speeds_of(const TableFile& table) {
     if (!n) return fail(n.error());
     const auto value = table.number(row, speed ? *speed : *time);
     if (!value) return fail(value.error());
-    if (!(*n > 0) || !(*value > 0))
-      return fail(Errc::kBadData, fmt::format("{}:{}: slots and their speed must be above 0", table.path, table.lines[row]));
+    if (!(*n > 0) || !(*value > 0)) return fail(Errc::kBadData, fmt::format("{}:{}: slots and their speed must be above 0", table.path, table.lines[row]));
     double gained = *value;
     if (!speed) {
       const auto examples = batch ? table.number(row, *batch) : Result<double>(1);

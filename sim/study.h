@@ -30,9 +30,9 @@ struct Outcome {
   double round_ms_p50 = 0, round_ms_p99 = 0;
   double prediction_error_p50 = 0, prediction_error_p90 = 0;  ///< of a round's drop, share of the range; of the first seed
   std::uint64_t rounds = 0;
-  double seconds = 0;               ///< simulated
+  double seconds = 0;                     ///< simulated
   std::vector<double> to_90, completion;  ///< of each job, by size; of the first seed
-  std::vector<Sample> samples;      ///< of the first seed
+  std::vector<Sample> samples;            ///< of the first seed
 };
 
 struct Study {

@@ -151,8 +151,7 @@ Result<std::vector<TraceJob>> read_trace(const std::string& path) {
   if (!table) return fail(table.error());
   const auto time = any_column(*table, {"timestamp", "submit_time", "arrival"}), duration = any_column(*table, {"duration"});
   const auto slots = any_column(*table, {"num_gpus", "num_gpu", "slots"});
-  if (!time || !duration)
-    return fail(Errc::kBadData, fmt::format("{}: a trace needs the columns timestamp (or submit_time or arrival) and duration", path));
+  if (!time || !duration) return fail(Errc::kBadData, fmt::format("{}: a trace needs the columns timestamp (or submit_time or arrival) and duration", path));
   std::vector<TraceJob> jobs;
   for (std::size_t row = 0; row < table->rows.size(); ++row) {
     const auto at = seconds_of(table->rows[row][*time]);
@@ -189,8 +188,8 @@ Result<Sources> read_sources(const Scenario& scenario) {
   out.trace = std::move(*trace);
   const std::uint64_t wanted = scenario.groups > 0 ? scenario.groups : scenario.jobs;
   if (out.trace.size() < wanted)
-    return fail(Errc::kBadConfig, fmt::format("the trace has {} jobs with work, and {} are wanted; give --jobs {} or less", out.trace.size(), wanted,
-                                              out.trace.size()));
+    return fail(Errc::kBadConfig,
+                fmt::format("the trace has {} jobs with work, and {} are wanted; give --jobs {} or less", out.trace.size(), wanted, out.trace.size()));
   return out;
 }
 

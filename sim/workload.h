@@ -16,8 +16,8 @@ namespace sluice::sim {
 struct TraceJob {
   double seconds = 0, work = 0;
 };
-/// A CSV with a header: timestamp, submit_time or arrival (seconds, or YYYY-MM-DD HH:MM:SS), duration (s), and perhaps num_gpus, num_gpu or slots. By time; jobs
-/// without work are left out. Errors: kNotFound, kBadData naming file and line.
+/// A CSV with a header: timestamp, submit_time or arrival (seconds, or YYYY-MM-DD HH:MM:SS), duration (s), and perhaps num_gpus, num_gpu or slots. By time;
+/// jobs without work are left out. Errors: kNotFound, kBadData naming file and line.
 [[nodiscard]] Result<std::vector<TraceJob>> read_trace(const std::string& path);
 
 /// What all seeds share.

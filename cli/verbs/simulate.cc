@@ -1,10 +1,11 @@
+#include "cli/simulate.h"
+
 #include <fmt/format.h>
 
 #include <map>
 #include <utility>
 
 #include "cli/detail/print.h"
-#include "cli/simulate.h"
 #include "cli/verbs/verbs.h"
 
 namespace sluice::cli {

@@ -11,9 +11,9 @@ namespace sluice::manager {
 namespace {
 
 constexpr double kPriorReports = 30;
-constexpr double kNearLinear = 0.9;        ///< s(n)/n at all slots
-constexpr std::uint32_t kFewSlots = 8;     ///< fewer than these are near-linear whatever was measured
-constexpr double kDearMove = 0.05;         ///< of a round: the index moves half of the slots a round
+constexpr double kNearLinear = 0.9;     ///< s(n)/n at all slots
+constexpr std::uint32_t kFewSlots = 8;  ///< fewer than these are near-linear whatever was measured
+constexpr double kDearMove = 0.05;      ///< of a round: the index moves half of the slots a round
 constexpr double kStrict = 4;
 constexpr double kMillion = 1e6;
 
@@ -63,15 +63,12 @@ class Sharing {
   }
 
   [[nodiscard]] bool near_linear() const {
-    double kappa = 0, weight = 0, stall = 0;
-    for (const Claim& c : claims_) {
-      if (c.full == 0) continue;
-      stall = std::max(stall, c.job->move_cost.seconds());
-      if (c.job->speed_up.alone > 0) kappa += c.job->speed_up.kappa, ++weight;
-    }
+    double stall = 0;
+    for (const Claim& c : claims_)
+      if (c.full > 0) stall = std::max(stall, c.job->move_cost.seconds());
     if (stall > kDearMove * view_.round.seconds()) return false;
     if (slots_ <= kFewSlots) return true;
-    return weight > 0 && 1 / (1 + kappa / weight * (slots_ - 1)) >= kNearLinear;
+    return view_.usual_kappa >= 0 && 1 / (1 + view_.usual_kappa * (slots_ - 1)) >= kNearLinear;
   }
 
   // --- the index: served in descending order -----------------------------------------------------------------------------------------------------------------
