@@ -18,6 +18,7 @@ constexpr std::size_t kKnotsMax = 16;
 constexpr double kMoveCostWeight = 0.3;
 constexpr double kMoveOutlier = 4;
 constexpr std::size_t kRefusedInEntry = 3;
+constexpr std::uint64_t kKappaReports = 12;
 constexpr double kKappaWeight = 0.05;  ///< of a round's
 
 std::uint32_t count_of(const std::map<JobId, std::uint32_t>& counts, JobId id) {
@@ -150,14 +151,19 @@ void Rounds::go_on_with_shadow(Instant now) {
     if (const Job* job = jobs_.find(id); job != nullptr && job->ended())
       shadow_.ended(id, static_cast<double>(job->step), job->state == JobState::kDone ? job->slot_seconds : 0);
   seen_ = jobs_.live();
-  double kappa = 0, measured = 0;
+  std::vector<double> kappas;
   for (const JobId id : seen_) {
     const Job& job = *jobs_.find(id);
-    if (job.rates.kappa_measured()) kappa += job.rates.speed_up().kappa, ++measured;
+    if (job.rates.kappa_measured() && job.reports >= kKappaReports) kappas.push_back(job.rates.speed_up().kappa);
     shadow_.see(id, job.submitted, job.declared_steps(), job.rates.speed_up());
   }
   shadow_.advance(now, fleet_.slots());
-  if (measured > 0) usual_kappa_ = usual_kappa_ < 0 ? kappa / measured : usual_kappa_ + kKappaWeight * (kappa / measured - usual_kappa_);
+  if (!kappas.empty()) {
+    // The median: young jobs' slopes are still half their prior's.
+    const auto middle = kappas.begin() + static_cast<std::ptrdiff_t>(kappas.size() / 2);
+    std::nth_element(kappas.begin(), middle, kappas.end());
+    usual_kappa_ = usual_kappa_ < 0 ? *middle : usual_kappa_ + kKappaWeight * (*middle - usual_kappa_);
+  }
   view_.usual_kappa = usual_kappa_;
   view_.usual_stay = shadow_.usual_stay();
   view_.usual_attained = shadow_.usual_attained();
