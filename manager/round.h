@@ -28,7 +28,7 @@ struct RoundOptions {
   Instant began;  ///< the record's times count from here
   /// Solver iterations of all predictors in one round, so that a round is bounded; what does not fit is refitted in the next, the stalest first.
   int refit_iterations_max = 400;
-  Fairness fairness;
+  Fairness fairness = {};
   bool record = true;  ///< false: no line and no outcomes are made (simulations of many rounds)
 };
 

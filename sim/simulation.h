@@ -23,11 +23,11 @@ struct SimJob {
   Curve curve;
   double steps = 0;                  ///< declared; the job ends with them
   double slot_seconds_per_step = 0;  ///< of one slot alone
-  Duration arrives;
-  bool declared = true;  ///< false: nobody tells the manager how many steps it has
-  bool best = false;     ///< only the best of its group counts
-  std::string group;     ///< empty: none
-  std::string family;    ///< of its curve
+  Duration arrives = {};
+  bool declared = true;     ///< false: nobody tells the manager how many steps it has
+  bool best = false;        ///< only the best of its group counts
+  std::string group = {};   ///< empty: none
+  std::string family = {};  ///< of its curve
 };
 
 struct SimOptions {
@@ -36,16 +36,16 @@ struct SimOptions {
   std::uint32_t hosts = 1;  ///< that share the slots
   Duration round = from_ms(500);
   Duration report = from_ms(200);  ///< job homes report this often, and after their steps 1, 4, 16 and 64
-  Duration report_delay, decision_delay;
+  Duration report_delay = {}, decision_delay = {};
   Duration move_cost = from_ms(2);
   double kappa = 0;        ///< n slots are worth n / (1 + kappa (n − 1)): Amdahl-like contention; where `speedup` is linear
   double step_noise = 0;   ///< standard deviation of one step's loss, as a share of the loss; a report has the mean of its steps
   double noise = 0;        ///< standard deviation of a report, as a share of the curve's range
   std::uint64_t seed = 1;  ///< of the noise and of the hosts' failures
   Duration until = from_ms(86'400'000);
-  Speedup speedup;
-  Duration host_fails, host_repair = from_ms(300'000);  ///< means of exponential times; 0: no host fails
-  manager::Fairness fairness;
+  Speedup speedup = {};
+  Duration host_fails = {}, host_repair = from_ms(300'000);  ///< means of exponential times; 0: no host fails
+  manager::Fairness fairness = {};
   bool series = false;  ///< samples over time, and the errors of predictions
 };
 
