@@ -4,11 +4,13 @@
 
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/clock.h"
 #include "base/ids.h"
+#include "manager/rate_model.h"
 
 namespace sluice::manager {
 
@@ -55,7 +57,7 @@ struct JobView {
   std::string group;  ///< variants of one model; empty: none
   double weight = 1;
   std::uint32_t slots_min = 0;
-  std::uint32_t slots_max = 1;  ///< 0: it is paused and can use none, whatever its minimum
+  std::uint32_t slots_max = 1;                                       ///< 0: it is paused and can use none, whatever its minimum
   std::uint32_t usable = std::numeric_limits<std::uint32_t>::max();  ///< more slots than this find no work (≥ 1)
   std::uint32_t slots = 0;                                           ///< granted now
   JobPhase phase = JobPhase::kWarmingUp;
@@ -66,19 +68,44 @@ struct JobView {
   double normalized_loss = 1;  ///< (loss − floor) / (first − floor) in [0, 1]; 1 before the first report
   double largest_drop = 0;     ///< between two reports, so far: what SLAQ normalises with
   double steps_per_slot_second = 0;
+  SpeedUp speed_up;                    ///< steps a second, and what they count, at any number of slots
+  std::uint64_t step = 0;              ///< done
+  double total_steps = 0;              ///< it is expected to take: as declared, or estimated; 0: not known
+  bool declared = false;               ///< total_steps is what its run file asks for
+  double prior_remaining = 1;          ///< T: remaining normalised loss of past jobs of its model at this share of their steps
+  double prior_deviation = 0;          ///< between those jobs
   std::vector<ForecastKnot> forecast;  ///< by steps, from a first knot above 0; empty: no opinion
   Duration waited;                     ///< since it last held a slot (at first: since its submission); 0 while it holds one
   Duration move_cost;                  ///< measured stall of moving a slot to this job
+  double end_loss = 0;                 ///< predicted at total_steps; the floor where there is no prediction
+  Duration age;                        ///< since its submission
+  Duration behind;                     ///< its own schedule under fair sharing; below 0: ahead of it
+  double attained = 0;                 ///< slot-seconds so far
+  std::int64_t rounding = 0;           ///< carried: millionths of a slot that rounding still owes it
   std::int64_t deficit_ns = 0;         ///< carried: slot-nanoseconds it is owed (> 0) or has had too many of
   Instant quantum_since;               ///< carried: when its running quantum began
   friend bool operator==(const JobView&, const JobView&) = default;
 };
+
+/// How much waiting counts beside loss, under policies that weigh it.
+struct Fairness {
+  double ageing = 0.01;  ///< ≥ 0: the remaining loss that a job's age counts for, an age of the usual time in system
+  bool strict = false;   ///< it grows with how far a job is behind its own fair schedule
+  friend bool operator==(const Fairness&, const Fairness&) = default;
+};
+/// "strict", or a number from 0 (quality alone) to 1. Nothing: neither.
+[[nodiscard]] std::optional<Fairness> parse_fairness(const std::string& text);
+[[nodiscard]] std::string to_text(const Fairness& fairness);
 
 struct ClusterView {
   Instant now;
   Duration elapsed;  ///< since the last round
   Duration round = from_ms(500);
   Duration quantum_min = from_ms(500);
+  Fairness fairness;
+  Duration usual_stay;        ///< S: running mean of a job's time in system, would slots be shared equally; 0: not known yet
+  double usual_kappa = -1;    ///< contention (SpeedUp::kappa) as measured on this cluster's jobs, a running mean; below 0: not known yet
+  double usual_attained = 0;  ///< running mean of the slot-seconds of ended jobs; 0: not known yet
   std::vector<HostView> hosts;
   std::vector<JobView> jobs;
   friend bool operator==(const ClusterView&, const ClusterView&) = default;

@@ -15,6 +15,7 @@ namespace {
 /// A loss this many times what it began with is not training.
 constexpr double kDivergingFactor = 100;
 constexpr double kRateMemorySeconds = 1;  ///< of slot time
+constexpr double kStalenessWeight = 0.1;  ///< of a report
 constexpr std::size_t kPlateauReports = 12;
 constexpr double kPlateauShare = 0.002;  ///< of the range so far
 
@@ -117,6 +118,8 @@ JobPhase Job::phase() const {
   return plateau ? JobPhase::kPlateau : JobPhase::kTraining;
 }
 
+double Job::declared_steps() const { return static_cast<double>((examples_total + spec.step_rows() - 1) / spec.step_rows()); }
+
 double Job::floor() const {
   if (predictor == nullptr || !predictor->ready()) return best_loss;
   return std::min(best_loss, predictor->floor());
@@ -196,6 +199,9 @@ News JobTable::add_point(Job& job, const proto::JobReport& r, Instant now) {
   if (r.step <= job.step || r.window_examples == 0) return News::kNone;
   const LossPoint point = point_of(r, (now - job.submitted).seconds());
   if (!job.curve.add(point)) return News::kNone;
+  job.examples_total = r.examples_total;
+  job.predictor->declare(job.declared_steps());
+  learn_rates(job, r, point);
   job.predictor->observe(point);
   if (!std::exchange(job.to_refit_, true)) to_refit_.push_back(job.id);
   if (job.reports++ == 0) {
@@ -227,6 +233,19 @@ News JobTable::add_point(Job& job, const proto::JobReport& r, Instant now) {
   return News::kPhase;
 }
 
+void JobTable::learn_rates(Job& job, const proto::JobReport& r, const LossPoint& point) {
+  const double steps = static_cast<double>(r.step - job.step);
+  // A repeat after the home was moved may bring totals that did not grow.
+  if (r.slot_seconds > job.slot_seconds_seen_ && r.seconds > job.seconds_seen_)
+    job.rates.observe(steps, r.slot_seconds - job.slot_seconds_seen_, r.seconds - job.seconds_seen_, r.staleness_mean);
+  if (job.predictor->ready() && r.staleness_mean >= 0) {
+    const double level = job.predictor->after(0).mean;
+    const Forecast f = job.predictor->after(steps);
+    if (level > f.mean) job.rates.progressed(level - f.mean, f.deviation, level - point.loss, job.usual_staleness_, r.staleness_mean);
+  }
+  job.usual_staleness_ += (job.reports == 0 ? 1 : kStalenessWeight) * (std::max(0.0, r.staleness_mean) - job.usual_staleness_);
+}
+
 News JobTable::diverges(Job& job, std::string why) {
   if (job.reason != why) log::warn("job {}: {}; parked at its minimum share", job.spec.name, why);
   job.reason = std::move(why);
@@ -246,6 +265,8 @@ Job* JobTable::next_to_refit() {
 bool JobTable::finish(JobId id, std::string reason, Instant now) {
   Job* job = find(id);
   if (job == nullptr || job->ended()) return false;
+  // Under one name for what it is: jobs of a model fall alike, whatever they are called.
+  if (!job->diverging && prior_.learn(job->spec.model, job->curve.points(), static_cast<double>(job->step))) prior_dirty_ = true;
   end(*job, JobState::kDone, std::move(reason), now);
   return true;
 }

@@ -21,6 +21,8 @@
 #include "manager/live_values.h"
 #include "manager/policy.h"
 #include "manager/predictor.h"
+#include "manager/rate_model.h"
+#include "manager/remaining_prior.h"
 #include "proto/job_spec.h"
 #include "proto/messages.h"
 
@@ -65,10 +67,11 @@ struct Job {
   double steps_per_slot_second = 0;
   bool diverging = false, plateau = false;
   std::unique_ptr<Predictor> predictor;
+  RateModel rates;
 
   // Carried by rounds.
   std::uint32_t slots = 0;
-  std::int64_t deficit_ns = 0;
+  std::int64_t deficit_ns = 0, rounding = 0;
   Instant quantum_since;
   std::optional<Instant> last_held;  ///< the last round in which it had a slot
   Duration move_cost;
@@ -81,6 +84,8 @@ struct Job {
   [[nodiscard]] LiveValues live_values() const { return {spec.weight, spec.slots_min, spec.slots_max}; }
   [[nodiscard]] JobPhase phase() const;
   [[nodiscard]] double seconds_since_submission(Instant now) const { return ended_seconds.value_or((now - submitted).seconds()); }
+  /// Steps that it declared, from what its home says there is to train on; 0 before the first report.
+  [[nodiscard]] double declared_steps() const;
   /// L∞ by the predictor; the best loss so far before it has an opinion.
   [[nodiscard]] double floor() const;
   /// (loss − floor) / (first − floor) in [0, 1]; 1 before the first report.
@@ -92,6 +97,7 @@ struct Job {
   double rate_steps_ = 0, rate_slot_seconds_ = 0;  ///< sums that forget: steps_per_slot_second is their ratio
   double slot_seconds_seen_ = 0;
   bool to_refit_ = false;
+  double usual_staleness_ = 0;  ///< what the predictor has mostly seen
 };
 
 /// What a report changed.
@@ -139,6 +145,13 @@ class JobTable {
   /// The job whose reports have waited longest to be taken in by its predictor; takes it off the list. Null: none waits.
   [[nodiscard]] Job* next_to_refit();
 
+  /// What finished jobs taught. Learns from each job that was trained to its end.
+  [[nodiscard]] const RemainingPrior& prior() const { return prior_; }
+  void set_prior(RemainingPrior prior) { prior_ = std::move(prior); }
+  /// True once after it learnt: store it.
+  [[nodiscard]] bool take_prior_dirty() { return std::exchange(prior_dirty_, false); }
+  void mark_prior_dirty() { prior_dirty_ = true; }
+
   /// Ids whose stored record is out of date; clears the list.
   [[nodiscard]] std::set<JobId> take_dirty() { return std::exchange(dirty_, {}); }
   [[nodiscard]] bool dirty() const { return !dirty_.empty(); }
@@ -153,9 +166,12 @@ class JobTable {
   static void take_totals(Job& job, const proto::JobReport& report);
   News add_point(Job& job, const proto::JobReport& report, Instant now);
   News diverges(Job& job, std::string why);
+  static void learn_rates(Job& job, const proto::JobReport& report, const LossPoint& point);
   void end(Job& job, JobState state, std::string reason, Instant now);
 
   MakePredictor make_;
+  RemainingPrior prior_ = RemainingPrior::shipped();
+  bool prior_dirty_ = false;
   std::map<JobId, Job> jobs_;
   std::set<JobId> live_, dirty_;
   std::deque<JobId> to_refit_;

@@ -24,12 +24,13 @@ Result<void> start_manager(const ManagerOptions& options, net::Runtime runtime) 
   const PolicyRegistry policies = builtin_policies();
   const auto make_policy = policies.find(options.policy);
   if (!make_policy) return fail(make_policy.error());
+  auto policy = (**make_policy)();
   const PredictorRegistry predictors = builtin_predictors();
-  const auto make_predictor = predictors.find("slaq");
+  const auto make_predictor = predictors.find(policy->predictor());
   if (!make_predictor) return fail(make_predictor.error());
   auto store = open_sqlite_store(options.state_dir);
   if (!store) return fail(store.error());
-  auto core = std::make_unique<Core>(options, runtime.clock, std::move(*store), (**make_policy)(), **make_predictor);
+  auto core = std::make_unique<Core>(options, runtime.clock, std::move(*store), std::move(policy), **make_predictor);
   if (auto opened = core->open(); !opened) return opened;
   auto listener = runtime.transport.listen(options.listen);
   if (!listener) return fail(listener.error());

@@ -43,11 +43,15 @@ class Fleet {
   /// Forgets that `job` was ever here (it ended and its slots are free).
   void forget(JobId job);
   [[nodiscard]] const std::map<WorkerId, Worker>& workers() const { return workers_; }
-  [[nodiscard]] std::uint32_t slots() const;
-  [[nodiscard]] std::map<JobId, std::uint32_t> granted() const;
+  [[nodiscard]] std::uint32_t slots() const { return slots_; }
+  /// Slots of each job that has any.
+  [[nodiscard]] const std::map<JobId, std::uint32_t>& granted() const { return granted_; }
 
  private:
+  void count(JobId from, JobId to);
   std::map<WorkerId, Worker> workers_;
+  std::uint32_t slots_ = 0;
+  std::map<JobId, std::uint32_t> granted_;
 };
 
 /// The fewest changes that give each job `wanted` slots (a job not named: none), at most one a slot. A job keeps the slots it has; it gets new ones first on

@@ -1,6 +1,11 @@
 #include "manager/policy.h"
 
+#include <fmt/format.h>
+
+#include <charconv>
+
 #include "manager/policies/fair.h"
+#include "manager/policies/share_rule.h"
 #include "manager/policies/slaq.h"
 
 namespace sluice::manager {
@@ -10,6 +15,16 @@ std::uint32_t slots_of(const ClusterView& view) {
   for (const HostView& host : view.hosts) slots += host.slots;
   return slots;
 }
+
+std::optional<Fairness> parse_fairness(const std::string& text) {
+  if (text == "strict") return Fairness{.strict = true};
+  Fairness out;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out.ageing);
+  if (error != std::errc() || end != text.data() + text.size() || !(out.ageing >= 0 && out.ageing <= 1)) return std::nullopt;
+  return out;
+}
+
+std::string to_text(const Fairness& fairness) { return fairness.strict ? "strict" : fmt::format("{}", fairness.ageing); }
 
 std::string_view name_of(Reason reason) {
   switch (reason) {
@@ -58,6 +73,9 @@ std::string_view name_of(Reason reason) {
 PolicyRegistry builtin_policies() {
   PolicyRegistry registry("policy");
   registry.add("fair", [] { return make_fair_policy(); });
+  registry.add("las", [] { return make_share_rule("las", Hearing::kAttained); });
+  registry.add("progress", [] { return make_share_rule("progress", Hearing::kProgress); });
+  registry.add("sluice", [] { return make_share_rule("sluice", Hearing::kLoss); });
   registry.add("slaq", [] { return make_slaq_policy(); });
   return registry;
 }

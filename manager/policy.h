@@ -12,6 +12,7 @@
 
 #include "base/registry.h"
 #include "manager/cluster_view.h"
+#include "manager/predictor.h"
 
 namespace sluice::manager {
 
@@ -52,6 +53,7 @@ struct JobDecision {
   JobId job;
   std::uint32_t slots = 0;
   std::int64_t deficit_ns = 0;  ///< next value of the view's field
+  std::int64_t rounding = 0;    ///< next value of the view's field
   Instant quantum_since;        ///< next value of the view's field
   Reason reason = Reason::kShare;
   std::string sentence;      ///< for a person
@@ -82,6 +84,8 @@ class Policy {
  public:
   virtual ~Policy() = default;
   [[nodiscard]] virtual std::string_view name() const = 0;
+  /// The predictor that makes the forecasts it sees.
+  [[nodiscard]] virtual std::string_view predictor() const { return kDefaultPredictor; }
   /// Counts changes of what it decides: recorded, so that a replay knows what it compares.
   [[nodiscard]] virtual std::uint32_t version() const = 0;
   /// REQUIRES: job ids distinct. `changed`: jobs whose values differ from the call before that had this memo. An empty memo gives the same decision.
@@ -94,7 +98,7 @@ class Policy {
 using MakePolicy = std::function<std::unique_ptr<Policy>()>;
 using PolicyRegistry = Registry<MakePolicy>;
 
-/// `fair` and `slaq`.
+/// Those of policies/.
 [[nodiscard]] PolicyRegistry builtin_policies();
 
 }  // namespace sluice::manager

@@ -2,6 +2,7 @@
 /// Loss predictors: from a job's reports to the loss after k more steps, as a distribution. Contract suite over every registered name:
 /// predictors/contract_test.cc. One thread; an object belongs to one job. Time and memory of every call are bounded, whatever is observed.
 
+#include <cstddef>
 #include <functional>
 #include <memory>
 #include <string>
@@ -11,16 +12,23 @@
 
 namespace sluice::manager {
 
-/// Of a loss that will be reported later: finite.
+/// Of a loss that will be reported later: finite. Its tails are heavier than a bell curve's: Student's t of kForecastFreedom degrees about the mean.
 struct Forecast {
   double mean = 0;
-  double deviation = 0;  ///< standard deviation, ≥ 0
+  double deviation = 0;  ///< ≥ 0: what quantile() stretches; half of the truth is meant to lie within about .74 of it
+  /// The loss that the report stays below with this probability. REQUIRES: 0 < share < 1.
+  [[nodiscard]] double quantile(double share) const;
+  /// P(report ≤ loss); a step at the mean where the deviation is 0.
+  [[nodiscard]] double probability_below(double loss) const;
 };
+inline constexpr double kForecastFreedom = 4;
 
 class Predictor {
  public:
   virtual ~Predictor() = default;
-  /// A new report; cheap. point.step increases; point.loss is finite. Nothing is fitted here.
+  /// How many steps the job will take in all, as far as it says; 0: unknown. May change at any time, and may be wrong by much. Predictors need not care.
+  virtual void declare(double /*total_steps*/) {}
+  /// A new report; cheap. Reports whose step does not increase, or whose loss is not finite, change nothing. Costly fits are left to refit().
   virtual void observe(const LossPoint& point) = 0;
   /// Takes in what was observed since the last call. Returns how many solver iterations that took: 0 when nothing was new. The caller spreads this work over
   /// rounds.
@@ -32,13 +40,18 @@ class Predictor {
   [[nodiscard]] virtual double floor() const = 0;
   /// Two points or more were taken in: it has an opinion.
   [[nodiscard]] virtual bool ready() const = 0;
+  /// Memory that belongs to this object alone.
+  [[nodiscard]] virtual std::size_t bytes() const = 0;
 };
 
 using MakePredictor = std::function<std::unique_ptr<Predictor>()>;
 /// Predictors from one registry may share scratch memory: use a registry on one thread.
 using PredictorRegistry = Registry<MakePredictor>;
 
-/// `slaq` and `last`.
+/// What forecasts are made with where a policy names no other.
+inline constexpr const char* kDefaultPredictor = "ensemble";
+
+/// `ensemble`, `last` and `slaq`.
 [[nodiscard]] PredictorRegistry builtin_predictors();
 
 }  // namespace sluice::manager

@@ -18,6 +18,8 @@ constexpr std::size_t kKnotsMax = 16;
 constexpr double kMoveCostWeight = 0.3;
 constexpr double kMoveOutlier = 4;
 constexpr std::size_t kRefusedInEntry = 3;
+constexpr std::uint64_t kKappaReports = 12;
+constexpr double kKappaWeight = 0.05;  ///< of a round's
 
 std::uint32_t count_of(const std::map<JobId, std::uint32_t>& counts, JobId id) {
   const auto it = counts.find(id);
@@ -37,6 +39,14 @@ std::vector<ForecastKnot> forecast_of(const Predictor& predictor, std::span<cons
     knots.push_back({n * steps_per_slot, drop, f.deviation});
   }
   return knots;
+}
+
+/// What past jobs of its model say of one that is as far.
+void take_prior(JobView& v, const Job& job, const RemainingPrior& prior) {
+  if (!v.declared && job.step > 0) v.total_steps = prior.total_steps(job.spec.model, static_cast<double>(job.step)).steps;
+  if (!(v.total_steps > 0)) return;
+  const auto left = prior.remaining(job.spec.model, static_cast<double>(job.step) / v.total_steps);
+  v.prior_remaining = left.mean, v.prior_deviation = left.deviation;
 }
 
 /// A paused job has nothing to do with the policy's reasons. Told from the view, so that a replay says the same.
@@ -68,6 +78,16 @@ JobView view_of(const Job& job, const RoundOptions& options, std::uint32_t slots
   v.normalized_loss = job.normalized_loss();
   v.largest_drop = job.largest_drop;
   v.steps_per_slot_second = job.steps_per_slot_second;
+  v.speed_up = job.rates.speed_up();
+  v.step = job.step;
+  v.total_steps = job.declared_steps();
+  v.declared = v.total_steps > 0;
+  v.attained = job.slot_seconds;
+  v.rounding = job.rounding;
+  v.group = job.spec.group;
+  v.end_loss = v.floor;
+  if (v.declared && job.predictor != nullptr && job.predictor->ready())
+    v.end_loss = std::min(job.best_loss, job.predictor->after(std::max(0.0, v.total_steps - static_cast<double>(v.step))).mean);
   v.move_cost = move_cost;
   v.deficit_ns = job.deficit_ns;
   v.quantum_since = job.quantum_since;
@@ -95,6 +115,7 @@ RoundResult Rounds::run(Instant now, Term term, const std::string& trigger) {
   for (const JobView& v : view_.jobs) changed.push_back(v.id);
   Decision decision = policy_->decide(view_, changed, *memo_);
   say_paused(view_, decision);
+  result.price = decision.price;
   const Counts before = std::exchange(granted_, {});
   result.changes = carry_out(decision);
   granted_ = fleet_.granted();
@@ -102,8 +123,8 @@ RoundResult Rounds::run(Instant now, Term term, const std::string& trigger) {
     result.changes.push_back(change);
     if (Job* from = jobs_.find(change.from); from != nullptr && from->ended()) from->slots = 0;
   }
-  if (!result.changes.empty()) {
-    result.decision = DecisionId{++decisions_};
+  if (!result.changes.empty()) { result.decision = DecisionId{++decisions_}; }
+  if (!result.changes.empty() && options_.record) {
     result.line = describe(decision, result.changes, before);
     result.line["term"] = term.value;
     result.line["trigger"] = trigger;
@@ -125,12 +146,36 @@ int Rounds::refit(int iterations_max) {
   return refits;
 }
 
+void Rounds::go_on_with_shadow(Instant now) {
+  for (const JobId id : seen_)
+    if (const Job* job = jobs_.find(id); job != nullptr && job->ended())
+      shadow_.ended(id, static_cast<double>(job->step), job->state == JobState::kDone ? job->slot_seconds : 0);
+  seen_ = jobs_.live();
+  std::vector<double> kappas;
+  for (const JobId id : seen_) {
+    const Job& job = *jobs_.find(id);
+    if (job.rates.kappa_measured() && job.reports >= kKappaReports) kappas.push_back(job.rates.speed_up().kappa);
+    shadow_.see(id, job.submitted, job.declared_steps(), job.rates.speed_up());
+  }
+  shadow_.advance(now, fleet_.slots());
+  if (!kappas.empty()) {
+    // The median: young jobs' slopes are still half their prior's.
+    const auto middle = kappas.begin() + static_cast<std::ptrdiff_t>(kappas.size() / 2);
+    std::nth_element(kappas.begin(), middle, kappas.end());
+    usual_kappa_ = usual_kappa_ < 0 ? *middle : usual_kappa_ + kKappaWeight * (*middle - usual_kappa_);
+  }
+  view_.usual_kappa = usual_kappa_;
+  view_.usual_stay = shadow_.usual_stay();
+  view_.usual_attained = shadow_.usual_attained();
+}
+
 void Rounds::look(Instant now) {
   view_ = ClusterView{};
   view_.now = now;
   view_.elapsed = last_ ? now - *last_ : Duration{};
   view_.round = options_.round;
   view_.quantum_min = options_.quantum_min;
+  view_.fairness = options_.fairness;
   last_ = now;
   for (const auto& [id, worker] : fleet_.workers()) {
     HostView& host = view_.hosts.emplace_back();
@@ -139,6 +184,7 @@ void Rounds::look(Instant now) {
     host.slots = static_cast<std::uint32_t>(worker.slots.size());
     host.capacity.cores = static_cast<double>(host.slots);
   }
+  go_on_with_shadow(now);
   const Counts held = fleet_.granted();
   const std::uint32_t slots = fleet_.slots();
   for (const JobId id : jobs_.live()) {
@@ -150,6 +196,9 @@ void Rounds::look(Instant now) {
     job.slots = count_of(held, id);
     if (job.slots > 0) job.last_held = now;
     JobView& v = view_.jobs.emplace_back(view_of(job, options_, slots, move_cost(job)));
+    take_prior(v, job, jobs_.prior());
+    v.behind = shadow_.behind(id, static_cast<double>(job.step));
+    v.age = now - job.submitted;
     v.waited = now - job.last_held.value_or(job.submitted);
   }
 }
@@ -161,6 +210,7 @@ std::vector<SlotChange> Rounds::carry_out(const Decision& decision) {
     job.slots = d.slots;
     job.deficit_ns = d.deficit_ns;
     job.quantum_since = d.quantum_since;
+    job.rounding = d.rounding;
     job.last_decision = d;
     wanted[d.job] = d.slots;
     if (d.slots > 0) jobs_.started(d.job);

@@ -8,12 +8,14 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "base/clock.h"
 #include "base/ids.h"
 #include "manager/cluster_view.h"
+#include "manager/fair_shadow.h"
 #include "manager/job_table.h"
 #include "manager/placement.h"
 #include "manager/policy.h"
@@ -26,12 +28,15 @@ struct RoundOptions {
   Instant began;  ///< the record's times count from here
   /// Solver iterations of all predictors in one round, so that a round is bounded; what does not fit is refitted in the next, the stalest first.
   int refit_iterations_max = 400;
+  Fairness fairness = {};
+  bool record = true;  ///< false: no line and no outcomes are made (simulations of many rounds)
 };
 
 /// What one round did.
 struct RoundResult {
   DecisionId decision;              ///< 0: nothing changed
   std::vector<SlotChange> changes;  ///< applied to the fleet; those of lost workers included
+  double price = 0;                 ///< the decision's
   nlohmann::json line;              ///< of decisions.jsonl; null where nothing changed
   int refits = 0;                   ///< predictors that took in news
 };
@@ -78,6 +83,7 @@ class Rounds {
   static constexpr std::size_t kPendingMax = 8;
 
   void look(Instant now);
+  void go_on_with_shadow(Instant now);
   [[nodiscard]] Duration move_cost(const Job& job) const;
   [[nodiscard]] std::vector<SlotChange> carry_out(const Decision& decision);
   [[nodiscard]] nlohmann::json describe(const Decision& decision, const std::vector<SlotChange>& changes, const Counts& before);
@@ -96,7 +102,10 @@ class Rounds {
   std::uint64_t rounds_ = 0, decisions_ = 0;
   bool held_ = false;
   std::vector<std::pair<std::string, SlotChange>> lost_;
-  Counts granted_;  ///< after the last round
+  double usual_kappa_ = -1;
+  FairShadow shadow_;
+  std::set<JobId> seen_;  ///< live jobs of the last round
+  Counts granted_;        ///< after the last round
   std::deque<Pending> pending_;
   double usual_move_ns_ = 0;  ///< running mean over all jobs
 };

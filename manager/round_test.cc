@@ -71,6 +71,7 @@ class FlatPredictor final : public Predictor {
   [[nodiscard]] Forecast after(double) const override { return {loss_, 0}; }
   [[nodiscard]] double floor() const override { return loss_; }
   [[nodiscard]] bool ready() const override { return seen_ >= 2; }
+  std::size_t bytes() const override { return sizeof(*this); }
 
  private:
   double loss_ = 0;

@@ -38,9 +38,20 @@ json to_json(const JobView& j) {
           {"normalized_loss", j.normalized_loss},
           {"largest_drop", j.largest_drop},
           {"steps_per_slot_second", j.steps_per_slot_second},
+          {"speed_up", {j.speed_up.alone, j.speed_up.kappa, j.speed_up.staleness_per_slot, j.speed_up.penalty}},
+          {"step", j.step},
+          {"total_steps", j.total_steps},
+          {"declared", j.declared},
+          {"prior_remaining", j.prior_remaining},
+          {"prior_deviation", j.prior_deviation},
           {"forecast", std::move(knots)},
           {"waited_ns", j.waited.ns},
           {"move_cost_ns", j.move_cost.ns},
+          {"end_loss", j.end_loss},
+          {"age_ns", j.age.ns},
+          {"behind_ns", j.behind.ns},
+          {"attained", j.attained},
+          {"rounding", j.rounding},
           {"deficit_ns", j.deficit_ns},
           {"quantum_since_ns", j.quantum_since.ns}};
 }
@@ -74,9 +85,21 @@ JobView job_from(const std::string& id, const json& j) {
   out.normalized_loss = j.at("normalized_loss");
   out.largest_drop = j.at("largest_drop");
   out.steps_per_slot_second = j.at("steps_per_slot_second");
+  const json& s = j.at("speed_up");
+  out.speed_up = {s.at(0), s.at(1), s.at(2), s.at(3)};
+  out.step = j.at("step");
+  out.total_steps = j.at("total_steps");
+  out.declared = j.at("declared");
+  out.prior_remaining = j.at("prior_remaining");
+  out.prior_deviation = j.at("prior_deviation");
   for (const json& k : j.at("forecast")) out.forecast.push_back({k.at(0), k.at(1), k.at(2)});
   out.waited = Duration{j.at("waited_ns").get<std::int64_t>()};
   out.move_cost = Duration{j.at("move_cost_ns").get<std::int64_t>()};
+  out.end_loss = j.at("end_loss");
+  out.age = Duration{j.at("age_ns").get<std::int64_t>()};
+  out.behind = Duration{j.at("behind_ns").get<std::int64_t>()};
+  out.attained = j.at("attained");
+  out.rounding = j.at("rounding");
   out.deficit_ns = j.at("deficit_ns");
   out.quantum_since = Instant{j.at("quantum_since_ns").get<std::int64_t>()};
   return out;
@@ -88,8 +111,16 @@ json to_json(const ClusterView& view) {
   json hosts = json::object(), jobs = json::object();
   for (const HostView& h : view.hosts) hosts[std::to_string(h.id.value)] = to_json(h);
   for (const JobView& j : view.jobs) jobs[std::to_string(j.id.value)] = to_json(j);
-  return {{"now_ns", view.now.ns},     {"elapsed_ns", view.elapsed.ns}, {"round_ns", view.round.ns}, {"quantum_min_ns", view.quantum_min.ns},
-          {"hosts", std::move(hosts)}, {"jobs", std::move(jobs)}};
+  return {{"now_ns", view.now.ns},
+          {"elapsed_ns", view.elapsed.ns},
+          {"round_ns", view.round.ns},
+          {"quantum_min_ns", view.quantum_min.ns},
+          {"fairness", to_text(view.fairness)},
+          {"usual_stay_ns", view.usual_stay.ns},
+          {"usual_attained", view.usual_attained},
+          {"usual_kappa", view.usual_kappa},
+          {"hosts", std::move(hosts)},
+          {"jobs", std::move(jobs)}};
 }
 
 Result<ClusterView> view_from_json(const json& from) try {
@@ -98,6 +129,10 @@ Result<ClusterView> view_from_json(const json& from) try {
   view.elapsed = Duration{from.at("elapsed_ns").get<std::int64_t>()};
   view.round = Duration{from.at("round_ns").get<std::int64_t>()};
   view.quantum_min = Duration{from.at("quantum_min_ns").get<std::int64_t>()};
+  view.fairness = parse_fairness(from.at("fairness").get<std::string>()).value_or(Fairness{});
+  view.usual_stay = Duration{from.at("usual_stay_ns").get<std::int64_t>()};
+  view.usual_kappa = from.at("usual_kappa");
+  view.usual_attained = from.at("usual_attained");
   for (const auto& [id, host] : from.at("hosts").items()) view.hosts.push_back(host_from(id, host));
   for (const auto& [id, job] : from.at("jobs").items()) view.jobs.push_back(job_from(id, job));
   const auto by_id = [](const auto& a, const auto& b) { return a.id < b.id; };

@@ -180,6 +180,18 @@ std::string read_validation(const Json& from, ValidationSpec& to) {
   return in.finish({"every_epochs", "every_steps", "metric"});
 }
 
+/// null: none.
+std::string read_target(const Json& from, std::optional<TargetSpec>& to) {
+  if (from.is_null()) return {};
+  Fields in(from, "target");
+  TargetSpec out;
+  out.loss = in.number("loss");
+  out.by_seconds = in.number("by_seconds");
+  if (!(out.by_seconds >= 0)) in.wrong("by_seconds", "must not be below 0");
+  to = out;
+  return in.finish({"loss", "by_seconds"});
+}
+
 std::string read_spec(const Json& from, JobSpec& to) {
   Fields in(from, "");
   to.name = in.name("name");
@@ -195,12 +207,19 @@ std::string read_spec(const Json& from, JobSpec& to) {
   to.slots_max = in.whole32("slots_max", 1, 1'000'000);
   if (to.slots_min > to.slots_max) in.wrong("slots_min", "must not be above slots_max");
   to.patience_epochs = in.whole32("patience_epochs", 0, 1'000'000'000);
+  to.stop_converged = in.choice("stop_converged", {"no", "yes"}) == "yes";
+  to.group = in.text("group", 64);
+  if (!to.group.empty() && !text::valid_name(to.group)) in.wrong("group", "must be empty or 1 to 64 of a-z 0-9 . _ -");
+  to.objective = in.choice("objective", {"best", "each"}) == "best" ? Objective::kBest : Objective::kEach;
+  if (to.objective == Objective::kBest && to.group.empty()) in.wrong("objective", "best needs a group");
+  const Json* target = in.get("target");
   const Json* data = in.get("data");
   const Json* optimizer = in.get("optimizer");
   const Json* consistency = in.get("consistency");
   const Json* validation = in.get("validation");
   auto error = in.finish({"name", "model", "params", "data", "optimizer", "consistency", "batch", "epochs", "seed", "weight", "slots_min", "slots_max",
-                          "validation", "patience_epochs"});
+                          "validation", "patience_epochs", "stop_converged", "group", "objective", "target"});
+  if (error.empty()) error = read_target(*target, to.target);
   if (error.empty()) error = read_data(*data, to.data);
   if (error.empty()) error = read_optimizer(*optimizer, to.optimizer);
   if (error.empty()) error = read_consistency(*consistency, to.consistency);
@@ -264,6 +283,10 @@ std::string to_json(const JobSpec& spec) {
       {"slots_max", spec.slots_max},
       {"validation", {{"every_epochs", spec.validation.every_epochs}, {"every_steps", spec.validation.every_steps}, {"metric", spec.validation.metric}}},
       {"patience_epochs", spec.patience_epochs},
+      {"stop_converged", spec.stop_converged ? "yes" : "no"},
+      {"group", spec.group},
+      {"objective", spec.objective == Objective::kBest ? "best" : "each"},
+      {"target", spec.target ? Json{{"loss", spec.target->loss}, {"by_seconds", spec.target->by_seconds}} : Json()},
   };
   return out.dump(-1, ' ', false, Json::error_handler_t::replace);
 }

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -87,6 +88,16 @@ struct ConsistencySpec {
   friend bool operator==(const ConsistencySpec&, const ConsistencySpec&) = default;
 };
 
+/// What of a group of jobs counts: each model, or only the best one.
+enum class Objective : std::uint8_t { kEach = 0, kBest = 1 };
+
+/// A training loss that a job is to reach, and the seconds from its submission by which (0: no matter when).
+struct TargetSpec {
+  double loss = 0;
+  double by_seconds = 0;
+  friend bool operator==(const TargetSpec&, const TargetSpec&) = default;
+};
+
 struct JobSpec {
   std::string name;  ///< text::valid_name
   std::string model;
@@ -102,6 +113,10 @@ struct JobSpec {
   std::uint32_t slots_max = 1024;
   ValidationSpec validation = {};
   std::uint32_t patience_epochs = 0;  ///< training ends when the held-out loss has not fallen for this many epochs; 0: it does not end for that
+  bool stop_converged = false;        ///< it ends when its loss has converged
+  std::optional<TargetSpec> target;   ///< it ends when it has reached it
+  std::string group;                  ///< text::valid_name of the sweep that it is a member of; empty: none
+  Objective objective = Objective::kEach;  ///< kBest: for members of a group only
   /// Examples of one step: what one commit is about.
   [[nodiscard]] std::uint32_t step_rows() const { return std::max(batch, 1U) * std::max(consistency.local_steps, 1U); }
   friend bool operator==(const JobSpec&, const JobSpec&) = default;

@@ -27,6 +27,10 @@ JobSpec example() {
   spec.slots_max = 2;
   spec.validation = {2, 0, "top-5"};
   spec.patience_epochs = 3;
+  spec.stop_converged = true;
+  spec.group = "search";
+  spec.objective = Objective::kBest;
+  spec.target = TargetSpec{0.25, 60};
   return spec;
 }
 
@@ -42,6 +46,18 @@ TEST(JobSpec, EveryConsistencyModeRoundTrips) {
     spec.consistency.mode = mode;
     EXPECT_EQ(job_spec_from_json(to_json(spec)), spec) << name_of(mode);
   }
+}
+
+TEST(JobSpec, GroupsAndTargetsAreChecked) {
+  JobSpec spec = example();
+  spec.target.reset();
+  EXPECT_EQ(job_spec_from_json(to_json(spec)), spec);
+  spec.group.clear();
+  EXPECT_THAT(job_spec_from_json(to_json(spec)).error().what, HasSubstr("best needs a group"));
+  spec.objective = Objective::kEach;
+  EXPECT_EQ(job_spec_from_json(to_json(spec)), spec);
+  spec.target = TargetSpec{0.25, -1};
+  EXPECT_THAT(job_spec_from_json(to_json(spec)).error().what, HasSubstr("by_seconds"));
 }
 
 TEST(JobSpec, LocalStepsAreForSgdOnlyAndAveragesForBspOnly) {

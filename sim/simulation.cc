@@ -1,12 +1,20 @@
 #include "sim/simulation.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
-#include <array>
 #include <cmath>
-#include <numbers>
+#include <deque>
+#include <limits>
+#include <map>
+#include <memory>
 
 #include "base/rng.h"
+#include "manager/policies/claims.h"
 #include "manager/round.h"
+#include "sim/group_score.h"
+#include "sim/oracles.h"
+#include "sim/track.h"
 
 namespace sluice::sim {
 namespace {
@@ -15,186 +23,303 @@ using manager::Fleet;
 using manager::JobTable;
 using manager::Rounds;
 
-constexpr std::uint32_t kBatch = 128;                     ///< examples a step: only their proportion counts
-constexpr std::array<double, 4> kEarly = {1, 4, 16, 64};  ///< steps after which a job home reports at once
-
-class Simulation {
+class Simulation final : public Truth {
  public:
-  Simulation(const SimOptions& options, const std::vector<SimJob>& jobs, std::unique_ptr<manager::Policy> policy, manager::MakePredictor predictor)
-      : options_(options), jobs_(std::move(predictor)), rounds_(round_options(options), std::move(policy), jobs_, fleet_), rng_(options.seed) {
-    fleet_.add(WorkerId(1), "host", options.slots);
-    for (const SimJob& job : jobs) {
-      tracks_.emplace_back().job = &job;
-      result_.jobs.emplace_back().name = job.name;
+  Simulation(const SimOptions& options, const std::vector<SimJob>& jobs, manager::MakePredictor predictor)
+      : options_(options), jobs_(std::move(predictor)), rounds_(round_options(options), make_policy(options.policy, *this), jobs_, fleet_), rng_(options.seed) {
+    for (std::uint32_t i = 0; i < options_.hosts; ++i) {
+      Host& host = hosts_.emplace_back();
+      host.slots = options_.slots * (i + 1) / options_.hosts - options_.slots * i / options_.hosts;
+      raise(i);
     }
+    std::map<std::string, std::size_t> groups;
+    for (const SimJob& job : jobs) {
+      Track& track = *tracks_.emplace_back(std::make_unique<Track>(job, options_, start_));
+      if (job.group.empty()) continue;
+      const auto [it, fresh] = groups.try_emplace(job.group, groups_.size());
+      if (fresh) groups_.emplace_back(job.group);
+      groups_[it->second].add(track);
+    }
+    for (const auto& track : tracks_) coming_.push_back(track.get());
+    std::stable_sort(coming_.begin(), coming_.end(), [](const Track* a, const Track* b) { return a->arrives() > b->arrives(); });
   }
 
   Result<SimResult> run() {
-    std::size_t left = tracks_.size();
-    Instant next_round = clock_.now();
-    while (left > 0 && since_start() < options_.until) {
-      auto arrived = arrive();
-      if (!arrived) return fail(arrived.error());
-      if (*arrived || ended_ || clock_.now() >= next_round) {
-        decide();
-        next_round = clock_.now() + options_.round;
-      }
-      clock_.advance(options_.tick);
-      const std::size_t before = left;
-      for (std::size_t i = 0; i < tracks_.size(); ++i) left -= advance(tracks_[i], result_.jobs[i]) ? 1 : 0;
-      ended_ = left < before;
-      (void)rounds_.refit(100);
+    next_round_ = next_report_ = clock_.now();
+    while ((!coming_.empty() || !active_.empty()) && clock_.now() - start_ < options_.until) {
+      advance(next_event());
+      if (auto arrived = arrive(); !arrived) return fail(arrived.error());
+      hosts_change();
+      report();
+      deliver();
+      if (trigger_ || clock_.now() >= next_round_) decide();
     }
-    result_.seconds = now();
-    return std::move(result_);
+    return finish();
   }
 
+  const SimJob* job(JobId id) const override {
+    const auto it = by_id_.find(id);
+    return it == by_id_.end() ? nullptr : &it->second->job();
+  }
+  double step(JobId id) const override { return by_id_.at(id)->step(); }
+  const SimOptions& options() const override { return options_; }
+
  private:
-  struct Track {  ///< a job under way
-    const SimJob* job = nullptr;
-    JobId id;  ///< 0: has not arrived
-    double step = 0, reported = 0;
+  struct Host {
     std::uint32_t slots = 0;
-    double stall = 0;  ///< slot-seconds that its moves still cost
-    double slot_seconds = 0, first_commit = 0, last_report = 0;
-    std::size_t early = 0;  ///< of kEarly, done
-    bool ended = false;
+    bool up = false;
+    Instant next = Instant::never();  ///< fails, or is back
+  };
+  struct Delivery {
+    Instant at;
+    std::optional<proto::JobReport> report;
+    JobId ended;                                                           ///< 0: none
+    std::optional<std::vector<std::pair<Track*, std::uint32_t>>> granted;  ///< slots of every active job
+  };
+  /// What a round foretold of a job.
+  struct Foretold {
+    double step = 0;
+    manager::JobView view;
   };
 
   static manager::RoundOptions round_options(const SimOptions& options) {
     manager::RoundOptions out;
     out.round = options.round;
     out.quantum_min = options.round;
+    out.refit_iterations_max = std::numeric_limits<int>::max();
+    out.fairness = options.fairness;
+    out.record = false;
     return out;
   }
-  [[nodiscard]] Duration since_start() const { return clock_.now() - start_; }
-  [[nodiscard]] double now() const { return since_start().seconds(); }
 
-  Result<bool> arrive() {
-    bool any = false;
-    for (Track& track : tracks_) {
-      if (track.id.value != 0 || track.job->arrives > since_start()) continue;
+  // --- time
+  // ----------------------------------------------------------------------------------------------------------------------------------------------------
+
+  [[nodiscard]] Instant next_event() const {
+    Instant next = std::min(next_round_, next_report_);
+    if (active_.empty() && deliveries_.empty() && !coming_.empty()) next = coming_.back()->arrives();
+    if (!coming_.empty()) next = std::min(next, coming_.back()->arrives());
+    if (!deliveries_.empty()) next = std::min(next, deliveries_.front().at);
+    for (const Host& host : hosts_) next = std::min(next, host.next);
+    for (const Track* track : active_) next = std::min(next, track->next());
+    return std::clamp(next, clock_.now(), start_ + options_.until);
+  }
+
+  void advance(Instant to) {
+    const double seconds = (to - clock_.now()).seconds();
+    const std::size_t active = active_.size();
+    double area = 0;
+    for (Track* track : active_) {
+      track->advance(to);
+      area += track->take_area();
+    }
+    if (active > 0) active_area_ += area / static_cast<double>(active), active_seconds_ += seconds;
+    if (seconds > 0)
+      for (GroupScore& group : groups_) group.advance(seconds);
+    clock_.advance_to(to);
+    if (active == 0) next_round_ = std::max(next_round_, to), next_report_ = std::max(next_report_, to);
+  }
+
+  // --- what comes and goes
+  // -------------------------------------------------------------------------------------------------------------------------------------
+
+  Result<void> arrive() {
+    while (!coming_.empty() && coming_.back()->arrives() <= clock_.now()) {
+      Track& track = *coming_.back();
+      coming_.pop_back();
       proto::JobSpec spec;
-      spec.name = track.job->name;
-      spec.batch = kBatch;
+      spec.name = track.job().name;
+      spec.model = track.job().family.empty() ? "curve" : track.job().family;
+      spec.batch = 128;
+      spec.slots_max = options_.slots;
+      spec.group = track.job().group;
+      spec.objective = track.job().best ? proto::Objective::kBest : proto::Objective::kEach;
+      // A simulated step goes on all slots at once, so that there is never less work than slots.
+      spec.consistency.mode = proto::ConsistencyMode::kBsp;
       const auto ids = jobs_.submit({std::move(spec)}, clock_.now());
       if (!ids) return fail(ids.error());
-      track.id = ids->front();
-      any = true;
+      track.begin(ids->front());
+      by_id_[track.id()] = &track;
+      active_.push_back(&track);
+      trigger_ = true;
     }
-    return any;
+    return {};
   }
+
+  void raise(std::uint32_t i) {
+    Host& host = hosts_[i];
+    host.up = true;
+    fleet_.add(WorkerId(i + 1), fmt::format("host-{}", i + 1), host.slots);
+    host.next = options_.host_fails.ns > 0 ? clock_.now() + exponential(options_.host_fails) : Instant::never();
+    trigger_ = true;
+  }
+  void hosts_change() {
+    for (std::uint32_t i = 0; i < hosts_.size(); ++i) {
+      Host& host = hosts_[i];
+      if (host.next > clock_.now()) continue;
+      if (!host.up) {
+        raise(i);
+        continue;
+      }
+      host.up = false;
+      host.next = clock_.now() + exponential(options_.host_repair);
+      const auto lost = fleet_.remove(WorkerId(i + 1));
+      rounds_.lost(fmt::format("host-{}", i + 1), lost);
+      std::map<JobId, std::uint32_t> gone;
+      for (const auto& change : lost) ++gone[change.from];
+      for (Track* track : active_)
+        if (const auto it = gone.find(track->id()); it != gone.end()) track->set_slots(track->slots() - std::min(track->slots(), it->second));
+      trigger_ = true;
+    }
+  }
+
+  // --- reports and grants on their way -----------------------------------------------------------------------------------------------------------------------
+
+  void report() {
+    const bool timer = clock_.now() >= next_report_;
+    if (timer) next_report_ = next_report_ + options_.report;
+    const Instant at = clock_.now() + options_.report_delay;
+    for (Track* track : active_) {
+      if (!timer && !track->ended() && !track->early_report_due()) continue;
+      if (auto report = track->report(rng_)) send({at, std::move(report), {}, {}});
+      if (track->ended()) send({at, {}, track->id(), {}});
+    }
+    std::erase_if(active_, [](const Track* track) { return track->ended(); });
+  }
+  /// Reports and grants may take different times: what is due first comes first, of the same time what was sent first.
+  void send(Delivery delivery) {
+    const auto before = [](const Delivery& a, const Delivery& b) { return a.at < b.at; };
+    deliveries_.insert(std::upper_bound(deliveries_.begin(), deliveries_.end(), delivery, before), std::move(delivery));
+  }
+  void deliver() {
+    while (!deliveries_.empty() && deliveries_.front().at <= clock_.now()) {
+      const Delivery delivery = std::move(deliveries_.front());
+      deliveries_.pop_front();
+      if (delivery.report) {
+        const manager::News news = jobs_.report(*delivery.report, clock_.now());
+        trigger_ = trigger_ || news == manager::News::kPhase;
+      }
+      if (delivery.ended.value != 0 && jobs_.finish(delivery.ended, "steps done", clock_.now())) trigger_ = true;
+      if (delivery.granted)
+        for (const auto& [track, slots] : *delivery.granted)
+          if (!track->ended()) track->set_slots(slots);
+    }
+  }
+
+  // --- rounds
+  // --------------------------------------------------------------------------------------------------------------------------------------------------
 
   void decide() {
+    if (clock_.now() >= next_round_) next_round_ = clock_.now() + options_.round;
+    trigger_ = false;
+    const Instant began = stopwatch_.now();
     const auto round = rounds_.run(clock_.now(), Term(1), "timer");
+    result_.round_ms.push_back((stopwatch_.now() - began).ms());
     result_.decisions += round.changes.empty() ? 0 : 1;
-    result_.rounds = rounds_.count();
-    const auto granted = fleet_.granted();
-    for (std::size_t i = 0; i < tracks_.size(); ++i) {
-      Track& track = tracks_[i];
-      const auto has = granted.find(track.id);
-      const std::uint32_t slots = has == granted.end() ? 0 : has->second;
-      if (slots > track.slots) {
-        const std::uint32_t came = slots - track.slots;
-        track.stall += came * options_.move_cost.seconds();
-        result_.jobs[i].moves += came;
-        rounds_.moved(track.id, options_.move_cost);
-      }
-      if (slots == 0) track.stall = 0;
-      track.slots = slots;
+    for (const auto& change : round.changes) result_.moves += change.to != JobId{} ? 1 : 0;
+    if (!round.changes.empty()) grant();
+    if (options_.series) sample(round.price);
+  }
+  void grant() {
+    const auto& granted = fleet_.granted();
+    std::vector<std::pair<Track*, std::uint32_t>> all;
+    for (Track* track : active_) {
+      const auto has = granted.find(track->id());
+      all.emplace_back(track, has == granted.end() ? 0 : has->second);
+      if (all.back().second > track->slots()) rounds_.moved(track->id(), options_.move_cost);
     }
+    if (options_.decision_delay.ns > 0) return send({clock_.now() + options_.decision_delay, {}, {}, std::move(all)});
+    for (const auto& [track, slots] : all) track->set_slots(slots);
   }
 
-  /// One tick of a job. True if it ended in it.
-  bool advance(Track& track, JobResult& result) {
-    if (track.id.value == 0 || track.ended) return false;
-    const double tick = options_.tick.seconds(), began = now() - tick, arrived = track.job->arrives.seconds();
-    const double n = track.slots, worth = n == 0 ? 0 : 1 / (1 + options_.kappa * (n - 1));
-    const double busy = std::max(0.0, n * tick - track.stall);
-    track.stall = std::max(0.0, track.stall - n * tick);
-    const double rate = busy * worth / tick / track.job->slot_seconds_per_step;  // steps a second, spread over the tick
-    const double from = track.step, to = std::min(track.job->steps, from + rate * tick);
-    const double worked = rate > 0 ? (to - from) / rate : tick;
-    if (from == 0 && to > 0) track.first_commit = began;
-    track.step = to;
-    track.slot_seconds += busy * (worked / tick);
-    const auto passed = [&](std::optional<double>& mark, double fraction) {
-      if (mark) return;
-      const double goal = std::min(track.job->curve.steps_to_fraction(fraction), track.job->steps);
-      if (to >= goal) mark = began + (rate > 0 ? (goal - from) / rate : 0) - arrived;
-    };
-    passed(result.to_50, 0.5);
-    passed(result.to_75, 0.75);
-    passed(result.to_90, 0.9);
-    passed(result.to_95, 0.95);
-    track.ended = to >= track.job->steps;
-    result.loss_seconds += (track.ended ? worked : tick) * track.job->curve.normalized((from + to) / 2);
-    result.slot_seconds = track.slot_seconds;
-    report(track);
-    if (!track.ended) return false;
-    result.completed = began + worked - arrived;
-    (void)jobs_.finish(track.id, "epochs reached", clock_.now());
-    return true;
+  void sample(double price) {
+    for (const auto& [track, was] : foretold_) {
+      const double steps = track->step() - was.step, range = track->job().curve.first() - track->job().curve.best();
+      if (steps < 1 || was.view.forecast.empty() || !(range > 0)) continue;
+      const double truth = track->job().curve.at(was.step) - track->job().curve.at(track->step());
+      result_.prediction_errors.push_back(std::abs(drop_after(was.view, steps).drop - truth) / range);
+    }
+    foretold_.clear();
+    for (const manager::JobView& view : rounds_.view().jobs)
+      if (const auto it = by_id_.find(view.id); it != by_id_.end() && !it->second->ended())
+        foretold_.emplace_back(it->second, Foretold{it->second->step(), view});
+    Sample s{.seconds = (clock_.now() - start_).seconds(), .active = static_cast<std::uint32_t>(active_.size()), .price = price, .moves = result_.moves};
+    std::vector<const Track*> by_loss(active_.begin(), active_.end());
+    std::stable_sort(by_loss.begin(), by_loss.end(), [](const Track* a, const Track* b) { return a->normalized_loss() > b->normalized_loss(); });
+    for (std::size_t i = 0; i < by_loss.size(); ++i) {
+      s.normalized_loss += by_loss[i]->normalized_loss() / static_cast<double>(by_loss.size());
+      (4 * i < by_loss.size() ? s.high : 2 * i < by_loss.size() ? s.middle : s.low) += by_loss[i]->slots();
+    }
+    result_.samples.push_back(s);
   }
 
-  void report(Track& track) {
-    while (track.early < kEarly.size() && track.step >= kEarly[track.early]) report_at(track, kEarly[track.early++]);
-    const bool due = now() - track.last_report >= options_.report.seconds();
-    if (due || track.ended) report_at(track, track.step);
+  SimResult finish() {
+    for (const auto& track : tracks_) result_.jobs.push_back(track->result());
+    for (const GroupScore& group : groups_) result_.groups.push_back(group.result());
+    result_.seconds = (clock_.now() - start_).seconds();
+    result_.rounds = rounds_.count();
+    result_.active_normalized_loss = active_seconds_ > 0 ? active_area_ / active_seconds_ : 0;
+    std::sort(result_.round_ms.begin(), result_.round_ms.end());
+    std::sort(result_.prediction_errors.begin(), result_.prediction_errors.end());
+    return std::move(result_);
   }
 
-  void report_at(Track& track, double at) {
-    const double whole = std::floor(at);
-    if (whole <= track.reported) return;
-    const double steps = whole - track.reported;
-    const double loss = track.job->curve.mean(track.reported, whole) * (1 + options_.step_noise / std::sqrt(steps) * normal());
-    proto::JobReport report;
-    report.job = track.id;
-    report.generation = 1;
-    report.step = static_cast<std::uint64_t>(whole);
-    report.examples = report.step * kBatch;
-    report.examples_total = static_cast<std::uint64_t>(std::ceil(track.job->steps)) * kBatch;
-    report.seconds = now() - track.first_commit;
-    report.window_steps = static_cast<std::uint64_t>(steps);
-    report.window_examples = report.window_steps * kBatch;
-    report.loss_sum = loss * static_cast<double>(report.window_examples);
-    report.loss_squares = loss * report.loss_sum;
-    report.slot_seconds = track.slot_seconds * (track.step > 0 ? whole / track.step : 1);
-    (void)jobs_.report(report, clock_.now());
-    track.reported = whole;
-    track.last_report = now();
-  }
-
-  double normal() { return std::sqrt(-2 * std::log(1 - rng_.uniform())) * std::cos(2 * std::numbers::pi * rng_.uniform()); }
+  Duration exponential(Duration mean) { return Duration{1 + static_cast<std::int64_t>(-std::log(1 - rng_.uniform()) * static_cast<double>(mean.ns))}; }
 
   const SimOptions& options_;
   SimClock clock_;
+  const SystemClock stopwatch_;
   const Instant start_ = clock_.now();
   JobTable jobs_;
   Fleet fleet_;
   Rounds rounds_;
   SeededRng rng_;
-  std::vector<Track> tracks_;
+  std::vector<Host> hosts_;
+  std::vector<std::unique_ptr<Track>> tracks_;  ///< in the order given
+  std::vector<Track*> coming_;                  ///< the next one last
+  std::vector<Track*> active_;                  ///< arrived and not at their end, by arrival
+  std::map<JobId, Track*> by_id_;
+  std::vector<GroupScore> groups_;
+  std::deque<Delivery> deliveries_;
+  std::vector<std::pair<Track*, Foretold>> foretold_;
+  Instant next_round_, next_report_;
+  bool trigger_ = false;
+  double active_area_ = 0, active_seconds_ = 0;
   SimResult result_;
-  bool ended_ = false;
 };
 
 }  // namespace
 
-Result<SimResult> simulate(const SimOptions& options, const std::vector<SimJob>& jobs) {
+std::vector<std::string> policy_names() {
+  auto names = manager::builtin_policies().names();
+  for (const std::string_view oracle : kOracles) names.emplace_back(oracle);
+  return names;
+}
+
+Result<void> check_policy(const std::string& name) {
+  if (std::find(kOracles.begin(), kOracles.end(), name) != kOracles.end()) return {};
   const auto policies = manager::builtin_policies();
-  const auto policy = policies.find(options.policy);
-  if (!policy) return fail(policy.error());
+  const auto found = policies.find(name);
+  if (!found) return fail(Errc::kBadConfig, fmt::format("{}; and the oracles {}", found.error().what, fmt::join(kOracles, ", ")));
+  return {};
+}
+
+Result<SimResult> simulate(const SimOptions& given, const std::vector<SimJob>& jobs) {
+  SimOptions options = given;
+  if (options.kappa > 0 && options.speedup.linear()) options.speedup = Speedup::concave(options.kappa);
+  if (const auto known = check_policy(options.policy); !known) return fail(known.error());
   const auto predictors = manager::builtin_predictors();
   const auto predictor = predictors.find(options.predictor);
   if (!predictor) return fail(predictor.error());
-  const bool times = options.tick.ns > 0 && options.round >= options.tick && options.report >= options.tick && options.move_cost.ns >= 0;
-  if (options.slots == 0 || !times || options.kappa < 0)
-    return fail(Errc::kBadConfig, "a simulation needs slots, a tick, and rounds and reports of a tick or more");
+  for (const Duration delay : {options.report_delay, options.decision_delay, options.move_cost, options.host_fails})
+    if (delay.ns < 0) return fail(Errc::kBadConfig, "a simulation's delays and costs are not below 0");
+  if (options.slots == 0 || options.hosts == 0 || options.hosts > options.slots || options.round.ns <= 0 || options.report.ns <= 0 || options.kappa < 0 ||
+      options.host_repair.ns <= 0)
+    return fail(Errc::kBadConfig, "a simulation needs slots, as many as hosts at least, and rounds and reports that take time");
   for (const SimJob& job : jobs) {
     if (!(job.steps >= 1) || !(job.slot_seconds_per_step > 0)) return fail(Errc::kBadConfig, "job '" + job.name + "' has no steps, or steps that take no time");
   }
-  return Simulation(options, jobs, (**policy)(), **predictor).run();
+  return Simulation(options, jobs, **predictor).run();
 }
 
 }  // namespace sluice::sim

@@ -25,5 +25,6 @@ void add_predict(CLI::App& app, int& status);
 void add_eval(CLI::App& app, int& status);
 void add_report(CLI::App& app, int& status);
 void add_data(CLI::App& app, int& status);
+void add_simulate(CLI::App& app, int& status);
 
 }  // namespace sluice::cli

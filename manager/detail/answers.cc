@@ -32,6 +32,30 @@ double gain_per_second(const Job& job, const ClusterView& view) {
   return job.last_decision.drop_with / range / seconds;
 }
 
+/// Steps a second with the slots it has, with one more, and why.
+json speed_up_of(const Job& job) {
+  const SpeedUp s = job.rates.speed_up();
+  const auto at = [&](std::uint32_t slots) { return json{{"slots", slots}, {"steps_per_s", s.rate(slots)}, {"efficiency", s.efficiency(slots)}}; };
+  return {{"now", at(job.slots)},
+          {"next", at(job.slots + 1)},
+          {"alone_steps_per_s", s.alone},
+          {"kappa", s.kappa},
+          {"kappa_measured", job.rates.kappa_measured()},
+          {"spread", job.rates.spread()},
+          {"staleness_per_slot", s.staleness_per_slot},
+          {"staleness_penalty", s.penalty},
+          {"left_out", job.rates.left_out()}};
+}
+
+/// How much of its loss is left, by its own reports and by what past jobs of its model were like.
+json remaining_of(const Job& job, const RemainingPrior& prior) {
+  const double declared = job.declared_steps(), step = static_cast<double>(job.step);
+  const double total = declared > 0 ? declared : prior.total_steps(job.spec.model, step).steps;
+  const auto past = prior.remaining(job.spec.model, total > 0 ? step / total : 0);
+  return {{"fitted", job.normalized_loss()}, {"past_jobs", past.mean}, {"past_deviation", past.deviation},
+          {"jobs_of_model", past.jobs},      {"total_steps", total},   {"declared", declared > 0}};
+}
+
 Result<void> replace_file(const std::string& path, const std::string& content) {
   const std::string fresh = path + ".new";
   const int fd = ::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
@@ -143,18 +167,24 @@ Result<json> Core::explain(const std::string& wanted) const {
                     {"loss", number_or_null(job.reports > 0, job.loss)},
                     {"normalized_loss", job.normalized_loss()},
                     {"now",
-                     {{"reason", name_of(job.state == JobState::kCancelled ? Reason::kCancelled : job.ended() ? Reason::kEnded : d.reason)},
+                     {{"reason", name_of(job.state == JobState::kCancelled ? Reason::kCancelled
+                                         : job.ended()                     ? Reason::kEnded
+                                                                           : d.reason)},
                       {"sentence", job.ended() ? job.reason : d.sentence},
                       {"share", d.share},
                       {"drop_with", d.drop_with},
                       {"deviation", d.deviation},
                       {"index", d.index},
                       {"marginal_gain", d.marginal_gain}}},
+                    {"speed_up", speed_up_of(job)},
+                    {"remaining", remaining_of(job, jobs_.prior())},
                     {"decisions", std::move(decisions)},
                     {"asked", std::move(asked)},
                     {"moves", std::move(moves)}});
   }
-  return json{{"version", 1}, {"policy", rounds_.policy().name()}, {"jobs", std::move(jobs)}};
+  json out = {{"version", 1}, {"policy", rounds_.policy().name()}, {"jobs", std::move(jobs)}};
+  if (wanted.empty()) out["prior"] = jobs_.prior().to_json();
+  return out;
 }
 
 Instant Core::first_submission() const {

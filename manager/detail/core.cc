@@ -13,6 +13,7 @@ namespace sluice::manager {
 namespace {
 
 constexpr const char* kTableKey = "slot_table";
+constexpr const char* kPriorKey = "remaining_prior";
 constexpr const char* kMembersKey = "membership";
 constexpr const char* kJobPrefix = "job/";
 constexpr std::size_t kEndsToldMax = 1000;
@@ -24,7 +25,11 @@ constexpr Duration kLeaderFor = from_ms(10'000);
 std::string job_key(JobId id) { return fmt::format("{}{:020}", kJobPrefix, id.value); }
 
 RoundOptions round_options(const ManagerOptions& o, Instant began) {
-  return {.round = from_ms(o.round_ms), .quantum_min = from_ms(o.quantum_ms_min), .began = began};
+  RoundOptions out;
+  out.round = from_ms(o.round_ms);
+  out.quantum_min = from_ms(o.quantum_ms_min);
+  out.began = began;
+  return out;
 }
 
 /// The kind that a fault's code names; kJobFailed for any other word.
@@ -73,10 +78,18 @@ Result<void> Core::restore() {
     Result<void> taken;
     if (entry.key == kTableKey) taken = ring_.restore(entry.value);
     if (entry.key == kMembersKey) taken = members_.restore(entry.value);
+    if (entry.key == kPriorKey) taken = restore_prior(entry.value);
     if (entry.key.starts_with(kJobPrefix)) taken = jobs_.restore(entry.value, clock_.now());
     if (!taken) return fail(Errc::kIo, fmt::format("the state folder {} cannot be read: {}: {}", options_.state_dir, entry.key, taken.error().what));
   }
   if (!jobs_.live().empty()) log::info("{} jobs of an earlier manager go on", jobs_.live().size());
+  return {};
+}
+
+Result<void> Core::restore_prior(const std::string& text) {
+  auto prior = RemainingPrior::from_json(nlohmann::json::parse(text, nullptr, false));
+  if (!prior) return fail(prior.error());
+  jobs_.set_prior(std::move(*prior));
   return {};
 }
 
@@ -200,6 +213,10 @@ Result<void> Core::store_jobs() {
   for (const JobId id : dirty) {
     if (outcome) outcome = put(job_key(id), JobTable::stored(*jobs_.find(id), clock_.now()));
     if (!outcome) jobs_.mark_dirty(id);
+  }
+  if (outcome && jobs_.take_prior_dirty()) {
+    outcome = put(kPriorKey, jobs_.prior().to_json().dump());
+    if (!outcome) jobs_.mark_prior_dirty();
   }
   problem("job table", outcome);
   return outcome;

@@ -96,6 +96,7 @@ class Core {
   void asked(const Job& job, Reason reason, const std::string& sentence);
   Result<nlohmann::json> ordered(nlohmann::json jobs, bool changed);
   Result<void> restore();
+  Result<void> restore_prior(const std::string& text);
   /// proto::EndJob's: only what was trained to its end is kept.
   [[nodiscard]] std::string keep_of(JobId job) const;
   void round(Instant now, const std::string& trigger);

@@ -188,6 +188,8 @@ class SlaqPolicy final : public Policy {
  public:
   explicit SlaqPolicy(SlaqScale scale) : scale_(scale) {}
   std::string_view name() const override { return "slaq"; }
+  /// What its authors fit (SLAQ, SoCC'17).
+  [[nodiscard]] std::string_view predictor() const override { return "slaq"; }
   std::uint32_t version() const override { return 4; }
   Decision decide(const ClusterView& view, std::span<const JobId>, Memo&) const override {
     Auction auction(view, scale_);

@@ -1,3 +1,4 @@
+#include "manager/predictors/ensemble.h"
 #include "manager/predictors/last.h"
 #include "manager/predictors/slaq.h"
 
@@ -5,6 +6,7 @@ namespace sluice::manager {
 
 PredictorRegistry builtin_predictors() {
   PredictorRegistry registry("predictor");
+  registry.add("ensemble", [] { return make_ensemble_predictor(); });
   registry.add("last", [] { return make_last_predictor(); });
   registry.add("slaq", [solver = make_curve_solver()] { return make_slaq_predictor(solver); });
   return registry;

@@ -118,6 +118,54 @@ TEST_P(PredictorContract, TheSameReportsGiveTheSameForecast) {
   }
 }
 
+TEST_P(PredictorContract, WhatComesTwiceLateOrIsNotFiniteChangesNothing) {
+  auto plain = predictor_named(GetParam()), pestered = predictor_named(GetParam());
+  for (std::uint64_t i = 1; i <= 60; ++i) {
+    const LossPoint p = point(10 * i, 3.0 / static_cast<double>(i) + 0.2);
+    plain->observe(p), pestered->observe(p);
+    pestered->observe(p);
+    pestered->observe(point(10 * i, 7));
+    pestered->observe(point(10 * i - 5, 9));
+    for (const double bad : {std::nan(""), std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity()})
+      pestered->observe(point(10 * i + 5, bad));
+    (void)plain->refit(), (void)pestered->refit();
+    if (!plain->ready()) continue;
+    ASSERT_EQ(plain->after(50).mean, pestered->after(50).mean) << i;
+    ASSERT_EQ(plain->after(50).deviation, pestered->after(50).deviation) << i;
+  }
+}
+
+TEST_P(PredictorContract, DeclaredStepsThatAreWrongOrChangeDoNoHarm) {
+  const Curve curve = sampled([](double x) { return 2 / (0.1 * x + 1) + 0.3; }, 120, 0.01, 3);
+  const double wrong[] = {0, 1, 12, 1200, 1e300, -5, std::nan(""), std::numeric_limits<double>::infinity()};
+  auto predictor = predictor_named(GetParam());
+  for (std::size_t i = 0; i < curve.size(); ++i) {
+    predictor->declare(wrong[i % std::size(wrong)]);
+    predictor->observe(point(i + 1, curve[i]));
+    (void)predictor->refit();
+    if (!predictor->ready()) continue;
+    ASSERT_TRUE(std::isfinite(predictor->floor()));
+    for (const double k : {0.0, 10.0, 1e6}) ASSERT_TRUE(std::isfinite(predictor->after(k).mean)) << i;
+  }
+}
+
+TEST_P(PredictorContract, ALossThatJumpsByAMillionIsForgottenWithinEightyReports) {
+  auto predictor = predictor_named(GetParam());
+  for (std::uint64_t i = 1; i <= 240; ++i) {
+    predictor->observe(point(i, i == 100 ? 1e6 : 1 + 1 / static_cast<double>(i)));
+    (void)predictor->refit();
+    if (i >= 180) { ASSERT_NEAR(predictor->after(5).mean, 1, 0.2) << i; }
+  }
+}
+
+TEST_P(PredictorContract, AJobsMemoryIsBounded) {
+  SeededRng rng(9);
+  auto predictor = predictor_named(GetParam());
+  predictor->declare(6000);
+  for (std::uint64_t i = 1; i <= 2000; ++i) predictor->observe(point(i * 3, 1 + rng.uniform())), (void)predictor->refit();
+  EXPECT_LE(predictor->bytes(), 12U * 1024);
+}
+
 INSTANTIATE_TEST_SUITE_P(AllPredictors, PredictorContract, testing::ValuesIn(builtin_predictors().names()), [](const auto& p) { return p.param; });
 
 struct Shape {
@@ -150,6 +198,60 @@ TEST(SlaqPredictor, FindsTheFloorOfACleanCurve) {
     for (std::size_t i = 0; i < curve.size(); ++i) predictor->observe(point(i + 1, curve[i])), (void)predictor->refit();
     EXPECT_NEAR(predictor->floor(), shape.loss(1e9), 0.1 * (shape.loss(0) - shape.loss(1e9))) << shape.name;
   }
+}
+
+TEST(ForecastTest, QuantilesAndProbabilitiesAreStudentsTOfFourDegrees) {
+  const Forecast f{2, 0.5};
+  EXPECT_NEAR(f.quantile(0.5), 2, 1e-12);
+  EXPECT_NEAR(f.quantile(0.9), 2 + 0.5 * 1.533206, 1e-5);
+  EXPECT_NEAR(f.quantile(0.025), 2 - 0.5 * 2.776445, 1e-5);
+  for (const double share : {0.001, 0.05, 0.25, 0.5, 0.75, 0.999}) EXPECT_NEAR(f.probability_below(f.quantile(share)), share, 1e-9);
+  EXPECT_EQ((Forecast{2, 0}).probability_below(1.99), 0);
+  EXPECT_EQ((Forecast{2, 0}).probability_below(2), 1);
+}
+
+TEST(EnsemblePredictor, IsBetterThanBothOthersWhereThereIsNoise) {
+  for (const double noise : {0.01, 0.03})
+    for (const std::size_t ahead : {5U, 10U, 20U}) {
+      double ensemble = 0, slaq = 0, last = 0;
+      for (const Shape& shape : kShapes)
+        for (std::uint64_t seed = 1; seed <= 2; ++seed) {
+          const Curve truth = sampled(shape.loss, 150, 0, seed), seen = sampled(shape.loss, 150, noise, seed);
+          ensemble += error_of("ensemble", seen, truth, ahead);
+          slaq += error_of("slaq", seen, truth, ahead);
+          last += error_of("last", seen, truth, ahead);
+        }
+      EXPECT_LT(ensemble, slaq) << "noise " << noise << ", " << ahead << " reports ahead";
+      EXPECT_LT(ensemble, last) << "noise " << noise << ", " << ahead << " reports ahead";
+    }
+}
+
+TEST(EnsemblePredictor, ForgetsALossThatJumpsByAMillionWithinTwentyReports) {
+  auto predictor = predictor_named("ensemble");
+  for (std::uint64_t i = 1; i <= 160; ++i) {
+    predictor->observe(point(i, i == 100 ? 1e6 : 1 + 1 / static_cast<double>(i)));
+    if (i >= 120) { ASSERT_NEAR(predictor->after(5).mean, 1, 0.2) << i; }
+  }
+}
+
+TEST(EnsemblePredictor, ItsBandsHoldWhatTheySay) {
+  double inside[3] = {}, count = 0;
+  for (const Shape& shape : kShapes)
+    for (std::uint64_t seed = 1; seed <= 8; ++seed) {
+      const Curve seen = sampled(shape.loss, 150, 0.01, seed);
+      auto predictor = predictor_named("ensemble");
+      for (std::size_t i = 0; i + 10 < seen.size(); ++i) {
+        predictor->observe(point(5 * (i + 1), seen[i]));
+        if (i < 10) continue;
+        const Forecast f = predictor->after(50);
+        const double p = f.probability_below(seen[i + 10]);
+        for (const int band : {0, 1, 2}) inside[band] += std::abs(p - 0.5) <= (band == 0 ? 0.25 : band == 1 ? 0.4 : 0.45) ? 1 : 0;
+        ++count;
+      }
+    }
+  EXPECT_NEAR(inside[0] / count, 0.5, 0.1);
+  EXPECT_NEAR(inside[1] / count, 0.8, 0.08);
+  EXPECT_NEAR(inside[2] / count, 0.9, 0.07);
 }
 
 /// Recorded curves, one loss a line, in files *.txt of the folder that SLUICE_CURVES names.

@@ -33,6 +33,7 @@ class LastPredictor final : public Predictor {
   }
   double floor() const override { return floor_; }
   bool ready() const override { return taken_ >= 2; }
+  std::size_t bytes() const override { return sizeof(*this); }
 
  private:
   LossPoint before_, last_;

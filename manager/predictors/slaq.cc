@@ -80,6 +80,7 @@ class SlaqPredictor final : public Predictor {
     return best.good ? std::min(level, frame_.base + frame_.scale * best.params[3]) : level;
   }
   bool ready() const override { return fits_ > 0; }
+  std::size_t bytes() const override { return sizeof(*this) + window_.size() * sizeof(Point); }
 
  private:
   struct Point {

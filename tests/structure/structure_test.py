@@ -30,7 +30,7 @@ SEAMS = [
     ("starts processes", r"\bposix_spawn|\bfork\(|\bexecv|\bstd::system\b|\bpopen\b", ["cli/detail/children.cc"]),
     ("hears signals", r"\bsigaction\b|\bsignalfd\b|\bstd::signal\b", ["cli/detail/signals.cc", "cli/detail/run_flags.cc"]),
     ("uses OpenBLAS", r"#include <(cblas|openblas)", ["worker/kernels.cc"]),
-    ("uses TBB", r"#include <(tbb|oneapi)/", ["base/", "server/", "worker/data/", "worker/trained_model.cc", "manager/"]),
+    ("uses TBB", r"#include <(tbb|oneapi)/", ["base/", "server/", "worker/data/", "worker/trained_model.cc", "manager/", "sim/study.cc"]),
     ("uses SQLite", r"#include <sqlite3", ["manager/store/"]),
     ("uses yaml-cpp", r"#include <yaml-cpp", ["base/config_parse.cc", "base/config_emit.cc"]),
     ("uses spdlog", r"#include <spdlog", ["base/log.cc"]),

@@ -1,0 +1,54 @@
+#include "manager/predictors/shape_bank.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace sluice::manager {
+namespace {
+
+constexpr double kGrowth = 4;
+/// Of the scale: offsets a factor kGrowth apart, times a factor 2.
+constexpr std::array<double, ShapeBank::kOffsets> kOffsetShares = {1.0 / 32, 1.0 / 8, 1.0 / 2};
+constexpr double kLongestTime = 2;
+
+}  // namespace
+
+ShapeBank::Values ShapeBank::at(double k) const {
+  Values out{};
+  out[0] = 1;
+  for (std::size_t o = 0; o < kOffsets; ++o) {
+    const double x = 1 / (1 + k / (kOffsetShares[o] * scale_)), root = std::sqrt(x);
+    double* shape = &out[kFirstPower + o * kExponents];
+    shape[0] = std::sqrt(root), shape[1] = root, shape[2] = x, shape[3] = x * x;
+  }
+  double e = std::exp(-k / (kLongestTime * scale_));
+  for (std::size_t i = kTimes; i-- > 0;) {  // the shortest time first in the bank
+    out[kFirstTime + i] = e;
+    e *= e;
+  }
+  if (!(total_ > 0)) return out;
+  const double left = std::max(0.0, 1 - k / total_);
+  double* shape = &out[kFirstDeclared];
+  shape[0] = left, shape[1] = left * left, shape[2] = std::sqrt(left), shape[3] = 0.5 * (1 - std::cos(M_PI * left));
+  return out;
+}
+
+ShapeBank::Values ShapeBank::at_end() {
+  Values out{};
+  out[0] = 1;
+  return out;
+}
+
+std::array<ShapeBank::From, ShapeBank::kShapes> ShapeBank::grow() {
+  scale_ *= kGrowth;
+  std::array<From, kShapes> from;
+  for (std::size_t i = 0; i < kShapes; ++i) from[i] = {i, false};
+  for (std::size_t i = kFirstPower; i < kFirstTime; ++i) {
+    const bool fresh = i + kExponents >= kFirstTime;
+    from[i] = {fresh ? i : i + kExponents, fresh};
+  }
+  for (std::size_t i = kFirstTime; i < kFirstDeclared; ++i) from[i] = {std::min(i + 2, kFirstDeclared - 1), i + 2 >= kFirstDeclared};
+  return from;
+}
+
+}  // namespace sluice::manager

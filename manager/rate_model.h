@@ -1,0 +1,67 @@
+#pragma once
+/// What a job's next worker slot brings: steps a second against slots, and what a step is worth where gradients are stale. Learnt from reports, in bounded
+/// memory and O(1) a report. One thread; an object belongs to one job.
+
+#include <cstdint>
+#include <vector>
+
+namespace sluice::manager {
+
+/// A job's speed-up as plain values: enough for a policy to decide, and to decide the same again. All zero: not known.
+/// Rate (Amdahl's law): n slots do alone × n / (1 + kappa (n − 1)) steps a second: slot-seconds a step grow linearly with the slots. Concave, never falling.
+/// Efficiency: a step at mean staleness s brings 1 / (1 + penalty × s) of a fresh one; staleness is staleness_per_slot × (n − 1) with n slots.
+struct SpeedUp {
+  double alone = 0;               ///< steps a second of one slot
+  double kappa = 0;               ///< contention, 0 … 1
+  double staleness_per_slot = 0;  ///< steps
+  double penalty = 0;             ///< ≥ 0, a step of staleness
+  /// Steps a second with `slots` ≥ 0 slots; below one slot: that share of the time with one.
+  [[nodiscard]] double rate(double slots) const;
+  /// What a step with `slots` slots brings, against one of one slot: (0, 1].
+  [[nodiscard]] double efficiency(double slots) const;
+  /// rate × efficiency: steps a second as they count for the loss.
+  [[nodiscard]] double progress(double slots) const { return rate(slots) * efficiency(slots); }
+  friend bool operator==(const SpeedUp&, const SpeedUp&) = default;
+};
+
+/// Fits SpeedUp. The rate: slot-seconds a step against slots − 1, a line through sums that forget by slot time, values ≥ 0; reports far off it count less; the
+/// newest reports set the level, the older ones the slope. Until a second count of slots was seen, the slope is a prior's. The penalty: see progressed().
+class RateModel {
+ public:
+  /// `prior_kappa`: what to expect before this job was seen with different counts of slots, e.g. the mean over this cluster's other jobs.
+  explicit RateModel(double prior_kappa = 0.02) : prior_kappa_(prior_kappa) {}
+
+  /// A report's window: `steps` steps took `slot_seconds` of worker slots' time within `seconds` (so slot_seconds / seconds slots were at work), at a mean
+  /// staleness of `staleness` steps. Nonsense (not finite, not positive; staleness negative) is left out and counted.
+  void observe(double steps, double slot_seconds, double seconds, double staleness);
+  /// How the loss went, against what was forecast from reports at staleness `before`: it fell by `actual` where `predicted` ± `deviation` was expected, at
+  /// staleness `now`. Where staleness did not change nothing can be learnt from it. Nonsense is left out and counted.
+  void progressed(double predicted, double deviation, double actual, double before, double now);
+
+  /// Something was observed.
+  [[nodiscard]] bool ready() const { return steps_ > 0; }
+  [[nodiscard]] SpeedUp speed_up() const;
+  /// Standard deviation of one report's rate about the model, as a share of the rate.
+  [[nodiscard]] double spread() const;
+  /// Different counts of slots were seen: kappa is measured, not the prior's.
+  [[nodiscard]] bool kappa_measured() const;
+  [[nodiscard]] std::uint64_t left_out() const { return left_out_; }
+
+ private:
+  struct Line {
+    double base = 0, slope = 0;  ///< slot-seconds a step: base + slope × (slots − 1)
+  };
+  [[nodiscard]] Line line() const;
+
+  double prior_kappa_;
+  std::uint64_t left_out_ = 0;
+  // Sums that forget: weight is slot-seconds' share of a report, x = slots − 1, y = slot-seconds a step.
+  double weight_ = 0, x_ = 0, xx_ = 0, y_ = 0, xy_ = 0;
+  double level_ = 0;                         ///< log of what the newest reports took over what the line says
+  double squares_ = 0, squares_weight_ = 0;  ///< of relative residuals
+  double steps_ = 0;                         ///< ever
+  double stale_xx_ = 0, stale_xy_ = 0;       ///< staleness against slots − 1
+  double gain_xx_ = 0, gain_xy_ = 0;         ///< penalty: log of expected over actual, against staleness that came on top
+};
+
+}  // namespace sluice::manager

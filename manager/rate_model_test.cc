@@ -1,0 +1,128 @@
+/// RateModel against planted truths.
+#include "manager/rate_model.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "base/rng.h"
+
+namespace sluice::manager {
+namespace {
+
+double rate_noise(Rng& rng) { return std::sqrt(-2 * std::log(1 - rng.uniform())) * std::cos(2 * M_PI * rng.uniform()); }
+
+struct Truth {
+  double alone = 40, kappa = 0.05, penalty = 0, staleness = 1;
+  [[nodiscard]] double rate(double n) const { return alone * n / (1 + kappa * (n - 1)); }
+};
+
+/// Half-second reports at `slots`, with a relative noise.
+void report(RateModel& model, const Truth& truth, double slots, int reports, double noise, Rng& rng) {
+  for (int i = 0; i < reports; ++i) {
+    const double steps = truth.rate(slots) * 0.5 * std::exp(noise * rate_noise(rng));
+    model.observe(steps, slots * 0.5, 0.5, truth.staleness * (slots - 1));
+  }
+}
+
+TEST(RateModelTest, FindsContentionFromReportsAtDifferentSlots) {
+  for (const double kappa : {0.0, 0.005, 0.02, 0.1, 0.5, 1.0}) {
+    SeededRng rng(3);
+    const Truth truth{.kappa = kappa};
+    RateModel model;
+    for (const double slots : {1.0, 4.0, 2.0, 8.0, 3.0}) report(model, truth, slots, 8, 0.03, rng);
+    EXPECT_TRUE(model.kappa_measured());
+    for (const double slots : {1.0, 2.0, 6.0, 16.0})
+      EXPECT_NEAR(model.speed_up().rate(slots) / truth.rate(slots), 1, 0.08) << "kappa " << kappa << ", " << slots << " slots";
+  }
+}
+
+TEST(RateModelTest, WithOneCountOfSlotsTheRateThereIsKnownAndTheSlopeIsThePriors) {
+  SeededRng rng(4);
+  const Truth truth{.kappa = 0.02};
+  RateModel model(0.1);
+  report(model, truth, 4, 10, 0, rng);
+  EXPECT_FALSE(model.kappa_measured());
+  EXPECT_NEAR(model.speed_up().rate(4), truth.rate(4), 0.01 * truth.rate(4));
+  EXPECT_NEAR(model.speed_up().kappa, 0.1, 0.01);
+}
+
+TEST(RateModelTest, FollowsAMachineThatBecomesSlowerWithinTwoSecondsOfSlotTime) {
+  SeededRng rng(5);
+  Truth truth{.kappa = 0.05};
+  RateModel model;
+  for (const double slots : {1.0, 2.0, 4.0}) report(model, truth, slots, 20, 0.02, rng);
+  truth.alone /= 3;
+  report(model, truth, 2, 6, 0.02, rng);
+  EXPECT_NEAR(model.speed_up().rate(2) / truth.rate(2), 1, 0.25);
+  EXPECT_NEAR(model.speed_up().kappa, 0.05, 0.05) << "the slope is older than the load";
+}
+
+TEST(RateModelTest, AStrayReportChangesLittle) {
+  SeededRng rng(6);
+  const Truth truth{.kappa = 0.05};
+  RateModel model;
+  for (const double slots : {1.0, 2.0, 4.0}) report(model, truth, slots, 20, 0.02, rng);
+  model.observe(truth.rate(2) * 0.5 / 1000, 1, 0.5, 1);  // a thousand times slower
+  EXPECT_NEAR(model.speed_up().rate(2) / truth.rate(2), 1, 0.25);
+}
+
+TEST(RateModelTest, FindsWhatStalenessCostsFromForecastsThatCameTrueLess) {
+  for (const double penalty : {0.0, 0.02, 0.1}) {
+    SeededRng rng(7);
+    const Truth truth{.penalty = penalty};
+    RateModel model;
+    for (const double slots : {1.0, 4.0, 8.0}) report(model, truth, slots, 8, 0.02, rng);
+    for (int i = 0; i < 200; ++i) {
+      const double before = i % 2 == 0 ? 0 : 7, now = 7 - before, predicted = 0.1;
+      const double actual = predicted * (1 + penalty * before) / (1 + penalty * now) + 0.01 * rate_noise(rng);
+      model.progressed(predicted, 0.01, actual, before, now);
+    }
+    const double wanted = 1 / (1 + penalty * 7);
+    EXPECT_NEAR(model.speed_up().efficiency(8), wanted, 0.05) << penalty;
+    EXPECT_EQ(model.speed_up().efficiency(1), 1);
+  }
+}
+
+TEST(RateModelTest, NoChangeOfStalenessTeachesNothing) {
+  RateModel model;
+  for (int i = 0; i < 100; ++i) model.progressed(1, 0.01, 0.1, 3, 3);
+  EXPECT_EQ(model.speed_up().penalty, 0);
+}
+
+TEST(RateModelTest, NonsenseIsLeftOutAndCounted) {
+  RateModel model;
+  constexpr double kNan = std::numeric_limits<double>::quiet_NaN(), kInf = std::numeric_limits<double>::infinity();
+  for (const double bad : {kNan, kInf, -1.0, 0.0}) {
+    model.observe(bad, 1, 1, 0);
+    model.observe(1, bad, 1, 0);
+    model.observe(1, 1, bad, 0);
+  }
+  model.observe(1, 1, 1, -1);
+  model.progressed(kNan, 1, 1, 0, 0);
+  EXPECT_EQ(model.left_out(), 14U);
+  EXPECT_FALSE(model.ready());
+  EXPECT_EQ(model.speed_up().rate(3), 0);
+}
+
+TEST(RateModelTest, RatesAreConcaveAndNeverFallWhateverIsReported) {
+  SeededRng rng(8);
+  RateModel model;
+  for (int i = 0; i < 500; ++i) {
+    model.observe(std::exp(20 * rng.uniform() - 10), std::exp(8 * rng.uniform() - 4), std::exp(8 * rng.uniform() - 4), 100 * rng.uniform());
+    model.progressed(rng.uniform(), rng.uniform(), 2 * rng.uniform() - 1, 10 * rng.uniform(), 10 * rng.uniform());
+    const SpeedUp s = model.speed_up();
+    double before = 0, gain_before = std::numeric_limits<double>::infinity();
+    for (double n = 1; n < 100; ++n) {
+      ASSERT_TRUE(std::isfinite(s.rate(n)) && s.rate(n) >= before * (1 - 1e-12));
+      ASSERT_LE(s.rate(n) - before, gain_before + 1e-9 * s.rate(n));
+      ASSERT_TRUE(s.efficiency(n) > 0 && s.efficiency(n) <= 1);
+      gain_before = s.rate(n) - before, before = s.rate(n);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace sluice::manager

@@ -1,0 +1,113 @@
+#include "manager/remaining_prior.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "manager/quality.h"
+
+namespace sluice::manager {
+namespace {
+
+using nlohmann::json;
+
+/// Remaining normalised loss at each share of the steps: of the smoothed losses, made never to rise; empty for a curve that never fell. The best is the mean of
+/// the newest tenth at most, as a floor that a single lucky report can't lower.
+std::vector<double> remaining_of(std::span<const LossPoint> points, double total_steps, std::size_t shares) {
+  const double first = points.front().loss, best = std::min(best_level(points), final_level(points));
+  if (!(first > best) || !std::isfinite(first - best)) return {};
+  const std::vector<double> levels = smoothed(points);
+  std::vector<double> left(shares + 1, 1);
+  std::size_t next = 0;
+  double q = 1, step = 0;
+  for (std::size_t i = 0; i <= shares; ++i) {
+    const double at = total_steps * static_cast<double>(i) / static_cast<double>(shares);
+    while (next < points.size() && static_cast<double>(points[next].step) <= at) {
+      q = std::min(q, std::clamp((levels[next] - best) / (first - best), 0.0, 1.0));
+      step = static_cast<double>(points[next++].step);
+    }
+    left[i] = q;
+    if (next == points.size() || at <= step) continue;
+    // Straight on to the next report.
+    const double to = static_cast<double>(points[next].step), after = std::clamp((levels[next] - best) / (first - best), 0.0, 1.0);
+    left[i] = std::min(q, q + (after - q) * (at - step) / (to - step));
+  }
+  return left;
+}
+
+}  // namespace
+
+/// Nothing yet.
+RemainingPrior RemainingPrior::shipped() { return {}; }
+
+bool RemainingPrior::learn(const std::string& family, std::span<const LossPoint> points, double total_steps) {
+  if (points.size() < kPointsMin || !(total_steps >= 1) || !std::isfinite(total_steps)) return false;
+  const std::vector<double> left = remaining_of(points, total_steps, kShares);
+  if (left.empty() || (families_.size() >= kFamiliesMax && !families_.contains(family))) return false;
+  Family& f = families_[family];
+  f.sum.resize(kShares + 1);
+  f.squares.resize(kShares + 1);
+  f.jobs += 1;
+  for (std::size_t i = 0; i <= kShares; ++i) f.sum[i] += left[i], f.squares[i] += left[i] * left[i];
+  if (f.totals.size() == kTotalsMax) f.totals.erase(f.totals.begin());
+  f.totals.push_back(total_steps);
+  return true;
+}
+
+RemainingPrior::Value RemainingPrior::remaining(const std::string& family, double share) const {
+  const double at = std::clamp(share, 0.0, 1.0) * static_cast<double>(kShares);
+  const auto low = std::min(static_cast<std::size_t>(at), kShares - 1);
+  const double part = at - static_cast<double>(low);
+  const auto mix = [&](const std::vector<double>& of) { return of[low] + part * (of[low + 1] - of[low]); };
+  const auto own = families_.find(family);
+  double jobs = 0, sum = 0, squares = 0;
+  // A family weighs as much as one job in the mean over all: a sweep of a hundred members is one experience.
+  for (const auto& [name, f] : families_)
+    if (name != family) jobs += 1, sum += mix(f.sum) / f.jobs, squares += mix(f.squares) / f.jobs;
+  if (jobs > 0) {
+    const double scale = kPoolWeight / jobs;
+    jobs = kPoolWeight, sum *= scale, squares *= scale;
+  }
+  if (own != families_.end()) jobs += own->second.jobs, sum += mix(own->second.sum), squares += mix(own->second.squares);
+  if (!(jobs > 0)) return {1 - std::clamp(share, 0.0, 1.0), 0.3, 0};
+  const double mean = sum / jobs;
+  return {mean, std::sqrt(std::max(0.0, squares / jobs - mean * mean)), own == families_.end() ? 0 : own->second.jobs};
+}
+
+RemainingPrior::Length RemainingPrior::total_steps(const std::string& family, double step) const {
+  std::vector<double> longer;
+  if (const auto own = families_.find(family); own != families_.end())
+    std::copy_if(own->second.totals.begin(), own->second.totals.end(), std::back_inserter(longer), [&](double t) { return t > step; });
+  if (longer.empty()) return {2 * step, 0};
+  const auto middle = longer.begin() + static_cast<std::ptrdiff_t>((longer.size() - 1) / 2);
+  std::nth_element(longer.begin(), middle, longer.end());
+  return {*middle, static_cast<double>(longer.size())};
+}
+
+json RemainingPrior::to_json() const {
+  json families = json::object();
+  for (const auto& [name, f] : families_) families[name] = {{"jobs", f.jobs}, {"sum", f.sum}, {"squares", f.squares}, {"steps", f.totals}};
+  return {{"version", 1}, {"shares", kShares}, {"families", std::move(families)}};
+}
+
+Result<RemainingPrior> RemainingPrior::from_json(const json& record) {
+  const auto bad = [](std::string_view why) { return fail(Errc::kIo, fmt::format("what past jobs taught is not readable: {}", why)); };
+  try {
+    if (record.at("version") != 1 || record.at("shares") != kShares) return bad("another version");
+    RemainingPrior out;
+    for (const auto& [name, value] : record.at("families").items()) {
+      Family f{value.at("jobs"), value.at("sum"), value.at("squares"), value.at("steps")};
+      const auto sane = [&](double x) { return std::isfinite(x) && x >= 0 && x <= f.jobs * (1 + 1e-9); };
+      if (!(f.jobs > 0) || !std::isfinite(f.jobs) || f.sum.size() != kShares + 1 || f.squares.size() != kShares + 1 || f.totals.size() > kTotalsMax ||
+          !std::all_of(f.sum.begin(), f.sum.end(), sane) || !std::all_of(f.squares.begin(), f.squares.end(), sane) ||
+          !std::all_of(f.totals.begin(), f.totals.end(), [](double t) { return std::isfinite(t) && t >= 1; }) || out.families_.size() >= kFamiliesMax)
+        return bad(fmt::format("family '{}'", name));
+      out.families_.emplace(name, std::move(f));
+    }
+    return out;
+  } catch (const json::exception& e) { return bad(e.what()); }
+}
+
+}  // namespace sluice::manager

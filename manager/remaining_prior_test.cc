@@ -1,0 +1,85 @@
+/// RemainingPrior: what it learns, keeps, and refuses.
+#include "manager/remaining_prior.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+namespace sluice::manager {
+namespace {
+
+/// Falls from 2 to about .5 as e^(−rate × share).
+std::vector<LossPoint> falling_points(double rate, std::uint64_t steps) {
+  std::vector<LossPoint> points;
+  for (std::uint64_t i = 1; i <= 100; ++i) {
+    const std::uint64_t step = i * steps / 100;
+    points.push_back({.step = step, .examples = step * 10, .loss = 0.5 + 1.5 * std::exp(-rate * static_cast<double>(i) / 100), .weight = 10});
+  }
+  return points;
+}
+
+TEST(RemainingPriorTest, ItsMeanIsThatOfTheFamilysPastJobs) {
+  RemainingPrior prior;
+  for (int i = 0; i < 40; ++i) ASSERT_TRUE(prior.learn("mlp", falling_points(5, 1000), 1000));
+  ASSERT_TRUE(prior.learn("slow", falling_points(1, 1000), 1000));
+  const auto fast = prior.remaining("mlp", 0.4), slow = prior.remaining("slow", 0.4), other = prior.remaining("new", 0.4);
+  EXPECT_NEAR(fast.mean, std::exp(-5 * 0.4), 0.06);
+  EXPECT_EQ(fast.jobs, 40);
+  EXPECT_GT(slow.mean, fast.mean);
+  EXPECT_TRUE(other.mean > fast.mean && other.mean < 0.7) << "an unknown family is told the mean over the families: " << other.mean;
+  EXPECT_EQ(other.jobs, 0);
+}
+
+TEST(RemainingPriorTest, ItNeverRisesWithTheShareAndStaysWithinZeroAndOne) {
+  RemainingPrior prior;
+  auto points = falling_points(3, 500);
+  points[40].loss = 5, points[70].loss = 0.1;  // a spike, a lucky report
+  ASSERT_TRUE(prior.learn("a", points, 500));
+  double before = 1;
+  for (double share = 0; share <= 1.2; share += 0.01) {
+    const double now = prior.remaining("a", share).mean;
+    ASSERT_LE(now, before + 1e-12);
+    ASSERT_GE(now, 0);
+    before = now;
+  }
+}
+
+TEST(RemainingPriorTest, CurvesThatNeverFellOrAreTooShortTeachNothing) {
+  RemainingPrior prior;
+  auto rising = falling_points(3, 500);
+  std::reverse(rising.begin(), rising.end());
+  for (std::size_t i = 0; i < rising.size(); ++i) rising[i].step = i + 1;
+  EXPECT_FALSE(prior.learn("a", rising, 100));
+  const auto few = falling_points(3, 500);
+  EXPECT_FALSE(prior.learn("a", std::span(few).first(RemainingPrior::kPointsMin - 1), 500));
+  EXPECT_FALSE(prior.learn("a", falling_points(3, 500), std::nan("")));
+  EXPECT_EQ(prior.remaining("a", 0.5).mean, 0.5) << "it knows nothing";
+}
+
+TEST(RemainingPriorTest, AnUndeclaredLengthIsTheMedianOfThosePastJobsThatWentOnFurther) {
+  RemainingPrior prior;
+  for (const double total : {100.0, 200.0, 300.0, 1000.0}) prior.learn("a", falling_points(3, static_cast<std::uint64_t>(total)), total);
+  EXPECT_EQ(prior.total_steps("a", 50).steps, 200);
+  EXPECT_EQ(prior.total_steps("a", 250).steps, 300);
+  EXPECT_EQ(prior.total_steps("a", 5000).steps, 10000);
+  EXPECT_EQ(prior.total_steps("a", 5000).jobs, 0);
+  EXPECT_EQ(prior.total_steps("b", 7).steps, 14);
+}
+
+TEST(RemainingPriorTest, GoesThroughJsonUnchangedAndRefusesWhatIsNotItsOwn) {
+  RemainingPrior prior;
+  for (int i = 1; i < 100; ++i) prior.learn(i % 2 == 0 ? "a" : "b", falling_points(i % 7 + 1, 500), 400 + i);
+  const auto json = prior.to_json();
+  const auto back = RemainingPrior::from_json(json);
+  ASSERT_TRUE(back);
+  EXPECT_EQ(back->to_json(), json);
+  EXPECT_EQ(back->remaining("a", 0.33).mean, prior.remaining("a", 0.33).mean);
+  for (const char* bad : {"7", "[]", "{}", R"({"version":2,"shares":64,"families":{}})", R"({"version":1,"shares":64,"families":{"a":{}}})",
+                          R"({"version":1,"shares":64,"families":{"a":{"jobs":1,"sum":[1],"squares":[1],"steps":[5]}}})"})
+    EXPECT_FALSE(RemainingPrior::from_json(nlohmann::json::parse(bad))) << bad;
+}
+
+}  // namespace
+}  // namespace sluice::manager

@@ -1,0 +1,74 @@
+#include "sim/oracles.h"
+
+#include <algorithm>
+
+#include "manager/policies/claims.h"
+#include "manager/policies/share_rule.h"
+#include "manager/policies/slaq.h"
+
+namespace sluice::sim {
+namespace {
+
+using manager::ClusterView;
+using manager::Decision;
+using manager::JobView;
+
+/// What is true of a job instead of what is believed of it.
+void put_truth(const SimJob& job, double step, const SimOptions& options, const ClusterView& cluster, JobView& view) {
+  const double alone = 1 / job.slot_seconds_per_step, quantum = quantum_of(cluster, view).seconds();
+  view.reports = std::max<std::uint64_t>(view.reports, 1000);
+  view.phase = manager::JobPhase::kTraining;
+  view.loss = job.curve.at(step);
+  view.first_loss = job.curve.first();
+  view.floor = job.curve.best();
+  view.normalized_loss = job.curve.normalized(step);
+  view.steps_per_slot_second = view.slots > 0 ? alone * options.speedup.at(view.slots) / view.slots : alone;
+  view.speed_up = {};
+  view.speed_up.alone = alone;
+  const double all = options.speedup.at(options.slots);
+  view.speed_up.kappa = options.slots > 1 ? std::max(0.0, (options.slots / all - 1) / (options.slots - 1)) : 0;
+  view.step = static_cast<std::uint64_t>(step);
+  view.total_steps = job.steps;
+  view.declared = true;
+  view.end_loss = job.curve.best();
+  view.prior_remaining = view.normalized_loss;
+  view.forecast.clear();
+  double drop = 0;
+  for (double n = 0.5; view.forecast.size() < 16 && (view.forecast.empty() || n < 2.0 * options.slots); n *= 2) {
+    const double steps = n * view.steps_per_slot_second * quantum;
+    drop = std::max(drop, view.loss - job.curve.at(std::min(job.steps, step + steps)));
+    view.forecast.push_back({steps, drop, 0});
+  }
+}
+
+class Oracle final : public manager::Policy {
+ public:
+  Oracle(std::string name, std::unique_ptr<manager::Policy> rule, const Truth& truth) : name_(std::move(name)), rule_(std::move(rule)), truth_(truth) {}
+  std::string_view name() const override { return name_; }
+  std::uint32_t version() const override { return rule_->version(); }
+  Decision decide(const ClusterView& view, std::span<const JobId> changed, manager::Memo& memo) const override {
+    ClusterView true_view = view;
+    const SimOptions& options = truth_.options();
+    true_view.usual_kappa = options.slots > 1 ? std::max(0.0, (options.slots / options.speedup.at(options.slots) - 1) / (options.slots - 1)) : 0;
+    for (JobView& job : true_view.jobs)
+      if (const SimJob* known = truth_.job(job.id)) put_truth(*known, truth_.step(job.id), truth_.options(), view, job);
+    return rule_->decide(true_view, changed, memo);
+  }
+  std::uint32_t moves_max(const ClusterView& view) const override { return rule_->moves_max(view); }
+  std::unique_ptr<manager::Memo> make_memo() const override { return rule_->make_memo(); }
+
+ private:
+  std::string name_;
+  std::unique_ptr<manager::Policy> rule_;
+  const Truth& truth_;
+};
+
+}  // namespace
+
+std::unique_ptr<manager::Policy> make_policy(const std::string& name, const Truth& truth) {
+  if (std::find(kOracles.begin(), kOracles.end(), name) == kOracles.end()) return (**manager::builtin_policies().find(name))();
+  auto rule = name == "oracle-next" ? manager::make_slaq_policy() : manager::make_share_rule("sluice", manager::Hearing::kLoss);
+  return std::make_unique<Oracle>(name, std::move(rule), truth);
+}
+
+}  // namespace sluice::sim

@@ -1,0 +1,34 @@
+#pragma once
+/// Policies that know the true curves: yardsticks for the others, of simulations only. Each looks at the manager's view with the truth put into it and decides
+/// as one of the manager's policies does.
+///   oracle-next   SLAQ's greedy on the true loss of the next round
+///   oracle-aged   `sluice` with the true remaining loss, length and speed-up
+
+#include <array>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/ids.h"
+#include "manager/policy.h"
+#include "sim/simulation.h"
+
+namespace sluice::sim {
+
+inline constexpr std::array<std::string_view, 2> kOracles = {"oracle-next", "oracle-aged"};
+
+/// What is true of a running simulation.
+class Truth {
+ public:
+  virtual ~Truth() = default;
+  /// Null: no such job.
+  [[nodiscard]] virtual const SimJob* job(JobId id) const = 0;
+  /// REQUIRES: job(id).
+  [[nodiscard]] virtual double step(JobId id) const = 0;
+  [[nodiscard]] virtual const SimOptions& options() const = 0;
+};
+
+/// One of kOracles or of the manager's policies. `truth` outlives it. REQUIRES: check_policy(name).
+[[nodiscard]] std::unique_ptr<manager::Policy> make_policy(const std::string& name, const Truth& truth);
+
+}  // namespace sluice::sim

@@ -1,0 +1,76 @@
+/// Simulations against what can be computed by hand or is known of queues, and mistakes in scenarios and their files.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "sim/scenario.h"
+#include "sim/simulation.h"
+#include "sim/speedup.h"
+#include "sim/workload.h"
+
+namespace sluice::sim {
+namespace {
+
+using ::testing::HasSubstr;
+
+SimJob falling(const std::string& name, double slot_seconds, double arrives) {
+  SimJob job{name, Curve({1, 0}, 1000), 1000, slot_seconds / 1000, from_seconds(arrives), true, false, {}, {}};
+  return job;
+}
+
+std::string file(const std::string& name, const std::string& text) {
+  const std::string path = (std::filesystem::path(testing::TempDir()) / name).string();
+  std::ofstream(path) << text;
+  return path;
+}
+
+TEST(Study, ThreeJobsOnSixSlotsAsComputedByHand) {
+  SimOptions options{.policy = "fair", .slots = 6, .move_cost = {}};
+  options.predictor = "last";
+  const auto result = simulate(options, {falling("a", 30, 0), falling("b", 60, 0), falling("c", 90, 0)});
+  ASSERT_TRUE(result) << result.error().what;
+  EXPECT_NEAR(*result->jobs[0].completed, 15, 1e-6) << "two slots each";
+  EXPECT_NEAR(*result->jobs[1].completed, 25, 1e-6) << "then three each";
+  EXPECT_NEAR(*result->jobs[2].completed, 30, 1e-6) << "then six";
+  EXPECT_NEAR(result->jobs[0].loss_seconds, 7.5, 1e-6) << "its loss falls from 1 to 0 in a straight line";
+  // b: half of its way in 15 s, the rest in 10 s.
+  EXPECT_NEAR(result->jobs[1].loss_seconds, 15 * 0.75 + 10 * 0.25, 1e-6);
+}
+
+TEST(Study, FairAtLinearSpeedUpIsProcessorSharing) {
+  Scenario scenario;
+  scenario.arrivals = "poisson:10s";
+  scenario.jobs = 3000;
+  scenario.slots = 64;
+  scenario.load = 0.5;
+  Sources sources;
+  sources.curves.curves.push_back({"line", "line", "line", Curve({1, 0}, 1000)});
+  sources.mean_between = from_ms(10'000);
+  SimOptions options{.policy = "fair", .predictor = "last", .slots = 64, .report = from_ms(60'000), .move_cost = {}};
+  const auto result = simulate(options, draw_jobs(scenario, sources, 1));
+  ASSERT_TRUE(result) << result.error().what;
+  double mean = 0;
+  for (const JobResult& job : result->jobs) mean += *job.completed / 3000;
+  EXPECT_NEAR(mean, 5 / (1 - 0.5), 1.0) << "E[S] / (1 - load), with E[S] = 5 s on all slots";
+}
+
+TEST(Study, MistakesInScenariosAndFilesAreNamed) {
+  EXPECT_THAT(read_scenario("", {}).error().what, HasSubstr("curves"));
+  EXPECT_THAT(read_scenario("", {{"curves", "[a.txt]"}, {"lod", "1"}}).error().what, HasSubstr("load"));
+  EXPECT_THAT(read_scenario("", {{"curves", "[a.txt]"}, {"policies", "[slak]"}}).error().what, HasSubstr("slaq"));
+  EXPECT_THAT(read_scenario("", {{"curves", "[a.txt]"}, {"objective", "best"}}).error().what, HasSubstr("groups"));
+  EXPECT_THAT(read_scenario("", {{"curves", "[a.txt]"}, {"seeds", "5..1"}}).error().what, HasSubstr("seeds"));
+  EXPECT_EQ(read_curves({"/nowhere/at-all.txt"}).error().code, Errc::kNotFound);
+  EXPECT_THAT(read_curves({file("bad.txt", "1\nnan\n")}).error().what, HasSubstr("bad.txt:2"));
+  EXPECT_THAT(read_curves({file("short.txt", "1\n")}).error().what, HasSubstr("needs two"));
+  EXPECT_THAT(read_curves({file("none.csv", "run,step\na,1\n")}).error().what, HasSubstr("validation_loss"));
+  EXPECT_THAT(read_curves({file("back.csv", "run,step,loss\na,2,1\na,1,1\n")}).error().what, HasSubstr("back.csv:3"));
+  EXPECT_THAT(read_curves({file("wide.csv", "run,loss\na,1,2\n")}).error().what, HasSubstr("wide.csv:2"));
+  EXPECT_THAT(Speedup::parse("concave:x").error().what, HasSubstr("concave"));
+  EXPECT_THAT(read_trace(file("trace.csv", "timestamp,duration\nlate,5\n")).error().what, HasSubstr("trace.csv:2"));
+}
+
+}  // namespace
+}  // namespace sluice::sim

@@ -1,0 +1,109 @@
+#include "sim/track.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+namespace sluice::sim {
+namespace {
+
+constexpr std::uint32_t kBatch = 128;                     ///< examples a step: only their proportion counts
+constexpr std::array<double, 4> kEarly = {1, 4, 16, 64};  ///< steps after which a job home reports at once
+constexpr std::array<double, 5> kMarks = {0.5, 0.75, 0.9, 0.95, 0.99};
+constexpr double kNear = 1e-9;  ///< of the steps: rounding of times to nanoseconds
+
+double normal(Rng& rng) { return std::sqrt(-2 * std::log(1 - rng.uniform())) * std::cos(2 * std::numbers::pi * rng.uniform()); }
+
+}  // namespace
+
+Track::Track(const SimJob& job, const SimOptions& options, Instant start) : job_(job), options_(options), arrived_(start + job.arrives), at_(arrived_) {
+  for (std::size_t i = 0; i < kMarks.size(); ++i) marks_[i] = std::min(job.curve.steps_to_fraction(kMarks[i]), job.steps);
+  result_.name = job.name;
+  result_.family = job.family;
+  result_.group = job.group;
+  result_.arrives = job.arrives.seconds();
+  result_.alone = job.steps * job.slot_seconds_per_step / options.speedup.at(options.slots);
+}
+
+double Track::rate() const { return options_.speedup.at(slots_) / job_.slot_seconds_per_step; }
+
+void Track::set_slots(std::uint32_t slots) {
+  if (slots > slots_) {
+    stall_ += (slots - slots_) * options_.move_cost.seconds();
+    result_.moves += slots - slots_;
+  }
+  if (slots == 0) stall_ = 0;
+  slots_ = slots;
+}
+
+void Track::pass_marks(double from, double began, double rate) {
+  const std::array<std::optional<double>*, 5> times = {&result_.to_50, &result_.to_75, &result_.to_90, &result_.to_95, &result_.to_99};
+  for (std::size_t i = 0; i < marks_.size(); ++i)
+    if (!*times[i] && step_ >= marks_[i] * (1 - kNear)) *times[i] = began + (rate > 0 ? std::max(0.0, marks_[i] - from) / rate : 0);
+}
+
+void Track::advance(Instant to) {
+  const double seconds = (to - at_).seconds();
+  if (ended_ || !(seconds > 0)) return;
+  const double since = (at_ - arrived_).seconds();
+  at_ = to;
+  const double from = step_, rate = this->rate();
+  if (!(rate > 0)) {
+    result_.loss_seconds += seconds * normalized_loss();
+    return pass_marks(from, since, 0);
+  }
+  const double waits = std::min(seconds, stall_ / slots_);
+  stall_ -= waits * slots_;
+  step_ = std::min(job_.steps, from + rate * (seconds - waits));
+  if (step_ >= job_.steps * (1 - kNear)) step_ = job_.steps, ended_ = true;
+  const double worked = (step_ - from) / rate;
+  if (from == 0 && step_ > 0) first_commit_ = Instant{to.ns - from_seconds(seconds - waits).ns};
+  slot_seconds_ += worked * slots_;
+  result_.slot_seconds = slot_seconds_;
+  result_.loss_seconds += waits * job_.curve.normalized(from) + (job_.curve.normalized_area(step_) - job_.curve.normalized_area(from)) / rate;
+  pass_marks(from, since + waits, rate);
+  if (ended_) result_.completed = since + waits + worked;
+}
+
+Instant Track::next() const {
+  const double rate = this->rate();
+  if (ended_ || !(rate > 0)) return Instant::never();
+  const double goal = early_ < kEarly.size() ? std::min(job_.steps, kEarly[early_]) : job_.steps;
+  const double seconds = stall_ / slots_ + std::max(0.0, goal - step_) / rate;
+  if (seconds > 1e9) return Instant::never();
+  return at_ + Duration{static_cast<std::int64_t>(std::ceil(seconds * 1e9)) + 1};
+}
+
+bool Track::early_report_due() const { return !ended_ && early_ < kEarly.size() && step_ >= kEarly[early_]; }
+
+std::optional<proto::JobReport> Track::report(Rng& rng) {
+  while (early_ < kEarly.size() && step_ >= kEarly[early_]) ++early_;
+  const double whole = std::floor(step_ * (1 + kNear));
+  if (whole <= reported_) return std::nullopt;
+  const double steps = whole - reported_, range = job_.curve.first() - job_.curve.best();
+  double loss = job_.curve.mean(reported_, whole);
+  if (options_.step_noise > 0) loss *= 1 + options_.step_noise / std::sqrt(steps) * normal(rng);
+  if (options_.noise > 0) loss += options_.noise * range * normal(rng);
+  proto::JobReport report;
+  report.job = id_;
+  report.generation = 1;
+  report.step = static_cast<std::uint64_t>(whole);
+  report.examples = report.step * kBatch;
+  report.examples_total = job_.declared ? static_cast<std::uint64_t>(std::ceil(job_.steps)) * kBatch : 0;
+  report.seconds = first_commit_ ? (at_ - *first_commit_).seconds() : 0;
+  report.window_steps = static_cast<std::uint64_t>(steps);
+  report.window_examples = report.window_steps * kBatch;
+  report.loss_sum = loss * static_cast<double>(report.window_examples);
+  report.loss_squares = loss * report.loss_sum;
+  report.slot_seconds = slot_seconds_ * (whole < step_ ? whole / step_ : 1);
+  reported_ = whole;
+  return report;
+}
+
+double Track::take_area() {
+  const double area = result_.loss_seconds - area_seen_;
+  area_seen_ = result_.loss_seconds;
+  return area;
+}
+
+}  // namespace sluice::sim
