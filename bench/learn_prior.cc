@@ -74,7 +74,7 @@ int run(const std::vector<std::string>& folders, bool as_json) {
     return 0;
   }
   fmt::print(
-      "/// Made by bench/learn_prior out of recorded runs (docs/manager.md has the command): {} jobs. Not to be edited.\n#include "
+      "/// Made by bench/learn_prior out of recorded runs (docs/predictors.md has the command): {} jobs. Not to be edited.\n#include "
       "<nlohmann/json.hpp>\n\n#include \"base/assert.h\"\n#include "
       "\"manager/remaining_prior.h\"\n\nnamespace sluice::manager {{\n\nRemainingPrior RemainingPrior::shipped() {{\n  static const auto prior = "
       "from_json(nlohmann::json::parse(\n",

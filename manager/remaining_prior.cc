@@ -39,9 +39,6 @@ std::vector<double> remaining_of(std::span<const LossPoint> points, double total
 
 }  // namespace
 
-/// Nothing yet.
-RemainingPrior RemainingPrior::shipped() { return {}; }
-
 bool RemainingPrior::learn(const std::string& family, std::span<const LossPoint> points, double total_steps) {
   if (points.size() < kPointsMin || !(total_steps >= 1) || !std::isfinite(total_steps)) return false;
   const std::vector<double> left = remaining_of(points, total_steps, kShares);

@@ -23,7 +23,7 @@ class RemainingPrior {
 
   /// Knows nothing: remaining() is 1 − share.
   RemainingPrior() = default;
-  /// What this project's own recorded runs gave (docs/manager.md has the command).
+  /// What this project's own recorded runs gave (docs/predictors.md has the command).
   [[nodiscard]] static RemainingPrior shipped();
 
   /// A finished job's curve (at least kPointsMin points), which took `total_steps` steps. Its remaining normalised loss is clip((loss − best)/(first − best)),

@@ -68,6 +68,16 @@ TEST(RemainingPriorTest, AnUndeclaredLengthIsTheMedianOfThosePastJobsThatWentOnF
   EXPECT_EQ(prior.total_steps("b", 7).steps, 14);
 }
 
+TEST(RemainingPriorTest, WhatShipsKnowsTheModelsOfTheExampleSweepAndTellsOthersTheirMean) {
+  const RemainingPrior prior = RemainingPrior::shipped();
+  for (const char* model : {"mlp", "softmax", "no such model"}) {
+    EXPECT_GT(prior.remaining(model, 0).mean, 0.9) << model;
+    EXPECT_LT(prior.remaining(model, 0.5).mean, 0.3) << model;
+    EXPECT_LT(prior.remaining(model, 1).mean, 0.1) << model;
+  }
+  EXPECT_GT(prior.remaining("mlp", 0.5).jobs, 0);
+}
+
 TEST(RemainingPriorTest, GoesThroughJsonUnchangedAndRefusesWhatIsNotItsOwn) {
   RemainingPrior prior;
   for (int i = 1; i < 100; ++i) prior.learn(i % 2 == 0 ? "a" : "b", falling_points(i % 7 + 1, 500), 400 + i);

@@ -30,10 +30,11 @@ constexpr double kStretchRate = 0.47;   ///< of the bands' width, a judged forec
 constexpr double kUsualError = 0.65;    ///< deviations: where the width settles if half of the errors are below about .74
 constexpr double kChangeShare = 0.013;  ///< of the expected change squared: what is added to a forecast's variance
 constexpr double kBeyond = 0.76;        ///< past the furthest judged distance deviations grow with this power of it
+constexpr double kUnforeseen = 0.015;   ///< of the range so far
 constexpr double kFirstStretch = 0.16;
 
 /// What an expert's squared error is taken for, as a logarithm, before it was judged: at the nearest distance, and at the furthest. Found by a random search
-/// over curves made from formulas and recorded ones, a third of the families held out (docs/manager.md).
+/// over curves made from formulas and recorded ones, a third of the families held out (docs/predictors.md).
 struct Ends {
   double near = 0, far = 0;
 };
@@ -344,7 +345,9 @@ Forecast Ensemble::after(double steps) const {
   const auto width = [&](std::size_t bucket) { return std::log(now_[bucket].deviation + 1e-12 * range + 1e-300) + now_[bucket].stretch; };
   double log_width = width(b.low) + b.part * (width(b.high) - width(b.low));
   if (reports > kAhead.back()) log_width += kBeyond * std::log(std::min(reports, 1e6) / kAhead.back());
-  return {mean, std::min(std::exp(log_width), 1e16)};
+  // Rates that fall in steps and the like are in no report: past the furthest distance that was judged they are allowed for.
+  const double unforeseen = reports > kAhead.back() ? kUnforeseen * range * std::log(reports / kAhead.back()) : 0;
+  return {mean, std::min(std::hypot(std::exp(log_width), unforeseen), 1e16)};
 }
 
 double Ensemble::floor() const {
