@@ -170,6 +170,16 @@ std::string read_consistency(const Json& from, ConsistencySpec& to) {
   return in.finish({"mode", "staleness", "local_steps", "push"});
 }
 
+std::string read_plugin(const Json& from, PluginSpec& to) {
+  Fields in(from, "plugin");
+  to.path = in.text("path", kPathMax);
+  if (!to.path.empty() && !to.path.starts_with('/')) in.wrong("path", "must be absolute");
+  to.digest = in.whole("digest", 0, UINT64_MAX);
+  to.call_ms = in.whole32("call_ms", 0, 86'400'000);
+  to.memory_mb = in.whole("memory_mb", 0, std::uint64_t{1} << 30);
+  return in.finish({"path", "digest", "call_ms", "memory_mb"});
+}
+
 std::string read_spec(const Json& from, JobSpec& to) {
   Fields in(from, "");
   to.name = in.name("name");
@@ -188,8 +198,10 @@ std::string read_spec(const Json& from, JobSpec& to) {
   const Json* data = in.get("data");
   const Json* optimizer = in.get("optimizer");
   const Json* consistency = in.get("consistency");
-  auto error = in.finish(
-      {"name", "model", "params", "data", "optimizer", "consistency", "batch", "epochs", "seed", "weight", "slots_min", "slots_max", "patience_epochs"});
+  const Json* plugin = in.get("plugin");
+  auto error = in.finish({"name", "model", "params", "data", "optimizer", "consistency", "batch", "epochs", "seed", "weight", "slots_min", "slots_max",
+                          "patience_epochs", "plugin"});
+  if (error.empty()) error = read_plugin(*plugin, to.plugin);
   if (error.empty()) error = read_data(*data, to.data);
   if (error.empty()) error = read_optimizer(*optimizer, to.optimizer);
   if (error.empty()) error = read_consistency(*consistency, to.consistency);
@@ -251,6 +263,7 @@ std::string to_json(const JobSpec& spec) {
       {"slots_min", spec.slots_min},
       {"slots_max", spec.slots_max},
       {"patience_epochs", spec.patience_epochs},
+      {"plugin", {{"path", spec.plugin.path}, {"digest", spec.plugin.digest}, {"call_ms", spec.plugin.call_ms}, {"memory_mb", spec.plugin.memory_mb}}},
   };
   return out.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
