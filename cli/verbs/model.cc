@@ -1,11 +1,11 @@
 #include <fmt/format.h>
 
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <stdexcept>
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "cli/detail/client.h"
 #include "cli/detail/print.h"
 #include "cli/detail/skeleton.h"
 #include "cli/verbs/verbs.h"
@@ -15,7 +15,7 @@
 
 namespace sluice::cli {
 namespace {
-using nlohmann::json;
+using detail::Json;
 namespace plugins = worker::plugin;
 
 struct ModelVerbFlags {
@@ -44,7 +44,7 @@ double speed_through_process(const std::string& path, const std::string& params,
 }
 
 /// Adds what a slot process makes of one case to its checks.
-void add_process_check(json& one, json& report, const std::string& path, const std::string& params) {
+void add_process_check(Json& one, Json& report, const std::string& path, const std::string& params) {
   std::string words;
   try {
     one["process_examples_per_s"] = speed_through_process(path, params, one.value("sparse", false), one.value("classes", 0U));
@@ -55,8 +55,8 @@ void add_process_check(json& one, json& report, const std::string& path, const s
   one["checks"].push_back({{"name", "through a slot process"}, {"ok", words.empty()}, {"words", words}});
 }
 
-Result<json> report_of(const ModelVerbFlags& flags) {
-  if (!json::parse(flags.params, nullptr, false).is_object()) return fail(Errc::kBadConfig, "--params must be a JSON object, such as '{\"l2\": 0}'");
+Result<Json> report_of(const ModelVerbFlags& flags) {
+  if (!Json::parse(flags.params, nullptr, false).is_object()) return fail(Errc::kBadConfig, "--params must be a JSON object, such as '{\"l2\": 0}'");
   const std::string path = std::filesystem::absolute(flags.target).lexically_normal().string();
   auto process = plugins::SlotProcess::start({});
   if (!process) return fail(process.error());
@@ -64,7 +64,7 @@ Result<json> report_of(const ModelVerbFlags& flags) {
   if (!facts) return fail(facts.error());
   const auto text = plugins::check_plugin(**process, flags.params);
   if (!text) return fail(Errc::kJobFailed, fmt::format("{}: its process {}", path, text.error().what));
-  json report = json::parse(*text, nullptr, false);
+  Json report = Json::parse(*text, nullptr, false);
   if (!report.is_object()) return fail(Errc::kJobFailed, fmt::format("{}: its process answered nonsense", path));
   report["version"] = 1;
   report["model"] = facts->name;
@@ -77,8 +77,8 @@ Result<json> report_of(const ModelVerbFlags& flags) {
   return report;
 }
 
-std::string report_text(const json& report) {
-  const auto word = [](const json& object, const char* key) { return text::printable(object.value(key, std::string())); };
+std::string report_text(const Json& report) {
+  const auto word = [](const Json& object, const char* key) { return text::printable(object.value(key, std::string())); };
   std::string out = fmt::format("model '{}' {}, plug-in ABI {}\n", word(report, "model"), word(report, "model_version"), report.value("abi", 0U));
   for (const auto& one : report["cases"]) {
     out += fmt::format("{}:\n", word(one, "data"));
@@ -94,10 +94,10 @@ std::string report_text(const json& report) {
   return out;
 }
 
-Result<void> check(const ModelVerbFlags& flags) {
+Result<void> check_library_at(const ModelVerbFlags& flags) {
   const auto report = report_of(flags);
   if (!report) return fail(report.error());
-  if (auto printed = detail::print(flags.json ? report->dump(-1, ' ', false, json::error_handler_t::replace) + "\n" : report_text(*report)); !printed)
+  if (auto printed = detail::print(flags.json ? report->dump(-1, ' ', false, Json::error_handler_t::replace) + "\n" : report_text(*report)); !printed)
     return printed;
   if (report->value("ok", false)) return {};
   return fail(Errc::kJobFailed, (*report)["cases"].empty() ? "the model takes none of the data that it was tried with; are the params right?"
@@ -105,7 +105,7 @@ Result<void> check(const ModelVerbFlags& flags) {
 }
 
 Result<void> model_verb(const ModelVerbFlags& flags) {
-  if (flags.action == "check") return check(flags);
+  if (flags.action == "check") return check_library_at(flags);
   if (flags.action != "new") return fail(Errc::kBadConfig, text::unknown_name("action", flags.action, {"check", "new"}));
   const std::string folder = flags.dir.empty() ? flags.target : flags.dir;
   if (auto written = detail::write_skeleton(flags.target, folder); !written) return written;
