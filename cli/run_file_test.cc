@@ -84,9 +84,9 @@ TEST_F(RunFileTest, AModelThatIsAPathIsAPlugIn) {
   const auto& spec = got->jobs[0].spec;
   EXPECT_EQ(spec.model, "mine");
   EXPECT_EQ(spec.plugin, (proto::PluginSpec{(folder_ / "libmine.so").string(), 7, 1500, 64}));
-  EXPECT_EQ(words(kData + job + "libyours.so}\n"), "sweep.yaml:4:30: libyours.so: No such file or directory");
-  EXPECT_EQ(words(kData + job + "./libmine.so, params: {hiden: 1}}\n"), "sweep.yaml:4:53: unknown parameter 'hiden' of libmine.so");
-  EXPECT_EQ(words(kData + job + "mlp, limits: {call: 1s}}\n"), "sweep.yaml:4:43: 'limits' are a plug-in's; 'mlp' is a built-in model");
+  EXPECT_EQ(words(kData + job + "libyours.so}\n"), "sweep.yaml:4:36: libyours.so: No such file or directory");
+  EXPECT_EQ(words(kData + job + "./libmine.so, params: {hiden: 1}}\n"), "sweep.yaml:4:59: unknown parameter 'hiden' of libmine.so");
+  EXPECT_EQ(words(kData + job + "mlp, limits: {call: 1s}}\n"), "sweep.yaml:4:49: 'limits' are a plug-in's; 'mlp' is a built-in model");
   EXPECT_NE(
       words("data:\n  tiny: {format: libsvm, train: rows.txt, labels: targets}\n" + job + "./libmine.so}\n").find("model 'mine' learns classes (data: tiny)"),
       std::string::npos);
