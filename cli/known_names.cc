@@ -1,10 +1,57 @@
+#include <map>
+#include <memory>
+#include <optional>
+
 #include "cli/run_file.h"
 #include "manager/policy.h"
 #include "server/optimizer.h"
 #include "worker/metrics.h"
 #include "worker/model.h"
+#include "worker/plugin/process_model.h"
 
 namespace sluice::cli {
+namespace {
+
+/// Plug-ins in slot processes of this process, one for each path.
+class Plugins {
+ public:
+  Result<KnownPlugin> open(const std::string& path) {
+    auto& one = opened_[path];
+    if (!one.process) {
+      auto started = worker::plugin::SlotProcess::start({});
+      if (!started) return fail(started.error());
+      one.process = std::move(*started);
+      const auto facts = worker::plugin::open_plugin(*one.process, path, 0);
+      one.known = facts ? Result<KnownPlugin>(KnownPlugin{facts->name, facts->digest}) : fail(facts.error());
+    }
+    return one.known;
+  }
+  /// A plug-in that takes the params for one shape of data is fine so far: the data's own is not known yet.
+  Result<void> check(const std::string& path, const std::string& params, std::optional<proto::LabelKind> labels) {
+    const auto known = open(path);
+    if (!known) return fail(known.error());
+    std::optional<Error> first;
+    for (const std::uint32_t classes : {2U, 0U}) {
+      if (labels && (*labels == proto::LabelKind::kTargets) != (classes == 0)) continue;
+      for (const bool sparse : {false, true}) {
+        const auto made =
+            worker::plugin::try_model(*opened_[path].process, known->model, params, {.rows = 1, .features = 1, .classes = classes, .sparse = sparse});
+        if (made) return {};
+        if (!first) first = made.error();
+      }
+    }
+    return fail(*first);
+  }
+
+ private:
+  struct Opened {
+    std::unique_ptr<worker::plugin::SlotProcess> process;
+    Result<KnownPlugin> known = KnownPlugin{};
+  };
+  std::map<std::string, Opened> opened_;
+};
+
+}  // namespace
 
 KnownNames built_in_names() {
   KnownNames out;
@@ -15,6 +62,11 @@ KnownNames built_in_names() {
     return worker::check_model(models, model, params, labels);
   };
   out.check_metric = worker::check_metric;
+  const auto plugins = std::make_shared<Plugins>();
+  out.open_plugin = [plugins](const std::string& path) { return plugins->open(path); };
+  out.check_plugin = [plugins](const std::string& path, const std::string& params, std::optional<proto::LabelKind> labels) {
+    return plugins->check(path, params, labels);
+  };
   out.check_optimizer = server::check_optimizer;
   out.check_policy = [policies = manager::builtin_policies()](const std::string& policy) -> Result<void> {
     if (const auto found = policies.find(policy); !found) return tl::unexpected(found.error());

@@ -133,6 +133,42 @@ void read_consistency(const Node& node, Problems& problems, proto::ConsistencySp
   reader.finish();
 }
 
+/// A model that is a path is a plug-in: ./libmine.so, relative to the run file.
+bool is_plugin(const std::string& model) { return model.find('/') != std::string::npos || model.ends_with(".so"); }
+
+Result<void> check_model(const Context& context, const proto::JobSpec& job, std::optional<proto::LabelKind> labels = std::nullopt) {
+  if (!job.plugin.path.empty()) return context.names.check_plugin(job.plugin.path, job.params, labels);
+  if (!labels) return context.names.check_model(job.model, job.params);
+  return context.names.check_labels ? context.names.check_labels(job.model, job.params, *labels) : Result<void>();
+}
+
+/// The plug-in's path, name and digest; false after a mistake.
+bool read_plugin(const Mark& mark, Context& context, proto::JobSpec& job) {
+  const std::string path = (std::filesystem::path(context.folder) / job.model).lexically_normal().string();
+  const auto known = context.names.open_plugin ? context.names.open_plugin(path) : fail(Errc::kBadConfig, "plug-ins are not known here");
+  if (!known) {
+    context.problems.add(mark, known.error().what);
+    return false;
+  }
+  job.model = known->model;
+  job.plugin.path = path;
+  job.plugin.digest = known->digest;
+  return true;
+}
+
+constexpr Duration kCallMin = from_ms(100), kCallMax = from_ms(86'400'000);
+
+/// What a plug-in's process may have.
+void read_limits(const Node& node, Context& context, proto::JobSpec& job) {
+  MapReader reader(node, "limits", context.problems);
+  const Duration call = reader.duration("call", {}, kCallMin, kCallMax);
+  job.plugin.call_ms = static_cast<std::uint32_t>(call.ms());
+  job.plugin.memory_mb = reader.count("memory_mb", 0, 16, std::uint64_t{1} << 30);
+  if (job.plugin.path.empty() && !is_plugin(job.model))
+    context.problems.add(node.mark, fmt::format("'limits' are a plug-in's; '{}' is a built-in model", job.model));
+  reader.finish();
+}
+
 void read_model(MapReader& reader, Context& context, proto::JobSpec& job, const Node& node) {
   job.model = reader.needed_text("model");
   const Node* params = reader.take("params");
@@ -145,8 +181,8 @@ void read_model(MapReader& reader, Context& context, proto::JobSpec& job, const 
       readable = false;
     }
   }
-  if (!readable) return;
-  if (const auto checked = context.names.check_model(job.model, job.params); !checked) {
+  if (!readable || (is_plugin(job.model) && !read_plugin(reader.mark("model"), context, job))) return;
+  if (const auto checked = check_model(context, job); !checked) {
     add_at_named(with_plan(checked.error(), job.model, kPlannedModels), params != nullptr ? *params : node, reader.mark("model"), context.problems);
   }
 }
@@ -182,8 +218,8 @@ void read_data_name(MapReader& reader, Context& context, proto::JobSpec& job) {
   if (name.empty()) return;
   if (const auto it = context.data.find(name); it != context.data.end()) {
     job.data = it->second;
-    if (context.names.check_labels == nullptr || !context.names.check_model(job.model, job.params)) return;  // said already
-    if (const auto checked = context.names.check_labels(job.model, job.params, job.data.labels); !checked)
+    if (is_plugin(job.model) || !check_model(context, job)) return;  // said already
+    if (const auto checked = check_model(context, job, job.data.labels); !checked)
       context.problems.add(reader.mark("model"), fmt::format("{} (data: {})", checked.error().what, name));
     return;
   }
@@ -247,6 +283,7 @@ JobPlan read_job(const Node& node, const std::string& written, Context& context)
   MapReader reader(node, "job '" + written + "'", context.problems);
   (void)reader.take("name");
   read_model(reader, context, job, node);
+  if (const Node* limits = reader.take("limits")) read_limits(*limits, context, job);
   read_data_name(reader, context, job);
   if (const Node* validation = reader.take("validation")) read_validation(*validation, context, job);
   if (const Node* optimizer = reader.take("optimizer")) read_optimizer(*optimizer, context, job.optimizer);
@@ -265,7 +302,7 @@ JobPlan read_job(const Node& node, const std::string& written, Context& context)
     range.finish();
     if (job.slots_min > job.slots_max) context.problems.add(slots->mark, fmt::format("slots: min {} is above max {}", job.slots_min, job.slots_max));
   }
-  reader.planned({"init_from", "target", "group", "objective", "ack", "replicas", "work", "python", "library"});
+  reader.planned({"init_from", "target", "group", "objective", "ack", "replicas", "work", "python"});
   reader.finish();
   return plan;
 }

@@ -36,12 +36,21 @@ struct RunFile {
   std::vector<JobPlan> jobs;  ///< sweeps spread out: mlp-1, mlp-2, …
 };
 
-/// What names and numbers mean is the rooms' business; these ask them. All but check_labels and check_metric are needed.
+struct KnownPlugin {
+  std::string model;
+  std::uint64_t digest = 0;
+};
+
+/// What names and numbers mean is the rooms' business; these ask them. check_model, check_optimizer and check_policy are needed.
 struct KnownNames {
   std::function<Result<void>(const std::string& model, const std::string& params)> check_model;
   /// Whether a model that check_model accepts can learn from such labels; none: any.
   std::function<Result<void>(const std::string& model, const std::string& params, proto::LabelKind labels)> check_labels;
   std::function<Result<void>(const std::string& metric, proto::LabelKind labels)> check_metric;
+  /// A plug-in by its path: its model's name and the file's digest. Its code is run, in a slot process.
+  std::function<Result<KnownPlugin>(const std::string& path)> open_plugin;
+  /// As check_model and check_labels, for a plug-in that open_plugin accepted. labels: none: any.
+  std::function<Result<void>(const std::string& path, const std::string& params, std::optional<proto::LabelKind> labels)> check_plugin;
   std::function<Result<void>(const proto::OptimizerSpec&)> check_optimizer;
   std::function<Result<void>(const std::string& policy)> check_policy;
 };

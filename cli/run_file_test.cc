@@ -29,6 +29,15 @@ KnownNames test_names() {
     if (model == "mlp" && labels == proto::LabelKind::kTargets) return fail(Errc::kBadConfig, "model 'mlp' needs classes");
     return {};
   };
+  out.open_plugin = [](const std::string& path) -> Result<KnownPlugin> {
+    if (!path.ends_with("/libmine.so")) return fail(Errc::kNotFound, path + ": No such file or directory");
+    return KnownPlugin{"mine", 7};
+  };
+  out.check_plugin = [](const std::string& path, const std::string& params, std::optional<proto::LabelKind> labels) -> Result<void> {
+    if (params.find("hiden") != std::string::npos) return fail(Errc::kBadConfig, "unknown parameter 'hiden' of " + fs::path(path).filename().string());
+    if (labels == proto::LabelKind::kTargets) return fail(Errc::kBadConfig, "model 'mine' learns classes");
+    return {};
+  };
   out.check_optimizer = [](const proto::OptimizerSpec& spec) -> Result<void> {
     if (spec.name != "adam" && spec.name != "sgd") return fail(Errc::kBadConfig, text::unknown_name("optimizer", spec.name, {"adam", "sgd"}));
     for (const auto& [key, value] : spec.numbers) {
@@ -68,6 +77,21 @@ class RunFileTest : public testing::Test {
 };
 
 const std::string kData = "data:\n  tiny: {format: idx, train: [a.idx, b.idx]}\n";
+
+TEST_F(RunFileTest, AModelThatIsAPathIsAPlugIn) {
+  const std::string job = "jobs:\n  - {name: one, data: tiny, model: ";
+  const auto got = read(kData + job + "./build/../libmine.so, limits: {call: 1500ms, memory_mb: 64}}\n");
+  ASSERT_TRUE(got) << got.error().what;
+  const auto& spec = got->jobs[0].spec;
+  EXPECT_EQ(spec.model, "mine");
+  EXPECT_EQ(spec.plugin, (proto::PluginSpec{(folder_ / "libmine.so").string(), 7, 1500, 64}));
+  EXPECT_EQ(words(kData + job + "libyours.so}\n"), "sweep.yaml:4:36: libyours.so: No such file or directory");
+  EXPECT_EQ(words(kData + job + "./libmine.so, params: {hiden: 1}}\n"), "sweep.yaml:4:59: unknown parameter 'hiden' of libmine.so");
+  EXPECT_EQ(words(kData + job + "mlp, limits: {call: 1s}}\n"), "sweep.yaml:4:49: 'limits' are a plug-in's; 'mlp' is a built-in model");
+  EXPECT_NE(
+      words("data:\n  tiny: {format: libsvm, train: rows.txt, labels: targets}\n" + job + "./libmine.so}\n").find("model 'mine' learns classes (data: tiny)"),
+      std::string::npos);
+}
 
 TEST_F(RunFileTest, ReadsAWholeFile) {
   const auto got = read(kData +

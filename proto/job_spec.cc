@@ -192,6 +192,16 @@ std::string read_target(const Json& from, std::optional<TargetSpec>& to) {
   return in.finish({"loss", "by_seconds"});
 }
 
+std::string read_plugin(const Json& from, PluginSpec& to) {
+  Fields in(from, "plugin");
+  to.path = in.text("path", kPathMax);
+  if (!to.path.empty() && !to.path.starts_with('/')) in.wrong("path", "must be absolute");
+  to.digest = in.whole("digest", 0, UINT64_MAX);
+  to.call_ms = in.whole32("call_ms", 0, 86'400'000);
+  to.memory_mb = in.whole("memory_mb", 0, std::uint64_t{1} << 30);
+  return in.finish({"path", "digest", "call_ms", "memory_mb"});
+}
+
 std::string read_spec(const Json& from, JobSpec& to) {
   Fields in(from, "");
   to.name = in.name("name");
@@ -217,9 +227,11 @@ std::string read_spec(const Json& from, JobSpec& to) {
   const Json* optimizer = in.get("optimizer");
   const Json* consistency = in.get("consistency");
   const Json* validation = in.get("validation");
+  const Json* plugin = in.get("plugin");
   auto error = in.finish({"name", "model", "params", "data", "optimizer", "consistency", "batch", "epochs", "seed", "weight", "slots_min", "slots_max",
-                          "validation", "patience_epochs", "stop_converged", "group", "objective", "target"});
+                          "validation", "patience_epochs", "stop_converged", "group", "objective", "target", "plugin"});
   if (error.empty()) error = read_target(*target, to.target);
+  if (error.empty()) error = read_plugin(*plugin, to.plugin);
   if (error.empty()) error = read_data(*data, to.data);
   if (error.empty()) error = read_optimizer(*optimizer, to.optimizer);
   if (error.empty()) error = read_consistency(*consistency, to.consistency);
@@ -287,6 +299,7 @@ std::string to_json(const JobSpec& spec) {
       {"group", spec.group},
       {"objective", spec.objective == Objective::kBest ? "best" : "each"},
       {"target", spec.target ? Json{{"loss", spec.target->loss}, {"by_seconds", spec.target->by_seconds}} : Json()},
+      {"plugin", {{"path", spec.plugin.path}, {"digest", spec.plugin.digest}, {"call_ms", spec.plugin.call_ms}, {"memory_mb", spec.plugin.memory_mb}}},
   };
   return out.dump(-1, ' ', false, Json::error_handler_t::replace);
 }

@@ -98,9 +98,19 @@ struct TargetSpec {
   friend bool operator==(const TargetSpec&, const TargetSpec&) = default;
 };
 
+/// A model that is a user's shared object; workers load it in processes of their own (docs/howto/plug-in-a-model.md).
+struct PluginSpec {
+  std::string path;             ///< absolute; readable by every worker; empty: the model is a built-in one
+  std::uint64_t digest = 0;     ///< xxh3 of the file that was submitted: another file is refused
+  std::uint32_t call_ms = 0;    ///< the processor time that one call may take; 0: the worker's own limit
+  std::uint64_t memory_mb = 0;  ///< MiB that its process may have; 0: the worker's own limit
+  friend bool operator==(const PluginSpec&, const PluginSpec&) = default;
+};
+
 struct JobSpec {
   std::string name;  ///< text::valid_name
   std::string model;
+  PluginSpec plugin = {};     ///< where `model` comes from, if it is not a built-in one
   std::string params = "{}";  ///< a JSON object; its meaning is the model's
   DataSpec data;
   OptimizerSpec optimizer;

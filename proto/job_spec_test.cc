@@ -31,6 +31,7 @@ JobSpec example() {
   spec.group = "search";
   spec.objective = Objective::kBest;
   spec.target = TargetSpec{0.25, 60};
+  spec.plugin = {"/d/libmine.so", UINT64_MAX, 1500, 4096};
   return spec;
 }
 
@@ -38,6 +39,12 @@ TEST(JobSpec, RoundTripsThroughOneLineOfJson) {
   const std::string json = to_json(example());
   EXPECT_EQ(json.find('\n'), std::string::npos);
   EXPECT_EQ(job_spec_from_json(json), example());
+}
+
+TEST(JobSpec, APlugInsPathIsAbsolute) {
+  auto spec = example();
+  spec.plugin.path = "libmine.so";
+  EXPECT_THAT(job_spec_from_json(to_json(spec)).error().what, HasSubstr("plugin.path must be absolute"));
 }
 
 TEST(JobSpec, EveryConsistencyModeRoundTrips) {

@@ -75,7 +75,8 @@ json over(const json& defaults, const json& saved) {
 }
 
 Result<SavedJob> job_of(const json& from) {
-  auto spec = job_spec_from_json(over(json::parse(proto::to_json(JobSpec{})), from.at("spec")).dump());
+  const JobSpec defaults;
+  auto spec = job_spec_from_json(over(json::parse(proto::to_json(defaults)), from.at("spec")).dump());
   if (!spec) return fail(Errc::kBadData, spec.error().what);
   return SavedJob{JobId{from.at("id").get<std::uint64_t>()}, std::move(*spec), from.at("data").dump(), from.at("step").get<std::uint64_t>(),
                   from.value("servers", std::vector<std::string>{})};

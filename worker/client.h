@@ -49,6 +49,9 @@ class Client {
   /// Begins a job: `envelope` has job, generation, manager term and decision; client and ring are filled in. `tables`: as declared; ids are the positions.
   /// kind: what its pushes carry.
   void enter(const proto::Envelope& envelope, std::vector<proto::TableSpec> tables, proto::PushKind kind = proto::PushKind::kGradient);
+  /// The job's dense values live in `memory`, of layout().arena_floats floats, until leave() or the next enter(); empty: in memory of our own. Right after
+  /// enter(), before anything is pulled.
+  void use_memory(std::span<float> memory) { parameters_.use(memory); }
   [[nodiscard]] bool entered() const { return entered_; }
   [[nodiscard]] const Layout& layout() const { return layout_; }
   /// False while this client's leave of that job is not acknowledged: joining now could be undone by it.

@@ -3,6 +3,7 @@
 /// A model does no I/O, keeps no state between batches but scratch memory, and one object is used by one slot thread at a time.
 
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -87,6 +88,12 @@ struct PhaseEnd {
   std::string reason;  ///< for a person, where done: "no centroid moved"
 };
 
+/// Thrown by a model whose slot was told to stop or to do something else while it computed for long: the batch is given up, and it is nobody's fault.
+class CallInterrupted : public std::exception {
+ public:
+  [[nodiscard]] const char* what() const noexcept override { return "the worker slot was taken away while the model computed"; }
+};
+
 class Model {
  public:
   virtual ~Model() = default;
@@ -114,6 +121,9 @@ class Model {
   [[nodiscard]] virtual Scores evaluate(std::span<const TableView> params, const Batch& batch) = 0;
   /// What metric_sum sums, e.g. "accuracy".
   [[nodiscard]] virtual std::string metric() const { return "accuracy"; }
+  /// Memory for the values of all dense tables, one behind the other, where the model has a place that it reads without a copy: `floats` of them, aligned to 64
+  /// bytes, until the model is destroyed. Asked for once, before the first batch. Empty: it has none. Does not throw.
+  [[nodiscard]] virtual std::span<float> values_memory(std::uint64_t /*floats*/) { return {}; }
 };
 
 /// params: the job's JSON object. Errors: kBadConfig naming the parameter (unknown keys name the nearest known one), or that the data's shape does not fit.

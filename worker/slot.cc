@@ -12,6 +12,8 @@ namespace sluice::worker {
 namespace {
 
 constexpr Duration kRejoin = from_ms(50);
+// A plug-in's call is given up after this long when the slot is to end, or to do something else.
+constexpr Duration kStopPatience = from_ms(300), kOrderPatience = from_ms(5000);
 
 /// What a slot's move costs, from the grant to the first gradient.
 struct Move {
@@ -23,7 +25,13 @@ struct Move {
 class Slot final : public Actor {
  public:
   Slot(const SlotOptions& options, const SlotShared& shared, std::shared_ptr<SlotInbox> inbox, std::shared_ptr<net::Poller> poller, net::Runtime runtime)
-      : options_(options), shared_(shared), inbox_(std::move(inbox)), poller_(poller), runtime_(runtime), client_(options.client, runtime, std::move(poller)) {}
+      : options_(options),
+        shared_(shared),
+        inbox_(std::move(inbox)),
+        poller_(poller),
+        runtime_(runtime),
+        client_(options.client, runtime, std::move(poller)),
+        runner_(shared.plugins) {}
 
   Step step() override;
   void wait(Instant until) override;
@@ -61,6 +69,7 @@ class Slot final : public Actor {
   std::optional<Order> next_;     ///< wanted instead
   proto::JobSpec spec_;           ///< of current_
   std::optional<Trainer> trainer_;
+  plugin::Runner runner_;
   std::optional<Move> move_;  ///< under way
   bool fault_told_ = false, data_asked_ = false, started_ = false, ended_ = false;
   std::optional<Instant> open_at_;  ///< opening waits till then
@@ -84,6 +93,7 @@ Step Slot::step() {
     if (trainer_) any = trainer_->work() || any;
     check_trainer();
   }
+  if (!move_ && !stop_at_) runner_.refill();
   if (client_.take_want_table()) shared_.control->want_table(client_.ring());
   if (stop_at_) any = try_to_end() || any;
   Step out{any, client_.next_timer()};
@@ -205,14 +215,17 @@ bool Slot::open() {
 }
 
 void Slot::start(const OpenedData& data) {
-  const auto make = shared_.models->find(spec_.model);
-  if (!make) return fault(make.error());
   Result<std::unique_ptr<Model>> model = fail(Errc::kInternal, "");
   try {
-    model = (**make)(spec_.params, data.train->shape());
-  } catch (const std::exception& wrong) { model = fail(Errc::kJobFailed, fmt::format("model '{}' failed: {}", spec_.model, wrong.what())); } catch (...) {
-    model = fail(Errc::kJobFailed, fmt::format("model '{}' failed", spec_.model));
+    model = runner_.make(*shared_.models, spec_, data.train->shape(), [inbox = inbox_, job = job()](Duration since) {
+      return (since > kStopPatience && inbox->stopping()) || (since > kOrderPatience && inbox->wants_other_than(job));
+    });
+  } catch (const CallInterrupted&) {
+    move_.reset();
+    phase_ = Phase::kIdle;  // what it is to do instead is in the inbox
+    return;
   }
+  if (move_ && !runner_.warm()) move_->cold = true;
   if (!model) return fault(model.error());
   TrainerSetup setup;
   setup.spec = spec_;
@@ -233,7 +246,8 @@ void Slot::check_trainer() {
   if (move_ && trainer_->first_gradient()) report_move();
   const auto& fault = trainer_->fault();
   const bool gone = fault && fault->code == Errc::kNotFound;
-  if (fault && !gone && !fault_told_) {
+  const bool interrupted = fault && fault->code == Errc::kInterrupted;  // by another order, or the end
+  if (fault && !gone && !interrupted && !fault_told_) {
     fault_told_ = true;
     move_.reset();
     tell_fault(*fault);

@@ -10,6 +10,7 @@
 #include "worker/detail/data_registry.h"
 #include "worker/detail/inbox.h"
 #include "worker/model.h"
+#include "worker/plugin/runner.h"
 
 namespace sluice::worker {
 
@@ -24,6 +25,7 @@ struct SlotShared {
   std::shared_ptr<const ModelRegistry> models;
   std::shared_ptr<DataRegistry> data;
   std::shared_ptr<ControlInbox> control;
+  plugin::Wanted plugins = std::make_shared<std::atomic<bool>>(false);
 };
 
 /// `poller` is the slot's own and wakes it; `inbox` was made with it. Model exceptions, losses that are not finite, refused updates, bad data and late answers

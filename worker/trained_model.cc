@@ -6,10 +6,12 @@
 #include <tbb/parallel_for.h>
 
 #include <algorithm>
+#include <stdexcept>
 
 #include "base/assert.h"
 #include "proto/table_init.h"
 #include "worker/metrics.h"
+#include "worker/plugin/runner.h"
 
 namespace sluice::worker {
 namespace {
@@ -78,17 +80,16 @@ class TrainedModel::Reader {
   std::vector<TableView> views_;
 };
 
-TrainedModel::TrainedModel(proto::SavedModel saved, data::SavedMapping data) : saved_(std::move(saved)), data_(std::move(data)) {}
+TrainedModel::TrainedModel(proto::SavedModel saved, data::SavedMapping data, std::string metric)
+    : saved_(std::move(saved)), data_(std::move(data)), metric_(std::move(metric)) {}
 TrainedModel::TrainedModel(TrainedModel&&) noexcept = default;
 TrainedModel::~TrainedModel() = default;
 
 Result<TrainedModel> TrainedModel::load(proto::SavedModel saved) {
   auto data = data::mapping_from_json(saved.job.data);
   if (!data) return fail(data.error());
-  const auto models = builtin_models();
-  const auto kind = models.find(saved.job.spec.model);
-  if (!kind) return fail(kind.error());
-  const auto model = (**kind)(saved.job.spec.params, data->shape);
+  saved.job.spec.plugin.digest = 0;  // a plug-in that was built again may still be right: its tables tell
+  const auto model = plugin::Runner().make(builtin_models(), saved.job.spec, data->shape);
   if (!model) return fail(model.error());
   const auto& metric = saved.job.spec.validation.metric;
   if (const auto known = check_metric(metric, saved.job.spec.data.labels); !metric.empty() && !known) return fail(Errc::kBadData, known.error().what);
@@ -100,13 +101,12 @@ Result<TrainedModel> TrainedModel::load(proto::SavedModel saved) {
     fits = spec.name == declared[t].name && spec.kind == declared[t].kind && spec.cols == declared[t].cols && spec.rows == declared[t].rows;
   }
   if (!fits) return fail(Errc::kBadData, fmt::format("its tables are not those of model '{}' on such data", saved.job.spec.model));
-  return TrainedModel(std::move(saved), std::move(*data));
+  return TrainedModel(std::move(saved), std::move(*data), (*model)->metric());
 }
 
 std::unique_ptr<Model> TrainedModel::make() const {
-  const auto models = builtin_models();
-  auto model = (**models.find(saved_.job.spec.model))(saved_.job.spec.params, data_.shape);
-  SLUICE_ASSERT(model.has_value());  // load() made one
+  auto model = plugin::Runner().make(builtin_models(), saved_.job.spec, data_.shape);
+  if (!model) throw std::runtime_error(model.error().what);  // load() made one: a plug-in can fail all the same
   return std::move(*model);
 }
 
@@ -149,7 +149,7 @@ Predictions TrainedModel::predict(const std::shared_ptr<const Dataset>& rows) co
   out.scores.resize(count * out.outputs);
   each_block(rows, [&](Reader& reader, std::uint64_t first, std::uint32_t n) {
     const auto scores = reader.outputs(first, n);
-    SLUICE_ASSERT(scores.size() == n * out.outputs);
+    if (scores.size() != n * out.outputs) throw std::runtime_error("the model gives some rows more outputs than others");
     std::copy(scores.begin(), scores.end(), out.scores.begin() + static_cast<std::ptrdiff_t>(first * out.outputs));
   });
   return out;

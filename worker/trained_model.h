@@ -31,7 +31,7 @@ class TrainedModel {
   [[nodiscard]] std::vector<std::string> labels() const { return class_names(data_.mapping); }
   [[nodiscard]] const DataShape& shape() const { return data_.shape; }
   /// What evaluate()'s metric_sum sums.
-  [[nodiscard]] std::string metric() const;
+  [[nodiscard]] const std::string& metric() const { return metric_; }
 
   /// Reads rows as the training data was read, in the file's order, into memory. `spec`: its files as `train`. Errors: as open_data(); bad rows beyond
   /// spec.max_bad_rows.
@@ -42,13 +42,14 @@ class TrainedModel {
   [[nodiscard]] Predictions predict(const std::shared_ptr<const Dataset>& rows) const;
 
  private:
-  TrainedModel(proto::SavedModel saved, data::SavedMapping data);
+  TrainedModel(proto::SavedModel saved, data::SavedMapping data, std::string metric);
   class Reader;
   void each_block(const std::shared_ptr<const Dataset>& rows, const std::function<void(Reader&, std::uint64_t first, std::uint32_t count)>& visit) const;
   [[nodiscard]] std::unique_ptr<Model> make() const;
 
   proto::SavedModel saved_;
   data::SavedMapping data_;
+  std::string metric_;
 };
 
 }  // namespace sluice::worker

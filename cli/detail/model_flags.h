@@ -16,6 +16,7 @@ struct ModelFlags {
   std::string model;
   std::vector<std::string> data;
   std::uint64_t max_bad_rows = 0;
+  std::string plugin;  ///< path, where the plug-in that made the model is elsewhere now
 
   /// `needs_data`: DATA must be given; else the held-out files that the job was trained with stand in for it.
   void add_to(CLI::App& verb, bool needs_data);

@@ -52,7 +52,8 @@ def carry_out(page):
 
 
 copy()
-pages = sorted(glob.glob(os.path.join(COPY, "source", "docs", "howto", "*.md")))
+# plug-in-a-model.md changes nothing in the tree: plugin_test.py carries it out.
+pages = sorted(set(glob.glob(os.path.join(COPY, "source", "docs", "howto", "*.md"))) - {os.path.join(COPY, "source", "docs", "howto", "plug-in-a-model.md")})
 count = sum(carry_out(page) for page in pages)
 # As scripts/build makes it, and as deep below its source: to ccache, what did not change is the same then.
 os.environ["CCACHE_BASEDIR"] = os.path.join(COPY, "source")

@@ -36,6 +36,10 @@ with open(commands_path, encoding="utf-8") as file:
             flags_of_room[room] = keep
 
 
+# What plug-ins are built against must stand with nothing but a C++20 compiler.
+flags_of_room["sluice"] = ["c++", "-std=c++20", "-I.", "-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wconversion", "-Werror"]
+
+
 def check(header):
     flags = flags_of_room.get(header.split("/")[0])
     if flags is None:

@@ -12,9 +12,10 @@ FUNCTION_LINES_MAX = 70
 COLUMNS_MAX = 160
 
 # What a room may include. The roles never include each other.
-BELOW = {"base": set(), "proto": {"base"}, "net": {"proto", "base"}}
+BELOW = {"sluice": set(), "base": set(), "proto": {"base"}, "net": {"proto", "base"}}
 for role in ("server", "worker", "manager"):
     BELOW[role] = {"net", "proto", "base"}
+BELOW["worker"] = BELOW["worker"] | {"sluice"}  # what plug-ins are built against
 BELOW["sim"] = {"server", "worker", "manager", "net", "proto", "base"}
 BELOW["cli"] = BELOW["sim"] | {"sim"}
 ROOMS = set(BELOW)
@@ -27,7 +28,8 @@ SEAMS = [
     ("starts threads", r"\bstd::j?thread\b|\bstd::async\b|\bpthread_create\b|#include <thread>|#include <future>", ["base/executor.cc"]),
     ("opens sockets", r"#include <zmq|#include <sys/socket|#include <netinet|#include <sys/un\.h|\b::socket\(", ["net/"]),
     ("draws randomness", r"random_device|\bmt19937|std::uniform_|std::normal_distribution|std::bernoulli|\bstd::rand\b|\b::?rand\(\)|\bgetrandom\b|#include <random>|std::shuffle|std::sample", ["base/rng.cc"]),
-    ("starts processes", r"\bposix_spawn|\bfork\(|\bexecv|\bstd::system\b|\bpopen\b", ["cli/detail/children.cc"]),
+    ("starts processes", r"\bposix_spawn|\bfork\(|\bexecv|\bstd::system\b|\bpopen\b", ["cli/detail/children.cc", "worker/plugin/child_process.cc"]),
+    ("loads libraries", r"\bdlopen\b|#include <dlfcn", ["worker/plugin/library.cc"]),
     ("hears signals", r"\bsigaction\b|\bsignalfd\b|\bstd::signal\b", ["cli/detail/signals.cc", "cli/detail/run_flags.cc"]),
     ("uses OpenBLAS", r"#include <(cblas|openblas)", ["worker/kernels.cc"]),
     ("uses TBB", r"#include <(tbb|oneapi)/", ["base/", "server/", "worker/data/", "worker/trained_model.cc", "manager/", "sim/study.cc"]),

@@ -52,6 +52,15 @@ class SlotInbox {
   }
   /// Something happened elsewhere (data is open): the slot should look.
   void wake() { poller_->wake(); }
+  /// What waits to be taken: an end, or something else to do than `job`.
+  [[nodiscard]] bool stopping() const {
+    const std::lock_guard lock(mutex_);
+    return content_.stop;
+  }
+  [[nodiscard]] bool wants_other_than(JobId job) const {
+    const std::lock_guard lock(mutex_);
+    return content_.incarnation.has_value() || (content_.order && content_.order->assignment.job != job);
+  }
   /// What changed since the last call, or none.
   [[nodiscard]] std::optional<Content> take() {
     if (!changed_.load(std::memory_order_acquire)) return std::nullopt;
@@ -74,7 +83,7 @@ class SlotInbox {
     poller_->wake();
   }
   std::shared_ptr<net::Poller> poller_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::atomic<bool> changed_{false};
   Content content_;
 };

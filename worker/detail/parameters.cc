@@ -21,15 +21,23 @@ void Parameters::enter(const Layout& layout) {
     arena_.reset(static_cast<float*>(::operator new[](layout.arena_floats * sizeof(float) + 64, kAlign)));
     arena_floats_ = layout.arena_floats;
   }
+  values_ = arena_.get();
+}
+
+void Parameters::use(std::span<float> memory) {
+  if (memory.empty()) return;
+  SLUICE_ASSERT(layout_ != nullptr && memory.size() == layout_->arena_floats);
+  values_ = memory.data();
 }
 
 void Parameters::leave() {
   layout_ = nullptr;
+  values_ = nullptr;
   pulls_.clear();
   arrived_.clear();
 }
 
-std::span<const float> Parameters::dense(std::size_t table) const { return {arena_.get() + layout_->dense_first[table], layout_->tables[table].floats()}; }
+std::span<const float> Parameters::dense(std::size_t table) const { return {values_ + layout_->dense_first[table], layout_->tables[table].floats()}; }
 
 std::uint64_t Parameters::pull(std::span<KeySet> sets) {
   SLUICE_ASSERT(layout_ != nullptr);
@@ -106,7 +114,7 @@ bool Parameters::absorb(std::vector<std::uint64_t>& pulled) {
           pull->second.sets[section.table.value].scatter(section.shard.value, done.values.data());
         } else {
           const std::uint64_t first = layout_->dense_first[section.table.value] + std::uint64_t{section.shard.value} * proto::kShardFloats;
-          std::memcpy(arena_.get() + first, done.values.data(), done.values.size());
+          std::memcpy(values_ + first, done.values.data(), done.values.size());
         }
         versions_[index] = {section.version, section.term};
       }

@@ -22,6 +22,8 @@ class Parameters {
   Parameters(SectionCalls& calls, net::Transport& transport) : calls_(calls), transport_(transport) {}
   /// Begins a job: no values yet. The layout outlives it.
   void enter(const Layout& layout);
+  /// The dense values live in `memory` (as many floats as the layout's arena, or none: nothing changes) until leave(). REQUIRES: nothing was pulled yet.
+  void use(std::span<float> memory);
   void leave();
 
   /// Asks for all dense shards that changed and for the rows of `sets` (one per table; those of dense tables are not looked at), which must stay where they are
@@ -56,6 +58,7 @@ class Parameters {
   net::Transport& transport_;
   const Layout* layout_ = nullptr;
   std::unique_ptr<float[], Free> arena_;
+  float* values_ = nullptr;  ///< the arena, or memory of the model's
   std::uint64_t arena_floats_ = 0;
   std::vector<Held> versions_;  ///< per shard
   std::unordered_map<std::uint64_t, Pull> pulls_;

@@ -27,9 +27,9 @@ void Trainer::guarded(F f) {
   const Instant begun = clock_.now();
   try {
     f();
-  } catch (const std::exception& wrong) { fail_with({Errc::kJobFailed, fmt::format("model '{}' failed: {}", setup_.spec.model, wrong.what())}); } catch (...) {
-    fail_with({Errc::kJobFailed, fmt::format("model '{}' threw something that is no std::exception", setup_.spec.model)});
-  }
+  } catch (const CallInterrupted& wrong) { fail_with({Errc::kInterrupted, wrong.what()}); } catch (const std::exception& wrong) {
+    fail_with({Errc::kJobFailed, fmt::format("model '{}' failed: {}", setup_.spec.model, wrong.what())});
+  } catch (...) { fail_with({Errc::kJobFailed, fmt::format("model '{}' threw something that is no std::exception", setup_.spec.model)}); }
   client_.was_busy(clock_.now() - begun);
 }
 
@@ -53,6 +53,7 @@ Trainer::Trainer(TrainerSetup setup, Client& client, Clock& clock, const DataReg
   }
   if (fault_) return;
   client_.enter(setup_.envelope, specs, push_kind(setup_.spec.consistency));
+  client_.use_memory(setup_.model->values_memory(client_.layout().arena_floats));
   proto::Join join;
   join.spec = setup_.spec_json;
   join.data_hash = setup_.data.train->content_hash();
