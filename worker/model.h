@@ -24,6 +24,7 @@ struct DataShape {
   std::uint64_t features = 0;  ///< columns, or the largest feature index + 1
   std::uint32_t classes = 0;   ///< labels are 0 … classes − 1; 2 for ±1 labels read as 0/1; 0: labels are targets, finite numbers to come near to
   bool sparse = false;
+  std::uint32_t epochs = 1;  ///< the run file's: for models whose tables grow with them
 };
 
 /// Examples [0, rows). Dense: `dense` is rows × features, row-major. Sparse: CSR: row i has entries [offsets[i], offsets[i+1]) of indices/values. All spans

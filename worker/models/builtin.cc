@@ -1,5 +1,6 @@
 #include "worker/model.h"
 #include "worker/models/factorization.h"
+#include "worker/models/gbt.h"
 #include "worker/models/linear.h"
 #include "worker/models/mlp.h"
 #include "worker/models/polynomial.h"
@@ -9,6 +10,7 @@ namespace sluice::worker {
 ModelRegistry builtin_models() {
   ModelRegistry models("model");
   models.add("fm", models::make_fm);
+  models.add("gbt", models::make_gbt);
   models.add("linear", models::make_least_squares);
   models.add("logistic", models::make_logistic);
   models.add("mlp", models::make_mlp);
