@@ -94,17 +94,25 @@ std::vector<float> refine(std::span<const Cell> all, std::size_t most) {
 }
 
 std::vector<float> bin_edges(std::span<const Cell> cells, std::size_t bins) {
+  const double heavy = rows_of(cells) / static_cast<double>(bins);
+  const auto is_heavy = [&](const Cell& cell) { return cell.rows >= heavy; };
+  double light_left = 0, taken = 0;
+  std::size_t bins_left = bins, heavy_left = 0;
+  for (const Cell& cell : cells) is_heavy(cell) ? void(++heavy_left) : void(light_left += cell.rows);
   std::vector<float> edges;
-  double left = rows_of(cells), taken = 0;
-  std::size_t bins_left = bins;
   for (std::size_t c = 0; c + 1 < cells.size() && bins_left > 1; ++c) {
-    taken += cells[c].rows;
-    const double share = left / static_cast<double>(bins_left);
-    // The next cell goes to the bin's end that it leaves nearer to its share.
-    const bool full = cells.size() <= bins || taken >= share || taken + cells[c + 1].rows - share > share - taken;
+    const Cell &cell = cells[c], &next = cells[c + 1];
+    bool full = cells.size() <= bins || is_heavy(cell) || is_heavy(next);
+    if (is_heavy(cell)) {
+      --heavy_left;
+    } else {
+      taken += cell.rows;
+      const double share = light_left / static_cast<double>(bins_left > heavy_left ? bins_left - heavy_left : 1);
+      full = full || taken + next.rows / 2 > share;  // with the next cell it would be farther from its share
+    }
     if (!full) continue;
-    edges.push_back(edge_between(cells[c].high, cells[c + 1].low));
-    left -= taken, taken = 0, --bins_left;
+    edges.push_back(edge_between(cell.high, next.low));
+    light_left -= taken, taken = 0, --bins_left;
   }
   return edges;
 }

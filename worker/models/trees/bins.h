@@ -1,7 +1,7 @@
 #pragma once
 /// Bins of gradient-boosted trees: edges at about equal shares of the rows, found from counts alone, which servers can add up. Floats are looked at as whole
 /// numbers in the floats' order; counts by their top bits say where the rows are, cells that hold many are cut finer, and after two such refinements a cell that
-/// holds half of the rows is a handful of neighbouring floats. All features are finite.
+/// holds half of the rows is some ten neighbouring floats. All features are finite.
 
 #include <cstdint>
 #include <span>
@@ -42,8 +42,8 @@ struct Cell {
 
 /// Ascending edges, at most `most` (≥ 8), that cut each cell into parts by its share of the rows, and off from its neighbours.
 [[nodiscard]] std::vector<float> refine(std::span<const Cell> cells, std::size_t most);
-/// The bins' ascending edges: at most bins − 1, each half-way between two cells that hold rows. No more bins than cells; else each bin takes cells until it has
-/// its share of the rows that are left.
+/// The bins' ascending edges: at most bins − 1, each half-way between two cells that hold rows. A cell each where they are few; else a cell that holds a bin's
+/// share or more is a bin, and the others' rows are dealt out evenly to the bins that are left.
 [[nodiscard]] std::vector<float> bin_edges(std::span<const Cell> cells, std::size_t bins);
 
 }  // namespace sluice::worker::models::trees
