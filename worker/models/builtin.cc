@@ -1,6 +1,7 @@
 #include "worker/model.h"
 #include "worker/models/factorization.h"
 #include "worker/models/gbt.h"
+#include "worker/models/lda.h"
 #include "worker/models/linear.h"
 #include "worker/models/mlp.h"
 #include "worker/models/polynomial.h"
@@ -11,6 +12,7 @@ ModelRegistry builtin_models() {
   ModelRegistry models("model");
   models.add("fm", models::make_fm);
   models.add("gbt", models::make_gbt);
+  models.add("lda", models::make_lda);
   models.add("linear", models::make_least_squares);
   models.add("logistic", models::make_logistic);
   models.add("mlp", models::make_mlp);
