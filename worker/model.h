@@ -111,6 +111,8 @@ class Model {
   /// What the model says of each row at `params`, labels not looked at: rows × as many outputs as it has, row-major, in its own memory until the next call. One
   /// output: the prediction itself where labels are targets, else class 1 where it is above 0. More: the class of the largest (the first one of equals).
   [[nodiscard]] virtual std::span<const float> outputs(std::span<const TableView> params, const Batch& batch) = 0;
+  /// Whether outputs() speak of the data's labels. Else the largest one's number is the answer, from 0: a cluster, a topic.
+  [[nodiscard]] virtual bool predicts_labels() const { return true; }
   /// Held-out scores at `params`.
   [[nodiscard]] virtual Scores evaluate(std::span<const TableView> params, const Batch& batch) = 0;
   /// What metric_sum sums, e.g. "accuracy".

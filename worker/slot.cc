@@ -209,7 +209,9 @@ void Slot::start(const OpenedData& data) {
   if (!make) return fault(make.error());
   Result<std::unique_ptr<Model>> model = fail(Errc::kInternal, "");
   try {
-    model = (**make)(spec_.params, data.train->shape());
+    DataShape shape = data.train->shape();
+    shape.epochs = spec_.epochs;
+    model = (**make)(spec_.params, shape);
   } catch (const std::exception& wrong) { model = fail(Errc::kJobFailed, fmt::format("model '{}' failed: {}", spec_.model, wrong.what())); } catch (...) {
     model = fail(Errc::kJobFailed, fmt::format("model '{}' failed", spec_.model));
   }

@@ -78,6 +78,7 @@ TrainedModel::~TrainedModel() = default;
 Result<TrainedModel> TrainedModel::load(proto::SavedModel saved) {
   auto data = data::mapping_from_json(saved.job.data);
   if (!data) return fail(data.error());
+  data->shape.epochs = saved.job.spec.epochs;
   const auto models = builtin_models();
   const auto kind = models.find(saved.job.spec.model);
   if (!kind) return fail(kind.error());

@@ -239,7 +239,8 @@ Result<std::unique_ptr<Model>> make_gbt(const std::string& params, const DataSha
   for (const auto* number : {&lr, &lambda, &gamma, &least, &subsample}) {
     if (!*number) return fail(number->error());
   }
-  if (shape.classes == 1 || shape.classes > 256) return fail(Errc::kBadConfig, fmt::format("model 'gbt' needs targets, or data of 2 to 256 classes, {}", classes_words(shape)));
+  if (shape.classes == 1 || shape.classes > 256)
+    return fail(Errc::kBadConfig, fmt::format("model 'gbt' needs targets, or data of 2 to 256 classes, {}", classes_words(shape)));
   if (shape.features == 0) return fail(Errc::kBadConfig, "model 'gbt' needs data with at least one feature");
   GrowthSpec spec;
   spec.tree = {*depth, shape.features};
@@ -252,13 +253,15 @@ Result<std::unique_ptr<Model>> make_gbt(const std::string& params, const DataSha
   spec.rules = {*lambda, *gamma, *least};
   const std::uint64_t each = std::max<std::uint64_t>(kCoarseCells, spec.feature_floats());
   if (each > proto::kTableWidthMax || shape.features > kGbtFloatsMax / each) {
-    return fail(Errc::kBadConfig, fmt::format("model 'gbt': {} features × {} bins × {} nodes of the last level × {} trees a round, two sums each (at least {} floats a "
-                                              "feature), are more than {} floats, or more than {} a feature; fewer bins or a smaller depth may do, or fewer features",
-                                              shape.features, spec.bins, std::size_t{1} << (spec.tree.depth - 1), spec.outputs, kCoarseCells, kGbtFloatsMax,
-                                              proto::kTableWidthMax));
+    return fail(
+        Errc::kBadConfig,
+        fmt::format("model 'gbt': {} features × {} bins × {} nodes of the last level × {} trees a round, two sums each (at least {} floats a "
+                    "feature), are more than {} floats, or more than {} a feature; fewer bins or a smaller depth may do, or fewer features",
+                    shape.features, spec.bins, std::size_t{1} << (spec.tree.depth - 1), spec.outputs, kCoarseCells, kGbtFloatsMax, proto::kTableWidthMax));
   }
   if (std::uint64_t{spec.rounds} * spec.outputs > kGbtFloatsMax / spec.tree.floats())
-    return fail(Errc::kBadConfig, fmt::format("model 'gbt': {} rounds of {} trees of depth {} are more than {} floats", spec.rounds, spec.outputs, spec.tree.depth, kGbtFloatsMax));
+    return fail(Errc::kBadConfig, fmt::format("model 'gbt': {} rounds of {} trees of depth {} are more than {} floats", spec.rounds, spec.outputs,
+                                              spec.tree.depth, kGbtFloatsMax));
   return std::make_unique<Gbt>(spec, *subsample, shape.rows);
 }
 

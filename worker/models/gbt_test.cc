@@ -2,8 +2,8 @@
 
 #include <cmath>
 
-#include "worker/data/fixtures.h"
 #include "base/rng.h"
+#include "worker/data/fixtures.h"
 #include "worker/data/stored.h"
 #include "worker/models/phases.h"
 #include "worker/models/trees/growth.h"
@@ -27,7 +27,8 @@ struct GbtRows {
   std::vector<std::uint32_t> indices;
 };
 /// Rows of `features` numbers, written as they are or as sparse ones.
-std::shared_ptr<const Dataset> rows_of(const std::vector<std::vector<float>>& rows, const std::vector<float>& labels, std::uint32_t classes, bool sparse = false) {
+std::shared_ptr<const Dataset> rows_of(const std::vector<std::vector<float>>& rows, const std::vector<float>& labels, std::uint32_t classes,
+                                       bool sparse = false) {
   auto owned = std::make_shared<GbtRows>();
   owned->labels = labels;
   for (const auto& row : rows) {
@@ -52,8 +53,8 @@ std::vector<std::vector<float>> made_up(std::size_t rows, std::size_t features, 
   return out;
 }
 
-/// By hand: targets 1, 2, 6, 7 at x = 0, 1, 2, 3: the mean is 4, the gradients 3, 2, −2, −3; λ = 0, lr = 1. Level 0 splits at 1.5 (gain ½ (25/2 + 25/2)), leaves 1.5 and
-/// 6.5; level 1 splits both: every row is met exactly.
+/// By hand: targets 1, 2, 6, 7 at x = 0, 1, 2, 3: the mean is 4, the gradients 3, 2, −2, −3; λ = 0, lr = 1. Level 0 splits at 1.5 (gain ½ (25/2 + 25/2)),
+/// leaves 1.5 and 6.5; level 1 splits both: every row is met exactly.
 TEST(Gbt, ASmallTreeIsTheOneByHand) {
   const auto data = rows_of({{0}, {1}, {2}, {3}}, {1, 2, 6, 7}, 0);
   PhaseTrainer trainer(gbt(R"({"depth": 2, "bins": 8, "lr": 1, "lambda": 0, "min_child_weight": 0})", data->shape(), 1), data, 1);
@@ -174,7 +175,7 @@ TEST(Gbt, TrainingEndsWhereNothingCanBeSplit) {
   PhaseTrainer trainer(gbt("{}", data->shape(), 50), data, 50);
   EXPECT_EQ(trainer.train().size(), trees::kBinPasses + 1U);
   EXPECT_EQ(trainer.end.reason, "no split gains anything");
-  EXPECT_NEAR(trainer.evaluate(data).loss_sum, (2.25 + 0.25) , 1e-5);
+  EXPECT_NEAR(trainer.evaluate(data).loss_sum, (2.25 + 0.25), 1e-5);
 }
 
 TEST(Gbt, WhatDoesNotFitIsRefusedWithTheNumbers) {

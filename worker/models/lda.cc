@@ -46,6 +46,7 @@ class Lda final : public Model {
   void keys(const Batch&, std::vector<std::vector<Key>>&) const override {}
   [[nodiscard]] UpdateKind update_kind() const override { return UpdateKind::kStatistics; }
   [[nodiscard]] std::uint32_t phases(std::uint32_t epochs) const override { return epochs; }
+  [[nodiscard]] bool predicts_labels() const override { return false; }
   [[nodiscard]] std::string metric() const override { return "log-perplexity"; }
 
   Losses update(std::span<const TableView> params, const Batch& batch, std::span<const TableUpdate> out) override {
@@ -101,8 +102,8 @@ class Lda final : public Model {
   }
 
  private:
-  /// Makes expected_ (each word's exp(E[ln β]), as shares of the word's largest, whose logarithm is in scale_) and means' denominators out of the state, where it
-  /// is another than before, bit for bit.
+  /// Makes expected_ (each word's exp(E[ln β]), as shares of the word's largest, whose logarithm is in scale_) and means' denominators out of the state, where
+  /// it is another than before, bit for bit.
   void follow(std::span<const TableView> params) {
     const auto topics = params[kTopics].values;
     const auto passes = static_cast<double>(params[kPasses].values[0]);
@@ -131,7 +132,8 @@ class Lda final : public Model {
     length_ = 0;
     for (std::uint64_t e = batch.offsets[i] + from; e < batch.offsets[i + 1]; e += step) {
       if (batch.values[e] == 0) continue;
-      if (!(batch.values[e] > 0)) throw std::runtime_error(fmt::format("word {} occurs {} times: a document's values are counts, 0 or above", batch.indices[e], batch.values[e]));
+      if (!(batch.values[e] > 0))
+        throw std::runtime_error(fmt::format("word {} occurs {} times: a document's values are counts, 0 or above", batch.indices[e], batch.values[e]));
       words_.push_back(batch.indices[e]);
       times_.push_back(batch.values[e]);
       length_ += static_cast<double>(batch.values[e]);
@@ -251,8 +253,9 @@ Result<std::unique_ptr<Model>> make_lda(const std::string& params, const DataSha
     return fail(Errc::kBadConfig, "model 'lda' needs sparse rows (format: libsvm), whose indices are words and whose values say how often; these are dense");
   if (shape.features == 0) return fail(Errc::kBadConfig, "model 'lda' needs data with at least one feature");
   if (shape.features > kLdaFloatsMax / *topics)
-    return fail(Errc::kBadConfig, fmt::format("model 'lda': {} words × {} topics are more than {} floats, which each batch pushes; fewer topics, or fewer words",
-                                              shape.features, *topics, kLdaFloatsMax));
+    return fail(Errc::kBadConfig,
+                fmt::format("model 'lda': {} words × {} topics are more than {} floats, which each batch pushes; fewer topics, or fewer words", shape.features,
+                            *topics, kLdaFloatsMax));
   return std::make_unique<Lda>(LdaSpec{shape.features, *topics, *alpha, *eta, *iterations, *tolerance});
 }
 

@@ -74,7 +74,8 @@ class PhaseTrainer {
   /// What batches are given.
   [[nodiscard]] std::vector<TableView> state() const {
     std::vector<TableView> out;
-    for (std::size_t t = 0; t < tables.size(); ++t) out.push_back({tables[t].use == TableUse::kStatistics ? std::span<const float>() : std::span<const float>(values[t]), {}});
+    for (std::size_t t = 0; t < tables.size(); ++t)
+      out.push_back({tables[t].use == TableUse::kStatistics ? std::span<const float>() : std::span<const float>(values[t]), {}});
     return out;
   }
   [[nodiscard]] Scores evaluate(const std::shared_ptr<const Dataset>& rows) {

@@ -10,7 +10,7 @@ namespace sluice::worker::models::trees {
 namespace {
 
 constexpr std::uint32_t kSign = 0x80000000U;
-constexpr std::uint32_t kLast = 0xff7fffffU;      // of the largest float
+constexpr std::uint32_t kLast = 0xff7fffffU;           // of the largest float
 constexpr std::uint32_t kFirst = kSign - 0x7f7fffffU;  // of −the largest; −0's image is not used
 constexpr std::uint32_t kCoarseShift = 21;
 

@@ -1,7 +1,7 @@
 #pragma once
 /// Bins of gradient-boosted trees: edges at about equal shares of the rows, found from counts alone, which servers can add up. Floats are looked at as whole
-/// numbers in the floats' order; counts by their top bits say where the rows are, cells that hold many are cut finer, and after two such refinements a cell that
-/// holds half of the rows is some ten neighbouring floats. All features are finite.
+/// numbers in the floats' order; counts by their top bits say where the rows are, cells that hold many are cut finer, and after two such refinements a cell
+/// that holds half of the rows is some ten neighbouring floats. All features are finite.
 
 #include <cstdint>
 #include <span>

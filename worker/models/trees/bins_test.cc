@@ -52,7 +52,8 @@ std::vector<float> edges_for(const std::vector<float>& values, std::size_t bins)
 }
 
 TEST(TreeBins, FewDistinctValuesGetABinEach) {
-  for (const auto& distinct : std::vector<std::vector<float>>{{0, 1}, {-2, 0, 5}, {1.6e9F, 1.6e9F + 256, 1.6e9F + 512, 1.6e9F + 1280}, {0.30F, 0.31F, 0.32F, 7}, {4}}) {
+  for (const auto& distinct :
+       std::vector<std::vector<float>>{{0, 1}, {-2, 0, 5}, {1.6e9F, 1.6e9F + 256, 1.6e9F + 512, 1.6e9F + 1280}, {0.30F, 0.31F, 0.32F, 7}, {4}}) {
     std::vector<float> values;
     for (std::size_t i = 0; i < 1000; ++i) values.push_back(distinct[(i * i) % distinct.size()]);
     for (const float v : distinct) values.push_back(v);

@@ -1,7 +1,7 @@
 #pragma once
-/// Trees as floats in a table, and how a row finds its leaf. A tree of depth D is a full one: node i has the children 2i + 1 and 2i + 2; a node that is not split
-/// sends every row to the left, so all rows end in one of 2^D leaves. A tree's floats: for each of its 2^D − 1 nodes the feature + 1 (0: not split), then each node's
-/// threshold (rows whose feature is at least that go to the right), then the leaves' values. All zeros: a tree without splits that adds nothing.
+/// Trees as floats in a table, and how a row finds its leaf. A tree of depth D is a full one: node i has the children 2i + 1 and 2i + 2; a node that is not
+/// split sends every row to the left, so all rows end in one of 2^D leaves. A tree's floats: for each of its 2^D − 1 nodes the feature + 1 (0: not split), then
+/// each node's threshold (rows whose feature is at least that go to the right), then the leaves' values. All zeros: a tree without splits that adds nothing.
 
 #include <cstdint>
 #include <span>
@@ -26,8 +26,8 @@ class Forest {
  public:
   explicit Forest(const TreeShape& shape) : shape_(shape) {}
 
-  /// Makes it the trees of `floats` (a whole number of trees). Returns how many at its beginning are as before. Throws std::runtime_error where a feature is none
-  /// of the data's.
+  /// Makes it the trees of `floats` (a whole number of trees). Returns how many at its beginning are as before. Throws std::runtime_error where a feature is
+  /// none of the data's.
   std::size_t follow(std::span<const float> floats);
   [[nodiscard]] std::size_t size() const { return kept_.size() / shape_.floats(); }
 

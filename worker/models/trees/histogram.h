@@ -11,8 +11,8 @@ namespace sluice::worker::models::trees {
 
 inline constexpr std::uint32_t kBinsMax = 256;  // a bin is a byte
 
-/// The ascending edges of each feature, as a table holds them: `width` floats from each feature's to the next one's, the first of which says how many edges follow.
-/// of() throws std::runtime_error where that is none of 0 … most.
+/// The ascending edges of each feature, as a table holds them: `width` floats from each feature's to the next one's, the first of which says how many edges
+/// follow. of() throws std::runtime_error where that is none of 0 … most.
 class Edges {
  public:
   Edges(std::span<const float> table, std::size_t width) : Edges(table, width, width - 1) {}
@@ -43,7 +43,7 @@ class Histogram {
  private:
   Batch batch_;
   std::uint32_t first_ = 0;
-  std::vector<std::uint8_t> bins_;   // dense: rows × features; sparse: of each entry
+  std::vector<std::uint8_t> bins_;  // dense: rows × features; sparse: of each entry
 };
 
 }  // namespace sluice::worker::models::trees

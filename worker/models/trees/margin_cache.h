@@ -1,7 +1,8 @@
 #pragma once
-/// What the first trees give to rows seen before, so that a row walks only the trees that are new since: a pass costs rows × new trees, not rows × all trees. Sound
-/// because a prediction is a function of the row's features and the trees: an entry is found by a 128-bit hash of the row (two rows of 2^32 share one with
-/// probability 2^-65), and holds the very sums, in the same order, that walking all trees would give. The owner clears it when trees change that it has counted.
+/// What the first trees give to rows seen before, so that a row walks only the trees that are new since: a pass costs rows × new trees, not rows × all trees.
+/// Sound because a prediction is a function of the row's features and the trees: an entry is found by a 128-bit hash of the row (two rows of 2^32 share one
+/// with probability 2^-65), and holds the very sums, in the same order, that walking all trees would give. The owner clears it when trees change that it has
+/// counted.
 
 #include <cstdint>
 #include <span>

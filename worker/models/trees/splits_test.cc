@@ -49,7 +49,8 @@ TEST(TreeSplits, TheBestSplitIsTheOneThatASearchOverTheRowsFinds) {
         double lg = 0, lh = 0, rg = 0, rh = 0;
         for (std::size_t i = 0; i < kRows; ++i) (bins[i][f] <= b ? lg : rg) += g[i], (bins[i][f] <= b ? lh : rh) += h[i];
         if (lh <= 0 || rh <= 0 || lh < rules.min_child_weight || rh < rules.min_child_weight) continue;
-        const double gain = 0.5 * (lg * lg / (lh + rules.lambda) + rg * rg / (rh + rules.lambda) - (lg + rg) * (lg + rg) / (lh + rh + rules.lambda)) - rules.gamma;
+        const double gain =
+            0.5 * (lg * lg / (lh + rules.lambda) + rg * rg / (rh + rules.lambda) - (lg + rg) * (lg + rg) / (lh + rh + rules.lambda)) - rules.gamma;
         if (gain > best + 1e-9) best = gain, best_feature = f, best_bin = b;
       }
     }
