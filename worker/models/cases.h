@@ -8,6 +8,7 @@
 
 #include "base/rng.h"
 #include "worker/data/fixtures.h"
+#include "worker/local_trainer.h"
 
 namespace sluice::worker::fixtures {
 
@@ -28,6 +29,7 @@ inline std::vector<std::string> variants(const std::string& model) {
   if (model == "svm") return {"{}", R"({"l2": 0.05})", R"({"loss": "hinge", "l2": 0.02})"};
   // gamma: so that gradient descent at the reference's rate stays stable; bits: fewer places than features, so that they share.
   if (model == "svm-poly") return {R"({"gamma": 0.1})", R"({"gamma": 0.05, "loss": "hinge", "l2": 0.02})", R"({"gamma": 0.1, "bits": 5})"};
+  if (model == "kmeans") return {R"({"k": 5})", R"({"k": 3, "init": "random"})", R"({"k": 1})"};
   if (model == "fm") return {"{}", R"({"rank": 3, "l2": 0.05, "init": 0.2})"};
   return {"{}"};
 }
@@ -55,6 +57,24 @@ inline std::vector<Case> all_cases() {
   return out;
 }
 
+inline std::unique_ptr<Model> made(const Case& c, const DataShape& shape) {
+  auto model = (**builtin_models().find(c.model))(c.params, shape);
+  if (!model) ADD_FAILURE() << model.error().what;
+  return std::move(*model);
+}
+/// Those whose models give gradients.
+inline std::vector<Case> gradient_cases() {
+  std::vector<Case> out = all_cases();
+  std::erase_if(out, [](const Case& c) { return made(c, rows_for(c)->shape())->update_kind() != UpdateKind::kGradient; });
+  return out;
+}
+/// Those whose models have phases.
+inline std::vector<Case> phase_cases() {
+  std::vector<Case> out = all_cases();
+  std::erase_if(out, [](const Case& c) { return made(c, rows_for(c)->shape())->phases(3) == 0; });
+  return out;
+}
+
 /// A model with parameters of its own: small random numbers in every table.
 struct Trial {
   std::unique_ptr<Model> model;
@@ -63,9 +83,7 @@ struct Trial {
   std::vector<std::vector<float>> dense;                                  // of each table
 
   Trial(const Case& c, const DataShape& shape) {
-    auto made = (**builtin_models().find(c.model))(c.params, shape);
-    if (!made) ADD_FAILURE() << made.error().what;
-    model = std::move(*made);
+    model = made(c, shape);
     tables = model->tables();
     for (std::size_t t = 0; t < tables.size(); ++t) {
       dense.emplace_back(tables[t].kind == proto::TableKind::kDense ? tables[t].rows * tables[t].cols : 0);
@@ -98,7 +116,9 @@ struct Trial {
         for (std::size_t i = 0; is_new && i < row->second.size(); ++i) row->second[i] = number(t, key, i);
         values[t].insert(values[t].end(), row->second.begin(), row->second.end());
       }
-      out.gradients.emplace_back(values[t].size(), std::numeric_limits<float>::quiet_NaN());
+      const bool pushed = tables[t].use != TableUse::kState;
+      out.gradients.emplace_back(pushed ? values[t].size() : 0, std::numeric_limits<float>::quiet_NaN());
+      if (tables[t].use == TableUse::kStatistics) values[t].clear();
     }
     for (std::size_t t = 0; t < tables.size(); ++t) {
       views.push_back({values[t], out.keys[t]});
@@ -112,6 +132,33 @@ struct Trial {
       out.losses = model->update(views, batch, updates);
     }
     return out;
+  }
+
+  /// The end of a phase: what it adds to each table, whose memory is filled with NaN before.
+  std::vector<std::vector<float>> finish_phase(std::uint32_t phase, PhaseEnd* end = nullptr) {
+    std::vector<std::vector<float>> out;
+    std::vector<TableView> views;
+    std::vector<TableUpdate> updates;
+    for (const auto& values : dense) {
+      views.push_back({values, {}});
+      out.emplace_back(values.size(), std::numeric_limits<float>::quiet_NaN());
+    }
+    for (auto& values : out) updates.push_back({values});
+    const PhaseEnd said = model->finish_phase(views, phase, updates);
+    if (end != nullptr) *end = said;
+    return out;
+  }
+  /// What an update or the end of a phase is to such a model: added.
+  void add(const std::vector<std::vector<float>>& updates) {
+    for (std::size_t t = 0; t < dense.size(); ++t) {
+      for (std::size_t i = 0; i < updates[t].size(); ++i) dense[t][i] += updates[t][i];
+    }
+  }
+  /// The tables as a job begins with them.
+  void begin(std::uint64_t seed) {
+    for (std::size_t t = 0; t < tables.size(); ++t) {
+      for (std::size_t i = 0; i < dense[t].size(); ++i) dense[t][i] = first_value(tables[t].init, seed, t, i);
+    }
   }
 };
 
