@@ -247,7 +247,9 @@ TEST_P(PhaseContract, TheEndOfAPhaseWritesEveryFloatAndIsTheSameWhoeverComputesI
     other.dense = trial.dense;
     (void)other.run(reader.read_plain(3, 9));
     EXPECT_EQ(other.finish_phase(phase, &elsewhere), changes);
-    EXPECT_EQ(end.done, again.done), EXPECT_EQ(end.done, elsewhere.done), EXPECT_EQ(end.reason, elsewhere.reason);
+    EXPECT_EQ(end.done, again.done);
+    EXPECT_EQ(end.done, elsewhere.done);
+    EXPECT_EQ(end.reason, elsewhere.reason);
     EXPECT_EQ(end.done, !end.reason.empty()) << "an end has a reason";
     trial.add(changes);
   }

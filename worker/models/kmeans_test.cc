@@ -88,7 +88,7 @@ TEST(KMeans, MovesAsLloydsAlgorithmDoesFromRowsOfTheData) {
       EXPECT_EQ(examples, 300U);
       const double inertia = lloyd(rows, centroids);
       double ours = 0;
-      for (std::size_t b = 0; b < losses.size(); ++b) ours += losses[b] * (b + 1 < losses.size() ? 64 : 300 - 64 * (losses.size() - 1));
+      for (std::size_t b = 0; b < losses.size(); ++b) ours += losses[b] * static_cast<double>(b + 1 < losses.size() ? 64 : 300 - 64 * (losses.size() - 1));
       EXPECT_NEAR(ours, inertia, 1e-5 * inertia);
       const Matrix now = centroids_of(trainer, 4, features);
       for (std::size_t k = 0; k < 4; ++k) {
@@ -165,7 +165,6 @@ TEST(KMeans, EmptyClustersAreGivenRowsAndTheInertiaFalls) {
   EXPECT_FALSE(trainer.ended().done) << "clusters were filled";
   trainer.train(1'000'000);
   EXPECT_TRUE(trainer.ended().done);
-  Batch batch = BatchReader(data).read_plain(0, 1200);
   for (std::size_t c = 0; c < 12; ++c) EXPECT_LT(std::abs(trainer.values(kCentroids)[c]), 100) << "still far away";
   EXPECT_LT(trainer.evaluate(data).loss_sum / 1200, 0.1 * losses[0]);
 }
