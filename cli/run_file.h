@@ -36,11 +36,13 @@ struct RunFile {
   std::vector<JobPlan> jobs;  ///< sweeps spread out: mlp-1, mlp-2, …
 };
 
-/// What names and numbers mean is the rooms' business; these ask them. All but check_labels are needed.
+/// What names and numbers mean is the rooms' business; these ask them. All but check_labels and gives_gradients are needed.
 struct KnownNames {
   std::function<Result<void>(const std::string& model, const std::string& params)> check_model;
   /// Whether a model that check_model accepts can learn from such labels; none: any.
   std::function<Result<void>(const std::string& model, const std::string& params, proto::LabelKind labels)> check_labels;
+  /// Whether a model that check_model accepts gives gradients, which an optimizer takes; none: all do.
+  std::function<bool(const std::string& model, const std::string& params)> gives_gradients;
   std::function<Result<void>(const proto::OptimizerSpec&)> check_optimizer;
   std::function<Result<void>(const std::string& policy)> check_policy;
 };

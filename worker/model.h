@@ -101,7 +101,8 @@ class Model {
   /// The same for every batch of a job. Models that do not give gradients take no optimizer from the run file: theirs is `add`.
   [[nodiscard]] virtual UpdateKind update_kind() const { return UpdateKind::kGradient; }
   /// How many passes over the training data the run file's `epochs` means for a model with phases; 0: it has none, and epochs are epochs. After each pass, once
-  /// all of its rows are committed and before the next one begins, one slot calls finish_phase() and the servers apply what it wrote as one change.
+  /// all of its rows are committed and before the next one begins, one slot calls finish_phase() and the servers apply what it wrote as one change. Only models
+  /// that give no gradients may have phases.
   [[nodiscard]] virtual std::uint32_t phases(std::uint32_t /*epochs*/) const { return 0; }
   /// The end of pass `phase` (from 0). `tables`: all of the model's tables, whole (a model with phases has dense tables only). `out`: what is to be added to
   /// each; contents undefined before; every float must be written. May be called again at the same values, after a slot that was at it died. May throw.
@@ -123,8 +124,14 @@ class Model {
 using MakeModel = std::function<Result<std::unique_ptr<Model>>(const std::string& params, const DataShape& shape)>;
 using ModelRegistry = Registry<MakeModel>;
 
-/// All built-in models: linear and ridge (targets), softmax, logistic, svm, svm-poly and fm (classes), each on dense or sparse rows; mlp (classes, dense rows).
+/// All built-in models: linear and ridge (targets), softmax, logistic, svm, svm-poly and fm (classes), each on dense or sparse rows; mlp (classes, dense rows);
+/// gbt (classes or targets); kmeans and lda (any labels, not looked at; lda: sparse rows).
 [[nodiscard]] ModelRegistry builtin_models();
+/// What a job can't be whose model gives no gradients, in words for its user, or empty: its optimizer is `add` without numbers (the one that a job has where
+/// none is named will do), and it takes no local steps.
+[[nodiscard]] std::string update_problem(const Model& model, const proto::JobSpec& job);
+/// The update kind of a model that check_model() accepts.
+[[nodiscard]] UpdateKind update_kind_of(const ModelRegistry& models, const std::string& name, const std::string& params);
 /// Checks a job's model name and params without data (for `submit` and `run` before anything starts), for data with these labels, or with any. Errors as
 /// MakeModel.
 [[nodiscard]] Result<void> check_model(const ModelRegistry& models, const std::string& name, const std::string& params,

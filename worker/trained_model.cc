@@ -38,7 +38,9 @@ void gather(const proto::SavedTable& table, std::span<const Key> keys, std::vect
 class TrainedModel::Reader {
  public:
   Reader(const TrainedModel& trained, std::shared_ptr<const Dataset> rows)
-      : tables_(trained.saved_.tables), model_(trained.make()), reader_(std::move(rows)), keys_(tables_.size()), values_(tables_.size()) {}
+      : tables_(trained.saved_.tables), model_(trained.make()), reader_(std::move(rows)), keys_(tables_.size()), values_(tables_.size()) {
+    for (const TableDecl& table : model_->tables()) uses_.push_back(table.use);
+  }
 
   Scores evaluate(std::uint64_t first, std::uint32_t count) {
     const Batch batch = read(first, count);
@@ -59,6 +61,7 @@ class TrainedModel::Reader {
       const bool sparse = tables_[t].spec.kind == proto::TableKind::kSparse;
       if (sparse) gather(tables_[t], keys_[t], values_[t]);
       views_.push_back({sparse ? std::span<const float>(values_[t]) : std::span<const float>(tables_[t].values), keys_[t]});
+      if (uses_[t] == TableUse::kStatistics) views_.back().values = {};  // as in training
     }
     return batch;
   }
@@ -66,6 +69,7 @@ class TrainedModel::Reader {
   const std::vector<proto::SavedTable>& tables_;
   std::unique_ptr<Model> model_;
   BatchReader reader_;
+  std::vector<TableUse> uses_;
   std::vector<std::vector<Key>> keys_;
   std::vector<std::vector<float>> values_;
   std::vector<TableView> views_;
@@ -100,6 +104,13 @@ std::unique_ptr<Model> TrainedModel::make() const {
   auto model = (**models.find(saved_.job.spec.model))(saved_.job.spec.params, data_.shape);
   SLUICE_ASSERT(model.has_value());  // load() made one
   return std::move(*model);
+}
+
+std::vector<std::string> TrainedModel::labels(std::size_t outputs) const {
+  if (make()->predicts_labels()) return class_names(data_.mapping);
+  std::vector<std::string> numbers;
+  for (std::size_t i = 0; i < std::max<std::size_t>(outputs, 2); ++i) numbers.push_back(std::to_string(i));  // one output says 0 or 1
+  return numbers;
 }
 
 std::string TrainedModel::metric() const { return make()->metric(); }

@@ -15,7 +15,7 @@
 namespace sluice::worker::models {
 namespace {
 
-enum LdaTable : std::size_t { kPasses, kTopics, kCounts, kLdaTables };
+enum LdaTable : std::size_t { kLdaPasses, kLdaTopics, kLdaCounts, kLdaTables };
 constexpr std::uint64_t kLdaFloatsMax = std::uint64_t{1} << 26;  // words × topics: pushed with each batch
 
 struct LdaSpec {
@@ -51,7 +51,7 @@ class Lda final : public Model {
 
   Losses update(std::span<const TableView> params, const Batch& batch, std::span<const TableUpdate> out) override {
     follow(params);
-    const std::span<float> counts = out[kCounts].values;
+    const std::span<float> counts = out[kLdaCounts].values;
     std::fill(counts.begin(), counts.end(), 0.0F);
     Losses losses;
     for (std::uint32_t i = 0; i < batch.rows; ++i) {
@@ -70,11 +70,11 @@ class Lda final : public Model {
 
   PhaseEnd finish_phase(std::span<const TableView> all, std::uint32_t, std::span<const TableUpdate> out) override {
     SLUICE_ASSERT(all.size() == kLdaTables && out.size() == kLdaTables);
-    out[kPasses].values[0] = 1;
-    const auto counts = all[kCounts].values, topics = all[kTopics].values;
+    out[kLdaPasses].values[0] = 1;
+    const auto counts = all[kLdaCounts].values, topics = all[kLdaTopics].values;
     for (std::size_t i = 0; i < counts.size(); ++i) {
-      out[kTopics].values[i] = counts[i] - topics[i];
-      out[kCounts].values[i] = -counts[i];
+      out[kLdaTopics].values[i] = counts[i] - topics[i];
+      out[kLdaCounts].values[i] = -counts[i];
     }
     return {};
   }
@@ -105,8 +105,8 @@ class Lda final : public Model {
   /// Makes expected_ (each word's exp(E[ln β]), as shares of the word's largest, whose logarithm is in scale_) and means' denominators out of the state, where
   /// it is another than before, bit for bit.
   void follow(std::span<const TableView> params) {
-    const auto topics = params[kTopics].values;
-    const auto passes = static_cast<double>(params[kPasses].values[0]);
+    const auto topics = params[kLdaTopics].values;
+    const auto passes = static_cast<double>(params[kLdaPasses].values[0]);
     SLUICE_ASSERT(topics.size() == spec_.words * spec_.topics);
     if (!(passes >= 0)) throw std::runtime_error(fmt::format("the state's number of passes is {}", passes));
     const bool first = passes == 0;
