@@ -105,9 +105,9 @@ struct Trial {
       dense.emplace_back(tables[t].kind == proto::TableKind::kDense ? tables[t].rows * tables[t].cols : 0);
       for (std::size_t i = 0; i < dense[t].size(); ++i) dense[t][i] = number(t, 0, i);
     }
-    if (c.model == "gbt") grow(c);
+    if (c.model == "gbt" || c.model == "lda") grow(c);
   }
-  /// Random numbers are no trees: some phases are.
+  /// Random numbers are no state that such models come to: some phases make one.
   void grow(const Case& c) {
     const auto data = rows_for(c);
     BatchReader reader(data);
