@@ -67,6 +67,9 @@ KnownNames built_in_names() {
   out.check_plugin = [plugins](const std::string& path, const std::string& params, std::optional<proto::LabelKind> labels) {
     return plugins->check(path, params, labels);
   };
+  out.gives_gradients = [models = worker::builtin_models()](const std::string& model, const std::string& params) {
+    return worker::update_kind_of(models, model, params) == worker::UpdateKind::kGradient;
+  };
   out.check_optimizer = server::check_optimizer;
   out.check_policy = [policies = manager::builtin_policies()](const std::string& policy) -> Result<void> {
     if (const auto found = policies.find(policy); !found) return tl::unexpected(found.error());

@@ -34,7 +34,7 @@ struct Context {
 constexpr Duration kSubmitAfterMax = from_ms(7 * 86'400'000LL);
 
 /// Names of the design that this version doesn't have; a name that a room knows never gets here.
-constexpr std::string_view kPlannedModels[] = {"mf", "matrix-factorization", "kmeans", "lda", "gbt"};
+constexpr std::string_view kPlannedModels[] = {"mf", "matrix-factorization", "lda", "gbt"};
 constexpr std::string_view kPlannedPolicies[] = {"fifo", "srtf", "las", "progress", "slaq-maxmin", "optimus", "asha", "sluice"};
 /// The room's words, with a hint if the name is one of the design's.
 Error with_plan(Error error, const std::string& name, std::span<const std::string_view> planned) {
@@ -275,6 +275,23 @@ void read_validation(const Node& node, Context& context, proto::JobSpec& job) {
     detail::read_test_file(*file, context.folder, context.problems, data);
 }
 
+/// What a model without gradients pushes is added up, and nothing else can be said of it.
+void read_no_optimizer(MapReader& reader, Context& context, proto::JobSpec& job) {
+  if (context.names.gives_gradients == nullptr || !context.names.check_model(job.model, job.params)) return;
+  if (context.names.gives_gradients(job.model, job.params)) return;
+  if (job.consistency.local_steps > 0) {
+    context.problems.add(reader.mark("consistency"),
+                         fmt::format("model '{}' gives no gradients, so a slot can take no local steps with it; take 'local_steps' out", job.model));
+    job.consistency.local_steps = 0;  // said
+  } else if (reader.take("optimizer") != nullptr && !(job.optimizer == proto::OptimizerSpec{"add", {}})) {
+    context.problems.add(reader.mark("optimizer"),
+                         fmt::format("model '{}' gives no gradients: what it pushes is added up, with no optimizer, schedule or clip; "
+                                     "take 'optimizer' out",
+                                     job.model));
+  }
+  job.optimizer = {"add", {}};
+}
+
 /// One job of the file, its sweep spread out already. `written`: its name in the file, for messages, so that a sweep's mistake has the same words in every
 /// variant.
 JobPlan read_job(const Node& node, const std::string& written, Context& context) {
@@ -288,6 +305,7 @@ JobPlan read_job(const Node& node, const std::string& written, Context& context)
   if (const Node* validation = reader.take("validation")) read_validation(*validation, context, job);
   if (const Node* optimizer = reader.take("optimizer")) read_optimizer(*optimizer, context, job.optimizer);
   if (const Node* consistency = reader.take("consistency")) read_consistency(*consistency, context.problems, job.consistency);
+  read_no_optimizer(reader, context, job);
   job.batch = static_cast<std::uint32_t>(reader.count("batch", job.batch, 1, 1'000'000));
   if (const auto problem = proto::local_steps_problem(job); !problem.empty()) context.problems.add(reader.mark("consistency"), problem);
   job.epochs = static_cast<std::uint32_t>(reader.count("epochs", job.epochs, 1, 1'000'000));

@@ -51,6 +51,8 @@ struct KnownNames {
   std::function<Result<KnownPlugin>(const std::string& path)> open_plugin;
   /// As check_model and check_labels, for a plug-in that open_plugin accepted. labels: none: any.
   std::function<Result<void>(const std::string& path, const std::string& params, std::optional<proto::LabelKind> labels)> check_plugin;
+  /// Whether a model that check_model accepts gives gradients, which an optimizer takes; none: all do.
+  std::function<bool(const std::string& model, const std::string& params)> gives_gradients;
   std::function<Result<void>(const proto::OptimizerSpec&)> check_optimizer;
   std::function<Result<void>(const std::string& policy)> check_policy;
 };

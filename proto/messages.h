@@ -22,7 +22,7 @@
 
 namespace sluice::proto {
 
-inline constexpr std::uint16_t kProtocolVersion = 2;
+inline constexpr std::uint16_t kProtocolVersion = 3;
 inline constexpr std::uint32_t kSectionsMax = 4096;          ///< per message
 inline constexpr std::uint32_t kUnansweredPushesMax = 64;    ///< per (client, shard)
 inline constexpr std::uint32_t kHeaderBytesMax = 8u << 20;   ///< of the header frame
@@ -83,7 +83,8 @@ struct Push {
   PushKind kind = PushKind::kGradient;
   AckLevel ack = AckLevel::kApplied;
   std::vector<Section> sections;
-  std::uint64_t batch = 0;  ///< bsp: the client's number of the batch it is part of: it is checked and kept, until an Apply names it; 0: applied at once
+  std::uint64_t batch =
+      0;  ///< the client's number of the batch it is part of (bsp, or a phase's end): it is checked and kept, until an Apply names it; 0: applied at once
   friend bool operator==(const Push&, const Push&) = default;
 };
 /// One section an asked section, same order. text: why, where a section was rejected.
@@ -107,7 +108,7 @@ struct CreateTables {
   friend bool operator==(const CreateTables&, const CreateTables&) = default;
 };
 
-/// A slot's part of a clock under bsp.
+/// A slot's part of a clock under bsp; the slot that ended a phase.
 struct ApplySlot {
   Incarnation client;
   std::uint64_t batch = 0;  ///< what its pushes named
@@ -117,6 +118,7 @@ struct ApplySlot {
 inline constexpr std::uint32_t kApplySlotsMax = 1 << 16;
 /// bsp: home → every lane that owns shards of the job: all slots have committed this clock; apply what they pushed, each shard once to the mean (sums: to the
 /// sum), summed in the order of `slots`, and forget what else is held: it was never committed. Answer: Done, also to a repeat; Refused: behind, an error.
+/// A job that is not bsp has one a phase, with the one slot that committed the phase's end; the clocks are then the phases.
 struct Apply {
   std::uint64_t clock = 0;
   std::uint64_t step = 0;  ///< the job's step when the clock began (for schedules)
@@ -135,7 +137,8 @@ struct Join {
   std::uint64_t test_rows = 0;   ///< 0 = no held-out data
   std::uint32_t chunk_rows = 0;  ///< rows of a chunk (the last may be short)
   std::vector<TableSpec> tables;
-  std::string data;  ///< a JSON object: how the training data was read; kept with the model
+  std::string data;          ///< a JSON object: how the training data was read; kept with the model
+  std::uint32_t phases = 0;  ///< passes over the training data, each with an end of its own (Model::finish_phase); 0: the job's epochs, without
   friend bool operator==(const Join&, const Join&) = default;
 };
 struct JoinReply {
@@ -162,6 +165,7 @@ enum class LeaseKind : std::uint8_t {
   kEvaluate = 1,  ///< score rows [first_row, first_row + rows) of the held-out data
   kWait = 2,      ///< nothing now; other slots hold the rest; ask again after retry_ms
   kFinished = 3,  ///< the job is done: leave
+  kPhase = 4,     ///< all rows of pass `epoch` are committed: end it (Model::finish_phase); what it changes is pushed to be held
 };
 struct LeaseReply {
   LeaseKind kind = LeaseKind::kWait;
@@ -197,7 +201,18 @@ struct CommitReply {
   LeaseReply lease;  ///< where next_lease was asked
   friend bool operator==(const CommitReply&, const CommitReply&) = default;
 };
-/// Home → slot, unasked (request 0): the gate rose. Slot → home: what is the gate? (answered by Gate)
+/// A phase lease is done: all of its pushes are acknowledged, and held. Answer: CommitReply. Repeats of a lease's number count once.
+struct PhaseCommit {
+  std::uint64_t lease = 0;
+  std::uint64_t batch = 0;  ///< what its pushes named
+  bool done = false;        ///< training is over
+  std::string reason;       ///< for a person, where done
+  double slot_seconds = 0;
+  friend bool operator==(const PhaseCommit&, const PhaseCommit&) = default;
+};
+inline constexpr std::size_t kReasonBytesMax = 512;  ///< of a PhaseCommit's reason that are kept
+
+/// Home → slot, unasked (request 0): the gate rose, or work is given out again. Slot → home: what is the gate? (answered by Gate)
 struct Gate {
   std::uint64_t clock = 0;
   friend bool operator==(const Gate&, const Gate&) = default;
@@ -367,7 +382,7 @@ struct Refused {
 
 using Body = std::variant<Done, Refused, Push, PushReply, Pull, PullReply, CreateTables, Join, JoinReply, Leave, LeaseRequest, LeaseReply, Commit, CommitReply,
                           Gate, EvaluateCommit, Register, Registered, Heartbeat, HeartbeatReply, SlotTableRequest, SlotTableMessage, Report, EndJob, Grant,
-                          Moved, JobFault, Call, CallReply, Apply>;
+                          Moved, JobFault, Call, CallReply, Apply, PhaseCommit>;
 
 struct Header {
   Envelope envelope;

@@ -36,6 +36,7 @@ struct TableSpec {
   InitSpec init;
   std::uint64_t seed = 0;
   OptimizerSpec optimizer;
+  bool holds = false;  ///< a push may name a batch, to be kept until an Apply names it: all tables of bsp jobs, and of models with phases
   friend bool operator==(const TableSpec&, const TableSpec&) = default;
 
   [[nodiscard]] std::uint64_t floats() const { return rows * cols; }

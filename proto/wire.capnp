@@ -48,6 +48,7 @@ struct Header {
     call @36 :Call;
     callReply @37 :Text;
     apply @38 :Apply;
+    phaseCommit @39 :PhaseCommit;
   }
 }
 
@@ -98,6 +99,7 @@ struct TableSpec {
   seed @8 :UInt64;
   optimizer @9 :Text;
   numbers @10 :List(Number);
+  holds @11 :Bool;
 }
 struct Number {
   name @0 :Text;
@@ -114,6 +116,7 @@ struct Join {
   chunkRows @4 :UInt32;
   tables @5 :List(TableSpec);
   data @6 :Text;
+  phases @7 :UInt32;
 }
 struct JoinReply {
   clock @0 :UInt64;
@@ -126,7 +129,7 @@ struct Leave {
   lease @0 :UInt64;
   offset @1 :UInt32;
 }
-enum LeaseKind { train @0; evaluate @1; wait @2; finished @3; }
+enum LeaseKind { train @0; evaluate @1; wait @2; finished @3; phase @4; }
 struct LeaseReply {
   kind @0 :LeaseKind;
   lease @1 :UInt64;
@@ -162,6 +165,13 @@ struct EvaluateCommit {
   metricSum @3 :Float64;
   metric @4 :Text;
   slotSeconds @5 :Float64;
+}
+struct PhaseCommit {
+  lease @0 :UInt64;
+  batch @1 :UInt64;
+  done @2 :Bool;
+  reason @3 :Text;
+  slotSeconds @4 :Float64;
 }
 
 # --- membership

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/assert.h"
+#include "base/text.h"
 #include "server/optimizer.h"
 
 namespace sluice::server {
@@ -30,12 +31,14 @@ bool same_tables(const std::vector<proto::TableSpec>& a, std::vector<proto::Tabl
   return a == b;
 }
 
-Result<void> check_tables(const std::vector<proto::TableSpec>& tables) {
+/// `holds`: what is pushed may have to wait for an Apply.
+Result<void> check_tables(const std::vector<proto::TableSpec>& tables, bool holds) {
   if (tables.size() > proto::kTablesMax) return fail(Errc::kRejected, fmt::format("{} tables; at most {}", tables.size(), proto::kTablesMax));
   for (std::size_t i = 0; i < tables.size(); ++i) {
     if (tables[i].id.value != i) return fail(Errc::kRejected, fmt::format("table '{}' has id {}, its place is {}", tables[i].name, tables[i].id.value, i));
     if (auto ok = proto::validate(tables[i]); !ok) return ok;
     if (auto ok = check_optimizer(tables[i].optimizer); !ok) return ok;
+    if (tables[i].holds != holds) return fail(Errc::kRejected, fmt::format("table '{}' {} hold pushes", tables[i].name, holds ? "must" : "may not"));
   }
   return {};
 }
@@ -49,7 +52,9 @@ Result<std::unique_ptr<JobHome>> JobHome::open(JobId job, std::uint32_t generati
   if (join.chunk_rows == 0 || (join.train_rows - 1) / join.chunk_rows >= ChunkSchedule::kChunksMax) {
     return fail(Errc::kRejected, fmt::format("chunks of {} rows for {} rows", join.chunk_rows, join.train_rows));
   }
-  if (auto ok = check_tables(join.tables); !ok) return fail(ok.error());
+  if (join.phases > kPhasesMax) return fail(Errc::kRejected, fmt::format("{} phases; at most {}", join.phases, kPhasesMax));
+  const bool bsp = spec->consistency.mode == proto::ConsistencyMode::kBsp;
+  if (auto ok = check_tables(join.tables, bsp || join.phases > 0); !ok) return fail(ok.error());
   return std::unique_ptr<JobHome>(new JobHome(job, generation, std::move(*spec), join));
 }
 
@@ -59,8 +64,10 @@ JobHome::JobHome(JobId job, std::uint32_t generation, proto::JobSpec spec, const
       spec_(std::move(spec)),
       opened_(join),
       clock_(make_controller(spec_.consistency)),
-      schedule_({join.train_rows, join.chunk_rows, spec_.epochs, spec_.seed}),
+      schedule_({join.train_rows, join.chunk_rows, join.phases > 0 ? join.phases : spec_.epochs, spec_.seed}),
       evaluation_(join.test_rows) {
+  phases_.total = join.phases;
+  if (phases_.any()) schedule_.open_to(1);
   if (spec_.consistency.mode == proto::ConsistencyMode::kBsp) {
     bsp_.emplace();
     clock_.limit(0);
@@ -78,6 +85,7 @@ Result<proto::JoinReply> JobHome::join(Incarnation client, const proto::Join& jo
   if (join.chunk_rows != opened_.chunk_rows) {
     return fail(Errc::kRejected, fmt::format("chunks of {} rows; job {} was opened with {}", join.chunk_rows, job_.value, opened_.chunk_rows));
   }
+  if (join.phases != opened_.phases) return fail(Errc::kRejected, fmt::format("{} phases; job {} was opened with {}", join.phases, job_.value, opened_.phases));
   if (!same_tables(opened_.tables, join.tables)) return fail(Errc::kRejected, fmt::format("the tables differ from those job {} was opened with", job_.value));
   if (!clients_.contains(client) && clients_.size() >= kClientsMax) return fail(Errc::kFull, "too many clients");
   Client& record = clients_[client];
@@ -94,8 +102,10 @@ void JobHome::take_back(Client& record) {
   if (!record.lease) return;
   if (const Piece* piece = std::get_if<Piece>(&record.lease->work)) {
     schedule_.give_back(*piece);
+  } else if (const auto* part = std::get_if<EvaluatePiece>(&record.lease->work)) {
+    evaluation_.give_back(*part);
   } else {
-    evaluation_.give_back(std::get<EvaluatePiece>(record.lease->work));
+    phases_.state = Phases::State::kPass;
   }
   record.lease.reset();
 }
@@ -138,11 +148,13 @@ proto::LeaseReply JobHome::say(const Lease& lease) {
     reply.first_row = piece->first_row;
     reply.rows = piece->rows;
     reply.offset = piece->offset;
-  } else {
-    const auto& part = std::get<EvaluatePiece>(lease.work);
+  } else if (const auto* part = std::get_if<EvaluatePiece>(&lease.work)) {
     reply.kind = LeaseKind::kEvaluate;
-    reply.first_row = part.first_row;
-    reply.rows = part.rows;
+    reply.first_row = part->first_row;
+    reply.rows = part->rows;
+  } else {
+    reply.kind = LeaseKind::kPhase;
+    reply.epoch = std::get<PhasePiece>(lease.work).phase;
   }
   return reply;
 }
@@ -151,7 +163,10 @@ proto::LeaseReply JobHome::lease_for(Incarnation client, Client& record) {
   if (!record.lease) {
     if (const auto part = evaluation_.next()) {  // first: it is short, and decisions wait for it
       record.lease = Lease{next_lease_++, *part};
-    } else if (const auto piece = bsp_ || !ended_.empty() ? std::nullopt : schedule_.next()) {
+    } else if (phase_due()) {
+      record.lease = Lease{next_lease_++, PhasePiece{phases_.done}};
+      phases_.state = Phases::State::kLeased;
+    } else if (const auto piece = bsp_ || !may_train() ? std::nullopt : schedule_.next()) {
       record.lease = Lease{next_lease_++, *piece};
     }
   }
@@ -243,22 +258,47 @@ bool JobHome::any_training() const {
   return std::any_of(clients_.begin(), clients_.end(), [](const auto& c) { return c.second.lease && std::holds_alternative<Piece>(c.second.lease->work); });
 }
 
-bool JobHome::training_over() const { return schedule_.done() || (!ended_.empty() && !any_training()); }
+bool JobHome::training_over() const {
+  const bool all = phases_.any() ? phases_.done == phases_.total : schedule_.done();
+  return all || (!ended_.empty() && !any_training());
+}
+
+/// A model with phases is scored between them: then training waits.
+bool JobHome::may_train() const { return ended_.empty() && !(phases_.any() && evaluation_.running()); }
+
+bool JobHome::phase_due() const {
+  if (!phases_.any() || phases_.state != Phases::State::kPass || !may_train()) return false;
+  return schedule_.epochs_done() > phases_.done && (!bsp_ || bsp_->committed.empty());
+}
+
+void JobHome::wake_idle() {
+  for (const auto& [client, record] : clients_) {
+    if (clock_.has(client) && !record.lease) woken_.push_back({client, clock_.tell(client)});
+  }
+}
+
+std::vector<GateRise> JobHome::take_gate_rises() {
+  auto rises = clock_.take_rises();
+  rises.insert(rises.end(), woken_.begin(), woken_.end());
+  woken_.clear();
+  return rises;
+}
 
 bool JobHome::evaluation_due() const {
   if (opened_.test_rows == 0 || evaluation_.running() || evaluation_.result().final_one) return false;
   if (training_over()) return true;
   if (!ended_.empty()) return false;
+  if (phases_.any() && examples_ != phases_.done * opened_.train_rows) return false;  // the next pass is under way
   const auto& wanted = spec_.validation;
   if (wanted.every_steps > 0) return step_ / wanted.every_steps > step_at_evaluation_ / wanted.every_steps;
-  if (wanted.every_epochs > 0) return schedule_.epochs_done() / wanted.every_epochs > epochs_evaluated_ / wanted.every_epochs;
+  if (wanted.every_epochs > 0) return passes_done() / wanted.every_epochs > epochs_evaluated_ / wanted.every_epochs;
   const bool paid_for = epochs_evaluated_ == 0 || (examples_ - examples_at_evaluation_) / kEvaluateRatio >= opened_.test_rows;
-  return schedule_.epochs_done() > epochs_evaluated_ && paid_for;
+  return passes_done() > epochs_evaluated_ && paid_for;
 }
 
 void JobHome::judge() {
   const EvaluationResult& scores = evaluation_.result();
-  if (spec_.patience_epochs == 0 || scores.final_one || schedule_.done() || !ended_.empty()) return;
+  if (spec_.patience_epochs == 0 || scores.final_one || training_over() || !ended_.empty()) return;
   if (!best_score_ || scores.loss < *best_score_) {
     best_score_ = scores.loss;
     best_epoch_ = epochs_evaluated_;
@@ -270,7 +310,7 @@ void JobHome::judge() {
 }
 
 void JobHome::begin_evaluation() {
-  epochs_evaluated_ = schedule_.epochs_done();  // those that ended while one was running are covered by this one
+  epochs_evaluated_ = passes_done();  // those that ended while one was running are covered by this one
   examples_at_evaluation_ = examples_;
   step_at_evaluation_ = step_;
   evaluation_.begin(step_, training_over());
@@ -294,11 +334,44 @@ Result<proto::CommitReply> JobHome::evaluate_commit(Incarnation client, const pr
   if (evaluation_.commit(*part, commit.loss_sum, commit.metric_sum, commit.metric)) {
     window_.touch(evaluation_.result().final_one);
     judge();
+    record.lease.reset();
+    if (phases_.any()) wake_idle();
   }
   record.lease.reset();
   if (!bsp_ && evaluation_due()) begin_evaluation();
   settle(now);
   return reply;
+}
+
+Result<proto::CommitReply> JobHome::phase_commit(Incarnation client, const proto::PhaseCommit& commit, Instant now) {
+  if (broken_) return fail(*broken_);
+  if (!clock_.has(client)) return fail(Errc::kNotFound, fmt::format("client {} is not in job {}: join first", client.value, job_.value));
+  Client& record = clients_.at(client);
+  const proto::CommitReply reply{clock_.gate(client), step_, false, {}};
+  if (!record.lease || record.lease->number != commit.lease || !std::holds_alternative<PhasePiece>(record.lease->work)) return reply;  // counted before
+  if (commit.batch == 0 || !sane_seconds(commit.slot_seconds)) {
+    take_back(record);
+    return fail(Errc::kRejected, fmt::format("the end of a phase names batch {}, and took {} slot-seconds", commit.batch, commit.slot_seconds));
+  }
+  window_.add_slot_seconds(commit.slot_seconds, now);
+  record.lease.reset();
+  phases_.state = Phases::State::kApplying;
+  phases_.last = commit.done;
+  phases_.reason = text::printable(commit.reason.substr(0, proto::kReasonBytesMax));
+  if (commit.done && phases_.reason.empty()) phases_.reason = "the model's last phase";
+  apply_ = proto::Apply{bsp_ ? bsp_->clock : phases_.done, step_, {{client, commit.batch, 1}}};
+  if (bsp_) {
+    bsp_->applying = true;
+    clock_.raise(bsp_->clock + 1);
+  }
+  return reply;
+}
+
+void JobHome::phase_applied() {
+  phases_.state = Phases::State::kPass;
+  schedule_.open_to(++phases_.done + 1);
+  if (phases_.last) ended_ = phases_.reason;
+  if (training_over()) window_.touch(true);
 }
 
 void JobHome::settle(Instant now) {
@@ -321,8 +394,7 @@ void JobHome::at_border(Instant now) {
     if (!any_training()) begin_evaluation();
     return;
   }
-  if (!ended_.empty()) return;
-  if (!gathered(now)) return;
+  if (!may_train() || !gathered(now)) return;
   bsp_->border = false;
   for (auto& [client, record] : clients_) {
     if (!clock_.has(client) || record.lease) continue;
@@ -343,13 +415,20 @@ bool JobHome::gathered(Instant now) {
 }
 
 void JobHome::applied(std::uint64_t clock) {
-  if (!bsp_ || !bsp_->applying || bsp_->clock != clock) return;
+  const bool phase = phases_.state == Phases::State::kApplying;
+  if (bsp_ ? !bsp_->applying || bsp_->clock != clock : !phase || phases_.done != clock) return;
+  if (phase) phase_applied();
+  if (!bsp_) {
+    if (evaluation_due()) begin_evaluation();
+    return wake_idle();
+  }
   bsp_->committed.clear();
   bsp_->applying = false;
   bsp_->border = true;
   bsp_->step = step_;
   clock_.limit(++bsp_->clock);
   if (training_over()) window_.touch(true);
+  if (phase) wake_idle();
   settle({});
 }
 
@@ -376,7 +455,7 @@ proto::JobReport JobHome::report() const {
   report.state = state();
   report.step = step_;
   report.examples = examples_;
-  report.examples_total = std::uint64_t{spec_.epochs} * opened_.train_rows;
+  report.examples_total = std::uint64_t{phases_.any() ? phases_.total : spec_.epochs} * opened_.train_rows;
   report.redone_batches = redone_;
   window_.fill(report);
   const EvaluationResult& scores = evaluation_.result();

@@ -9,6 +9,11 @@
 /// With patience (early stopping) no training leases are given out once the held-out loss has not fallen for that many epochs; those that are out are
 /// trained to their end, then the last scoring is of the final parameters, as always.
 ///
+/// A model with phases (Join::phases passes): once all rows of a pass are committed, and nothing is being scored, one slot gets the lease of its end. Its
+/// commit becomes an Apply to every shard, as a clock's does; only then the next pass begins, after a scoring where one is due. So nothing of a pass is
+/// computed at parameters of the one before, and a scoring sees those of one phase. A slot that dies at it leaves nothing behind: the next one begins from the
+/// same values.
+///
 /// Rules it keeps, whatever clients send and however often: each example of each epoch is committed once; a commit is one state change, applied once, in its
 /// client's sequence; a client holds at most one lease; SSP's bound (see vector_clock.h); a client that left or expired holds back nobody, and what it had
 /// leased goes to others.
@@ -31,6 +36,7 @@
 #include "server/detail/chunk_schedule.h"
 #include "server/detail/evaluation.h"
 #include "server/detail/open_clock.h"
+#include "server/detail/phases.h"
 #include "server/detail/report_window.h"
 #include "server/vector_clock.h"
 
@@ -41,7 +47,8 @@ class JobHome {
   static constexpr std::uint32_t kRetryMs = 20;         ///< of kWait
   static constexpr Duration kGather = from_ms(30'000);  ///< bsp: how long the first clock waits for slots_min slots
   static constexpr std::uint64_t kEvaluateRatio = 2;    ///< an evaluation between epochs waits until this many × its rows were trained on since the last began
-  static constexpr std::size_t kClientsMax = 1 << 16;   ///< known at once; expired ones are forgotten
+  static constexpr std::uint32_t kPhasesMax = 1'000'000;
+  static constexpr std::size_t kClientsMax = 1 << 16;  ///< known at once; expired ones are forgotten
 
   /// Opens the job as the first Join says. Errors: kRejected, kBadConfig: the job spec, no rows, no chunk size, tables or an optimizer that can't be.
   [[nodiscard]] static Result<std::unique_ptr<JobHome>> open(JobId job, std::uint32_t generation, const proto::Join& join);
@@ -57,18 +64,21 @@ class JobHome {
   [[nodiscard]] Result<proto::CommitReply> commit(Incarnation client, const proto::Commit& commit, Instant now);
   /// Repeats of a lease's number count once. Errors: kNotFound, kRejected (the lease then goes to others).
   [[nodiscard]] Result<proto::CommitReply> evaluate_commit(Incarnation client, const proto::EvaluateCommit& commit, Instant now);
+  /// Repeats of a lease's number count once. Errors: kNotFound, kRejected (the lease then goes to others).
+  [[nodiscard]] Result<proto::CommitReply> phase_commit(Incarnation client, const proto::PhaseCommit& commit, Instant now);
   /// Errors: kNotFound.
   [[nodiscard]] Result<proto::Gate> gate(Incarnation client);
   /// Takes out every client for which `expired` holds, for ever; counts a batch as redone where one may have been under way.
   void expire(const std::function<bool(Incarnation)>& expired);
-  /// bsp: a clock that every slot has committed, to be applied by every shard; once each. The next clock begins when applied() says so.
+  /// bsp: a clock that every slot has committed; or a phase's end: to be applied by every shard; once each. The next clock or pass begins when applied() says
+  /// so.
   [[nodiscard]] std::optional<proto::Apply> take_apply() { return std::exchange(apply_, std::nullopt); }
   /// Every shard has applied that clock. Other clocks than the one that was taken last are ignored.
   void applied(std::uint64_t clock);
   /// A shard can't: the job is lost, and every slot that asks anything is told why.
   void apply_failed(Error why) { broken_ = std::move(why); }
-  /// Slots that may begin now and were told otherwise before: send each a Gate.
-  [[nodiscard]] std::vector<GateRise> take_gate_rises() { return clock_.take_rises(); }
+  /// Slots that may begin now, or ask for work again, and were told otherwise before: send each a Gate.
+  [[nodiscard]] std::vector<GateRise> take_gate_rises();
 
   [[nodiscard]] proto::HomeState state() const;
   /// Something changed since the last report_taken().
@@ -88,7 +98,7 @@ class JobHome {
   [[nodiscard]] std::size_t slots() const { return clock_.slots(); }
 
  private:
-  using Work = std::variant<Piece, EvaluatePiece>;
+  using Work = std::variant<Piece, EvaluatePiece, PhasePiece>;
   struct Lease {
     std::uint64_t number = 0;
     Work work;
@@ -109,6 +119,13 @@ class JobHome {
   /// No training is left, or early stopping ended it and nobody holds a training lease any more.
   [[nodiscard]] bool training_over() const;
   [[nodiscard]] bool any_training() const;
+  /// Passes that are over: with phases, their ends applied.
+  [[nodiscard]] std::uint32_t passes_done() const { return phases_.any() ? phases_.done : schedule_.epochs_done(); }
+  [[nodiscard]] bool phase_due() const;
+  void phase_applied();
+  [[nodiscard]] bool may_train() const;
+  /// Those without work are told to ask for it now.
+  void wake_idle();
   [[nodiscard]] bool evaluation_due() const;
   /// Early stopping: whether the newest scores are worth going on.
   void judge();
@@ -127,6 +144,7 @@ class JobHome {
   VectorClock clock_;
   ChunkSchedule schedule_;
   Evaluation evaluation_;
+  Phases phases_;
   std::map<Incarnation, Client> clients_;  ///< also those that left: their commit numbers go on if they come back
   std::uint64_t next_lease_ = 1;
   std::uint64_t step_ = 0;
@@ -135,6 +153,7 @@ class JobHome {
   std::optional<OpenClock> bsp_;  ///< none: another consistency
   std::optional<proto::Apply> apply_;
   std::optional<Error> broken_;
+  std::vector<GateRise> woken_;
   std::optional<double> best_score_;          ///< the least held-out loss so far, with patience
   std::uint32_t best_epoch_ = 0;              ///< epochs done when it was scored
   std::string ended_;                         ///< why no more work is given out; empty while it is

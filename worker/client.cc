@@ -29,11 +29,11 @@ bool Client::take_want_table() {
   return homes_.take_want_table() || sections;
 }
 
-void Client::enter(const proto::Envelope& envelope, std::vector<proto::TableSpec> tables, proto::PushKind kind) {
+void Client::enter(const proto::Envelope& envelope, std::vector<proto::TableSpec> tables, proto::PushKind kind, std::vector<TableUse> uses) {
   leave(0, 0, false);
   envelope_ = envelope;
   envelope_.client = incarnation_;
-  layout_ = make_layout(envelope.job, std::move(tables));
+  layout_ = make_layout(envelope.job, std::move(tables), std::move(uses));
   streams_.enter(envelope.job, envelope.generation, layout_.shards);
   parameters_.enter(layout_);
   sections_.begin(envelope_, layout_.tables, kind);
@@ -67,16 +67,29 @@ bool Client::absorb() {
   return true;
 }
 
-void Client::split(net::WritableFrame arena, std::span<const KeySet> sets, std::span<const std::vector<float>> rows, std::vector<ShardUpdate>& out) {
+namespace {
+/// Of floats.
+bool all_zero(Bytes bytes) {
+  const auto* values = reinterpret_cast<const float*>(bytes.data());
+  return std::all_of(values, values + bytes.size() / sizeof(float), [](float v) { return v == 0; });
+}
+}  // namespace
+
+void Client::split(net::WritableFrame arena, std::span<const KeySet> sets, std::span<const std::vector<float>> rows, std::vector<ShardUpdate>& out,
+                   SplitOptions options) {
   if (!layout_.dense.empty()) {
     const net::Frame all = std::move(arena).finish();
+    std::size_t left = layout_.dense.size();
     for (const auto& shard : layout_.dense) {
+      --left;
+      if (!options.whole && !layout_.pushed(shard.table.value)) continue;
       const Bytes bytes = all.bytes().subspan(shard.first * sizeof(float), shard.floats * sizeof(float));
+      if (options.skip_zeros && (left > 0 || !out.empty()) && all_zero(bytes)) continue;
       out.push_back({shard.table, shard.shard, shard.slot, shard.index, shard.floats, parameters_.version(shard.index), net::Frame(all.owner(), bytes)});
     }
   }
   for (std::uint32_t t = 0; t < layout_.tables.size(); ++t) {
-    if (!layout_.sparse(t) || sets[t].keys().empty()) continue;
+    if (!layout_.sparse(t) || sets[t].keys().empty() || !(options.whole || layout_.pushed(t))) continue;
     const KeySet& set = sets[t];
     const std::size_t row_bytes = layout_.tables[t].cols * sizeof(float);
     const std::size_t room = set.keys().size() * (sizeof(Key) + row_bytes) + set.buckets() * 8;  // each section begins at a multiple of 8

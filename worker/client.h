@@ -29,6 +29,11 @@ struct ClientOptions {
   Duration retry = from_ms(500);             ///< an unanswered message is sent again after this long
 };
 
+struct SplitOptions {
+  bool whole = false;       ///< also the tables that batches do not push
+  bool skip_zeros = false;  ///< not the dense shards of which nothing changes, but for one: what is pushed is added, and at once
+};
+
 class Client {
  public:
   /// The runtime outlives the client; the poller gets its connections.
@@ -47,8 +52,9 @@ class Client {
 
   // --- one job at a time ---
   /// Begins a job: `envelope` has job, generation, manager term and decision; client and ring are filled in. `tables`: as declared; ids are the positions.
-  /// kind: what its pushes carry.
-  void enter(const proto::Envelope& envelope, std::vector<proto::TableSpec> tables, proto::PushKind kind = proto::PushKind::kGradient);
+  /// kind: what its pushes carry. uses: what batches do with each table; none: all are parameters.
+  void enter(const proto::Envelope& envelope, std::vector<proto::TableSpec> tables, proto::PushKind kind = proto::PushKind::kGradient,
+             std::vector<TableUse> uses = {});
   /// The job's dense values live in `memory`, of layout().arena_floats floats, until leave() or the next enter(); empty: in memory of our own. Right after
   /// enter(), before anything is pulled.
   void use_memory(std::span<float> memory) { parameters_.use(memory); }
@@ -61,6 +67,7 @@ class Client {
   void lease() { homes_.call(envelope_, proto::LeaseRequest{}); }
   void commit(const proto::Commit& commit) { homes_.call(envelope_, commit); }
   void evaluated(proto::EvaluateCommit commit) { homes_.call(envelope_, std::move(commit)); }
+  void phase_ended(proto::PhaseCommit commit) { homes_.call(envelope_, std::move(commit)); }
   void ask_gate() { homes_.call(envelope_, proto::Gate{}); }
   /// Ends the job here: what is unanswered is abandoned, and a leave goes out in the background if the job was joined. `finished`: the job is over, its push
   /// numbers are forgotten.
@@ -70,7 +77,8 @@ class Client {
 
   // --- values ---
   /// Fetches the dense tables and the rows of `sets` (one per table), which must stay in place until PulledEvent or leave(). Returns the pull's number.
-  [[nodiscard]] std::uint64_t pull(std::span<KeySet> sets) { return parameters_.pull(sets); }
+  /// whole: also what batches do not pull.
+  [[nodiscard]] std::uint64_t pull(std::span<KeySet> sets, bool whole = false) { return parameters_.pull(sets, whole); }
   /// Forgets the pulls under way: no events come.
   void cancel_pulls() { parameters_.cancel(); }
   /// A dense table as last absorbed; valid until the next step() or absorb().
@@ -82,8 +90,10 @@ class Client {
   [[nodiscard]] net::WritableFrame gradients() const { return transport_.allocate(layout_.arena_floats * sizeof(float)); }
   /// Cuts one batch's update into shards: dense from `arena` (as written; empty when the job has no dense table), sparse from rows[table] (laid out as
   /// sets[table].rows()). Appends to `out`. Copies the sparse rows only.
-  void split(net::WritableFrame arena, std::span<const KeySet> sets, std::span<const std::vector<float>> rows, std::vector<ShardUpdate>& out);
-  /// Sends; the push's number. Answer: PushedEvent. `held`: bsp: the servers keep it under that number, which its commit names. Errors: kFull.
+  void split(net::WritableFrame arena, std::span<const KeySet> sets, std::span<const std::vector<float>> rows, std::vector<ShardUpdate>& out,
+             SplitOptions options = {});
+  /// Sends; the push's number. Answer: PushedEvent. `held`: bsp, the end of a phase: the servers keep it under that number, which its commit names. Errors:
+  /// kFull.
   [[nodiscard]] Result<std::uint64_t> push(std::span<const ShardUpdate> updates, std::uint64_t step, bool held = false);
   /// True if the job's home and all its shards are on one lane and nothing asked of the home waits to be sent again: then what is pushed from now on gets there
   /// after the commit that was asked for last. Sends that commit if it has not gone yet.

@@ -15,7 +15,11 @@ constexpr std::uint32_t kEvaluateRows = 1024;
 void descend(std::span<float> values, std::span<const float> gradient, float lr) {
   float* v = values.data();
   const float* g = gradient.data();
-  for (std::size_t i = 0; i < values.size(); ++i) v[i] -= lr * g[i];
+  if (lr == -1) {  // exactly
+    for (std::size_t i = 0; i < gradient.size(); ++i) v[i] += g[i];
+    return;
+  }
+  for (std::size_t i = 0; i < gradient.size(); ++i) v[i] -= lr * g[i];
 }
 
 }  // namespace
@@ -43,9 +47,13 @@ struct LocalTrainer::Impl {
   std::vector<TableUpdate> updates;
   std::uint64_t first_row = 0;  // of the chunk
   std::uint32_t offset = 0, epoch = 0;
+  std::uint32_t phases = 0, phase = 0;  // in all, ended
+  PhaseEnd end;
 
   Impl(std::unique_ptr<Model> m, std::shared_ptr<const Dataset> d, const LocalOptions& o)
       : model(std::move(m)), data(std::move(d)), options(o), reader(data), tables(model->tables()) {
+    if (model->update_kind() != UpdateKind::kGradient) options.lr = -1;
+    phases = model->phases(options.epochs);
     const std::size_t n = tables.size();
     values.resize(n), gathered.resize(n), gradients.resize(n), keys.resize(n), views.resize(n), updates.resize(n);
     for (std::size_t t = 0; t < n; ++t) {
@@ -69,7 +77,21 @@ struct LocalTrainer::Impl {
       if (gradients[t].size() < n) gradients[t].resize(n);
       views[t] = {std::span<const float>(sparse(t) ? gathered[t] : values[t]).first(n), keys[t]};
       updates[t] = {std::span(gradients[t]).first(n)};
+      if (tables[t].use == TableUse::kStatistics) views[t].values = {};
+      if (tables[t].use == TableUse::kState) updates[t] = {};
     }
+  }
+
+  /// All rows of a pass are trained on.
+  void end_pass() {
+    for (std::size_t t = 0; t < tables.size(); ++t) {
+      gradients[t].resize(values[t].size());
+      views[t] = {values[t], {}};
+      updates[t] = {gradients[t]};
+    }
+    end = model->finish_phase(views, phase++, updates);
+    apply();
+    end.done = end.done || phase == phases;
   }
 
   void apply() {
@@ -110,16 +132,20 @@ LocalTrainer::~LocalTrainer() = default;
 
 std::uint64_t LocalTrainer::train(std::uint64_t batches, std::vector<double>* losses) {
   std::uint64_t examples = 0;
-  for (std::uint64_t b = 0; b < batches; ++b) {
+  for (std::uint64_t b = 0; b < batches && !impl_->end.done; ++b) {
     const Batch batch = impl_->next();
     impl_->view(batch);
     const Losses of_batch = impl_->model->update(impl_->views, batch, impl_->updates);
     impl_->apply();
+    if (impl_->phases > 0 && impl_->first_row + impl_->offset == impl_->data->shape().rows) impl_->end_pass();
     examples += batch.rows;
     if (losses != nullptr) losses->push_back(of_batch.loss_sum / batch.rows);
   }
   return examples;
 }
+
+const PhaseEnd& LocalTrainer::ended() const { return impl_->end; }
+std::uint32_t LocalTrainer::phases() const { return impl_->phase; }
 
 std::uint64_t LocalTrainer::epoch_batches() const {
   const std::uint64_t rows = impl_->data->shape().rows, chunk = impl_->options.chunk_rows, batch = impl_->options.batch;

@@ -1,5 +1,5 @@
 #pragma once
-/// Serial training of one model in this process, with plain SGD on its own parameters: the yardstick for what servers cost (bench), and the reference that
+/// Serial training of one model in this process, with plain SGD on its own parameters (a model that gives no gradients: its updates are added up): the yardstick for what servers cost (bench), and the reference that
 /// tests compare with. Nothing between the model and its parameters: dense gradients are applied in place; a sparse table's rows are gathered before and
 /// scattered after each batch, as the model needs them contiguous.
 
@@ -17,6 +17,7 @@ struct LocalOptions {
   float lr = 0.1F;
   std::uint64_t seed = 1;           ///< first values and the order of rows
   std::uint32_t chunk_rows = 4096;  ///< rows shuffled together, as slots do
+  std::uint32_t epochs = 1;         ///< only for a model with phases: what it makes passes of
 };
 
 /// One thread. Takes up to features × width floats for a sparse table.
@@ -29,8 +30,13 @@ class LocalTrainer {
   LocalTrainer& operator=(const LocalTrainer&) = delete;
 
   /// Trains on the next `batches` batches (chunk after chunk, then the next epoch; a chunk's last batch may be smaller) and appends each batch's mean loss to
-  /// `losses` if not null. Returns the examples trained on. What the model throws comes through.
+  /// `losses` if not null. Returns the examples trained on. A model with phases ends each pass, and takes no batch after its last. What the model throws comes
+  /// through.
   std::uint64_t train(std::uint64_t batches, std::vector<double>* losses = nullptr);
+  /// Of a model with phases: whether its last pass has ended, and why.
+  [[nodiscard]] const PhaseEnd& ended() const;
+  /// Passes ended.
+  [[nodiscard]] std::uint32_t phases() const;
   /// Batches in one epoch.
   [[nodiscard]] std::uint64_t epoch_batches() const;
   /// Scores at the present parameters, on all rows of `data` (of the same shape as the training data but for the rows).

@@ -25,6 +25,7 @@ struct DataShape {
   std::uint64_t features = 0;  ///< columns, or the largest feature index + 1
   std::uint32_t classes = 0;   ///< labels are 0 … classes − 1; 2 for ±1 labels read as 0/1; 0: labels are targets, finite numbers to come near to
   bool sparse = false;
+  std::uint32_t epochs = 1;  ///< the run file's: for models whose tables grow with them
 };
 
 /// Examples [0, rows). Dense: `dense` is rows × features, row-major. Sparse: CSR: row i has entries [offsets[i], offsets[i+1]) of indices/values. All spans
@@ -107,7 +108,8 @@ class Model {
   /// The same for every batch of a job. Models that do not give gradients take no optimizer from the run file: theirs is `add`.
   [[nodiscard]] virtual UpdateKind update_kind() const { return UpdateKind::kGradient; }
   /// How many passes over the training data the run file's `epochs` means for a model with phases; 0: it has none, and epochs are epochs. After each pass, once
-  /// all of its rows are committed and before the next one begins, one slot calls finish_phase() and the servers apply what it wrote as one change.
+  /// all of its rows are committed and before the next one begins, one slot calls finish_phase() and the servers apply what it wrote as one change. Only models
+  /// that give no gradients may have phases.
   [[nodiscard]] virtual std::uint32_t phases(std::uint32_t /*epochs*/) const { return 0; }
   /// The end of pass `phase` (from 0). `tables`: all of the model's tables, whole (a model with phases has dense tables only). `out`: what is to be added to
   /// each; contents undefined before; every float must be written. May be called again at the same values, after a slot that was at it died. May throw.
@@ -117,6 +119,8 @@ class Model {
   /// What the model says of each row at `params`, labels not looked at: rows × as many outputs as it has, row-major, in its own memory until the next call. One
   /// output: the prediction itself where labels are targets, else class 1 where it is above 0. More: the class of the largest (the first one of equals).
   [[nodiscard]] virtual std::span<const float> outputs(std::span<const TableView> params, const Batch& batch) = 0;
+  /// Whether outputs() speak of the data's labels. Else the largest one's number is the answer, from 0: a cluster, a topic.
+  [[nodiscard]] virtual bool predicts_labels() const { return true; }
   /// Held-out scores at `params`.
   [[nodiscard]] virtual Scores evaluate(std::span<const TableView> params, const Batch& batch) = 0;
   /// What metric_sum sums, e.g. "accuracy".
@@ -131,8 +135,13 @@ using MakeModel = std::function<Result<std::unique_ptr<Model>>(const std::string
 using ModelRegistry = Registry<MakeModel>;
 
 /// All built-in models: linear and ridge (targets), mf (targets of pairs), softmax, logistic, svm, svm-poly and fm (classes), each on dense or sparse rows; mlp
-/// (classes, dense rows).
+/// (classes, dense rows); gbt (classes or targets); kmeans and lda (any labels, not looked at; lda: sparse rows).
 [[nodiscard]] ModelRegistry builtin_models();
+/// What a job can't be whose model gives no gradients, in words for its user, or empty: its optimizer is `add` without numbers (the one that a job has where
+/// none is named will do), and it takes no local steps.
+[[nodiscard]] std::string update_problem(const Model& model, const proto::JobSpec& job);
+/// The update kind of a model that check_model() accepts.
+[[nodiscard]] UpdateKind update_kind_of(const ModelRegistry& models, const std::string& name, const std::string& params);
 /// Checks a job's model name and params without data (for `submit` and `run` before anything starts), for data with these labels, or with any. Errors as
 /// MakeModel.
 [[nodiscard]] Result<void> check_model(const ModelRegistry& models, const std::string& name, const std::string& params,

@@ -217,7 +217,9 @@ bool Slot::open() {
 void Slot::start(const OpenedData& data) {
   Result<std::unique_ptr<Model>> model = fail(Errc::kInternal, "");
   try {
-    model = runner_.make(*shared_.models, spec_, data.train->shape(), [inbox = inbox_, job = job()](Duration since) {
+    DataShape shape = data.train->shape();
+    shape.epochs = spec_.epochs;
+    model = runner_.make(*shared_.models, spec_, shape, [inbox = inbox_, job = job()](Duration since) {
       return (since > kStopPatience && inbox->stopping()) || (since > kOrderPatience && inbox->wants_other_than(job));
     });
   } catch (const CallInterrupted&) {

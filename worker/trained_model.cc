@@ -46,7 +46,9 @@ class TrainedModel::Reader {
         reader_(std::move(rows)),
         metric_(trained.saved_.job.spec.validation.metric),
         keys_(tables_.size()),
-        values_(tables_.size()) {}
+        values_(tables_.size()) {
+    for (const TableDecl& table : model_->tables()) uses_.push_back(table.use);
+  }
 
   Scores evaluate(std::uint64_t first, std::uint32_t count) {
     const Batch batch = read(first, count);
@@ -67,6 +69,7 @@ class TrainedModel::Reader {
       const bool sparse = tables_[t].spec.kind == proto::TableKind::kSparse;
       if (sparse) gather(tables_[t], keys_[t], values_[t]);
       views_.push_back({sparse ? std::span<const float>(values_[t]) : std::span<const float>(tables_[t].values), keys_[t]});
+      if (uses_[t] == TableUse::kStatistics) views_.back().values = {};  // as in training
     }
     return batch;
   }
@@ -75,6 +78,7 @@ class TrainedModel::Reader {
   std::unique_ptr<Model> model_;
   BatchReader reader_;
   const std::string& metric_;
+  std::vector<TableUse> uses_;
   std::vector<std::vector<Key>> keys_;
   std::vector<std::vector<float>> values_;
   std::vector<TableView> views_;
@@ -88,6 +92,7 @@ TrainedModel::~TrainedModel() = default;
 Result<TrainedModel> TrainedModel::load(proto::SavedModel saved) {
   auto data = data::mapping_from_json(saved.job.data);
   if (!data) return fail(data.error());
+  data->shape.epochs = saved.job.spec.epochs;
   saved.job.spec.plugin.digest = 0;  // a plug-in that was built again may still be right: its tables tell
   const auto model = plugin::Runner().make(builtin_models(), saved.job.spec, data->shape);
   if (!model) return fail(model.error());
@@ -108,6 +113,13 @@ std::unique_ptr<Model> TrainedModel::make() const {
   auto model = plugin::Runner().make(builtin_models(), saved_.job.spec, data_.shape);
   if (!model) throw std::runtime_error(model.error().what);  // load() made one: a plug-in can fail all the same
   return std::move(*model);
+}
+
+std::vector<std::string> TrainedModel::labels(std::size_t outputs) const {
+  if (make()->predicts_labels()) return class_names(data_.mapping);
+  std::vector<std::string> numbers;
+  for (std::size_t i = 0; i < std::max<std::size_t>(outputs, 2); ++i) numbers.push_back(std::to_string(i));  // one output says 0 or 1
+  return numbers;
 }
 
 std::string TrainedModel::metric() const { return metric_name(saved_.job.spec.validation.metric, *make()); }

@@ -27,8 +27,8 @@ class TrainedModel {
   ~TrainedModel();
 
   [[nodiscard]] const proto::SavedJob& job() const { return saved_.job; }
-  /// What the training file calls each class; empty for targets.
-  [[nodiscard]] std::vector<std::string> labels() const { return class_names(data_.mapping); }
+  /// What the training file calls each class; empty for targets. Of a model that predicts no labels: its outputs' numbers.
+  [[nodiscard]] std::vector<std::string> labels(std::size_t outputs) const;
   [[nodiscard]] const DataShape& shape() const { return data_.shape; }
   /// What evaluate()'s metric_sum sums.
   [[nodiscard]] const std::string& metric() const { return metric_; }

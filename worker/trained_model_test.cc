@@ -65,7 +65,7 @@ class TrainedModelTest : public testing::Test {
 TEST_F(TrainedModelTest, PredictsEachRowInTheFilesOrder) {
   const auto model = TrainedModel::load(saved(data_, path_));
   ASSERT_TRUE(model) << model.error().what;
-  EXPECT_EQ(model->labels(), (std::vector<std::string>{"-1", "7", "30"}));
+  EXPECT_EQ(model->labels(3), (std::vector<std::string>{"-1", "7", "30"}));
   const auto rows = model->read(model->job().spec.data);
   ASSERT_TRUE(rows) << rows.error().what;
   const Predictions predicted = model->predict(*rows);
@@ -86,7 +86,7 @@ TEST_F(TrainedModelTest, PredictsEachRowInTheFilesOrder) {
   }
   // The file begins with the label of row 0, and the cache's order is another one.
   const std::string text = sparse_text();
-  EXPECT_EQ(model->labels()[static_cast<std::size_t>(batch.labels[0])], text.substr(0, text.find(' ')));
+  EXPECT_EQ(model->labels(3)[static_cast<std::size_t>(batch.labels[0])], text.substr(0, text.find(' ')));
 }
 
 TEST_F(TrainedModelTest, ScoresAreTheSameWhateverTheOrderOfTheRows) {

@@ -44,7 +44,7 @@ Result<void> predict(const PredictFlags& flags) {
   if (!rows) return fail(rows.error());
   const auto predicted = model->predict(*rows);
   std::string out;
-  const auto labels = model->labels();
+  const auto labels = model->labels(predicted.outputs);
   const std::span<const float> scores = predicted.scores;
   for (std::size_t at = 0; at < scores.size(); at += predicted.outputs) out += line_of(scores.subspan(at, predicted.outputs), labels, flags);
   if (flags.to.empty()) return detail::print(out);

@@ -33,7 +33,7 @@ def features_of(gloss):
     return set(words) | {f"{a} {b}" for a, b in zip(words, words[1:])}
 
 
-def read_glosses(source):
+def read_glosses(source, features_of=features_of):
     """(label, held out, features) of every synset, in the files' order."""
     rows = []
     for part in PARTS:

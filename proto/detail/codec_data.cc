@@ -13,6 +13,7 @@ void write(wire::TableSpec::Builder to, const TableSpec& from) {
   to.setInit(to_enum<wire::InitKind>(from.init.kind));
   to.setInitScale(from.init.scale);
   to.setSeed(from.seed);
+  to.setHolds(from.holds);
   to.setOptimizer(text(from.optimizer.name));
   auto numbers = to.initNumbers(list_size(from.optimizer.numbers.size()));
   unsigned i = 0;
@@ -33,6 +34,7 @@ TableSpec read(wire::TableSpec::Reader from) {
   to.init.kind = enum_of(from.getInit(), InitKind::kNormal, "initialiser");
   to.init.scale = from.getInitScale();
   to.seed = from.getSeed();
+  to.holds = from.getHolds();
   to.optimizer.name = text(from.getOptimizer(), "an optimizer's name");
   const auto numbers = from.getNumbers();
   if (numbers.size() > kOptimizerNumbersMax) malformed("more than 64 optimizer numbers");

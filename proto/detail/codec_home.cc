@@ -14,7 +14,7 @@ void write(wire::LeaseReply::Builder to, const LeaseReply& from) {
 }
 LeaseReply read(wire::LeaseReply::Reader from) {
   LeaseReply to;
-  to.kind = enum_of(from.getKind(), LeaseKind::kFinished, "lease kind");
+  to.kind = enum_of(from.getKind(), LeaseKind::kPhase, "lease kind");
   to.lease = from.getLease();
   to.epoch = from.getEpoch();
   to.first_row = from.getFirstRow();
@@ -33,11 +33,12 @@ void write(wire::Join::Builder to, const Join& from) {
   to.setChunkRows(from.chunk_rows);
   detail::write(to.initTables(list_size(from.tables.size())), from.tables);
   to.setData(text(from.data));
+  to.setPhases(from.phases);
 }
 Join read(wire::Join::Reader from) {
   return {
       text(from.getSpec(), "a join's spec"), from.getDataHash(), from.getTrainRows(), from.getTestRows(), from.getChunkRows(), detail::read(from.getTables()),
-      text(from.getData(), "a join's data")};
+      text(from.getData(), "a join's data"), from.getPhases()};
 }
 
 void write(wire::JoinReply::Builder to, const JoinReply& from) {
@@ -107,6 +108,18 @@ EvaluateCommit read(wire::EvaluateCommit::Reader from) {
   return to;
 }
 
+void write(wire::PhaseCommit::Builder to, const PhaseCommit& from) {
+  to.setLease(from.lease);
+  to.setBatch(from.batch);
+  to.setDone(from.done);
+  to.setReason(text(from.reason));
+  to.setSlotSeconds(from.slot_seconds);
+}
+PhaseCommit read(wire::PhaseCommit::Reader from) {
+  return {from.getLease(), from.getBatch(), from.getDone(), text(from.getReason(), "the reason for a training's end"),
+          finite(from.getSlotSeconds(), "a phase's slot-seconds")};
+}
+
 }  // namespace
 
 bool write_home(wire::Header::Body::Builder to, const Body& body) {
@@ -130,6 +143,8 @@ bool write_home(wire::Header::Body::Builder to, const Body& body) {
     to.setGate(gate->clock);
   } else if (const auto* evaluate = std::get_if<EvaluateCommit>(&body)) {
     write(to.initEvaluateCommit(), *evaluate);
+  } else if (const auto* phase = std::get_if<PhaseCommit>(&body)) {
+    write(to.initPhaseCommit(), *phase);
   } else {
     return false;
   }
@@ -167,6 +182,9 @@ bool read_home(wire::Header::Body::Reader from, Body& body) {
       return true;
     case Kind::EVALUATE_COMMIT:
       body = read(from.getEvaluateCommit());
+      return true;
+    case Kind::PHASE_COMMIT:
+      body = read(from.getPhaseCommit());
       return true;
     default:
       return false;

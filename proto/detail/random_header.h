@@ -68,6 +68,7 @@ class RandomHeader {
     out.buckets = out.kind == TableKind::kSparse ? 1U << rng_.below(10) : 0;
     out.init = {any(InitKind::kNormal), static_cast<float>(rng_.uniform())};
     out.seed = u64();
+    out.holds = coin();
     out.optimizer.name = name();
     for (std::uint64_t i = rng_.below(4); i > 0; --i) out.optimizer.numbers[name()] = number();
     return out;
@@ -90,18 +91,19 @@ class RandomHeader {
     for (std::uint64_t i = rng_.below(6); i > 0; --i) out.slots.push_back({Incarnation(u64()), 1 + rng_.below(1000), u32()});
     return out;
   }
-  Join fill(Join) { return {text(), u64(), u64(), u64(), u32(), tables(), text()}; }
+  Join fill(Join) { return {text(), u64(), u64(), u64(), u32(), tables(), text(), u32()}; }
   JoinReply fill(JoinReply) { return {u64(), u64(), u64(), u64(), tables()}; }
   Leave fill(Leave) { return {u64(), u32()}; }
   LeaseRequest fill(LeaseRequest) { return {}; }
   LeaseReply fill(LeaseReply) {
     const auto rows = u32();
-    return {any(LeaseKind::kFinished), u64(), u32(), u64(), rows, static_cast<std::uint32_t>(rng_.below(std::uint64_t{rows} + 1)), u32()};
+    return {any(LeaseKind::kPhase), u64(), u32(), u64(), rows, static_cast<std::uint32_t>(rng_.below(std::uint64_t{rows} + 1)), u32()};
   }
   Commit fill(Commit) { return {u64(), u64(), u64(), u32(), u32(), number(), number(), u64(), number(), coin(), u64()}; }
   CommitReply fill(CommitReply) { return {u64(), u64(), coin(), fill(LeaseReply{})}; }
   Gate fill(Gate) { return {u64()}; }
   EvaluateCommit fill(EvaluateCommit) { return {u64(), u64(), number(), number(), text(), number()}; }
+  PhaseCommit fill(PhaseCommit) { return {u64(), u64(), coin(), text(), number()}; }
   Register fill(Register) {
     Register out{any(Role::kWorker), text(), text(), text(), {}, static_cast<std::uint32_t>(rng_.below(kWorkerSlotsMax + 1))};
     for (std::uint64_t i = rng_.below(5); i > 0; --i) out.lanes.push_back(text());

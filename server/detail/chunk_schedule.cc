@@ -8,7 +8,7 @@
 
 namespace sluice::server {
 
-ChunkSchedule::ChunkSchedule(const ChunkPlan& plan) : plan_(plan) {
+ChunkSchedule::ChunkSchedule(const ChunkPlan& plan) : plan_(plan), limit_(plan.epochs) {
   SLUICE_ASSERT(plan.rows > 0 && plan.chunk_rows > 0 && plan.epochs > 0 && (plan.rows - 1) / plan.chunk_rows < kChunksMax);
 }
 
@@ -31,7 +31,7 @@ std::optional<Piece> ChunkSchedule::next() {
   const bool all_out = open_.empty() || open_.back().next == open_.back().order.size();
   if (all_out) {
     const auto epoch = first_open_ + static_cast<std::uint32_t>(open_.size());
-    if (epoch == plan_.epochs || open_.size() == kEpochsOpenMax) return std::nullopt;
+    if (epoch >= limit_ || epoch == plan_.epochs || open_.size() == kEpochsOpenMax) return std::nullopt;
     open_.push_back(begin(epoch));
   }
   Epoch& newest = open_.back();

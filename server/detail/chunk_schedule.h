@@ -3,7 +3,7 @@
 ///
 /// Rows are cut into chunks; each epoch has its own seeded order of them. What came back goes out first. When all chunks of an epoch are out, the next epoch
 /// begins although others still work on the last ones: slots are idle only if a chunk is kept for kEpochsOpenMax epochs, or when nothing is left but what
-/// others hold.
+/// others hold. A job whose passes have an end lets the next one begin itself: open_to().
 
 #include <cstdint>
 #include <deque>
@@ -34,6 +34,8 @@ class ChunkSchedule {
 
   /// REQUIRES: rows, chunk_rows, epochs > 0, at most kChunksMax chunks.
   explicit ChunkSchedule(const ChunkPlan& plan);
+  /// No epoch from this one on begins. REQUIRES: not below the limit before.
+  void open_to(std::uint32_t epochs) { limit_ = epochs; }
   /// The next piece to lease, or none: all is handed out (for now).
   [[nodiscard]] std::optional<Piece> next();
   /// A piece comes back unfinished, with what was committed of it in its offset.
@@ -52,6 +54,7 @@ class ChunkSchedule {
   };
   [[nodiscard]] Epoch begin(std::uint32_t epoch) const;
   ChunkPlan plan_;
+  std::uint32_t limit_;
   std::uint32_t first_open_ = 0;
   std::deque<Epoch> open_;  ///< epochs first_open_, first_open_ + 1, …
   std::vector<Piece> returned_;

@@ -1,5 +1,5 @@
 #pragma once
-/// bsp: the updates of one shard that were pushed, checked and acknowledged, and wait for the Apply of their clock. One lane's thread.
+/// The updates of one shard that were pushed, checked and acknowledged, and wait for the Apply of their clock (bsp) or phase. One lane's thread.
 ///
 /// At most one a client: a slot has one batch under way, and a later batch of the same client means that the earlier one was never committed (its slot went
 /// away and came back). What an Apply does not name was never committed either, and goes with it. So a shard holds at most one update a client, and none longer
@@ -25,6 +25,8 @@ struct HeldUpdate {
   std::uint64_t batch = 0;
   std::vector<Key> keys;      ///< sparse: one a row; a key may come twice
   std::vector<float> values;  ///< dense: the shard's floats; sparse: keys × width
+  /// What it takes of a server's memory, about.
+  [[nodiscard]] std::uint64_t bytes() const { return 128 + keys.size() * sizeof(Key) + values.size() * sizeof(float); }
 };
 
 /// A clock's updates as one.
@@ -45,6 +47,11 @@ class HeldUpdates {
   [[nodiscard]] Result<std::optional<CombinedUpdate>> combine(std::span<const proto::ApplySlot> slots, bool sums, std::size_t width) const;
   void clear() { held_.clear(); }
   [[nodiscard]] std::size_t size() const { return held_.size(); }
+  /// HeldUpdate::bytes() of what is held of this client.
+  [[nodiscard]] std::uint64_t bytes(Incarnation client) const {
+    const auto it = held_.find(client);
+    return it == held_.end() ? 0 : it->second.bytes();
+  }
 
  private:
   std::map<Incarnation, HeldUpdate> held_;

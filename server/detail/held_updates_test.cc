@@ -1,4 +1,4 @@
-/// bsp's held updates: what a clock makes of them, and a server that holds and applies them while messages are repeated, late and of the dead.
+/// Held updates: what a clock makes of them, and a server that holds and applies them while messages are repeated, late and of the dead.
 
 #include "server/detail/held_updates.h"
 
@@ -101,6 +101,7 @@ struct TwoLanes : Harness {
 class HoldingServer : public testing::Test {
  protected:
   void SetUp() override {
+    dense.holds = sparse.holds = true;
     harness.start();
     ASSERT_TRUE(harness.run(5, [&] { return harness.manager->heard.heartbeats > 1; }));
     for (std::uint32_t lane = 0; lane < 2; ++lane) one.expect<proto::Done>(lane, proto::CreateTables{{dense, sparse}});
@@ -216,9 +217,59 @@ TEST_F(HoldingServer, TwoUpdatesThatOnlyTogetherAreTooManyRowsAreRefusedAtTheSec
   EXPECT_EQ(push_keys(two, 6, 6), Outcome::kFull) << "an acknowledged update can always be applied";
 }
 
+TEST_F(HoldingServer, OnlyAJobWhoseTablesHoldCanMakeALaneHoldAnything) {
+  one.envelope.job = JobId(8);
+  const std::uint32_t lane = harness.lane_of(JobId(8), TableId(0), ShardId(0));
+  one.expect<proto::Done>(lane, proto::CreateTables{{dense_spec(0, 1)}});
+  const proto::Push held{PushKind::kGradient, proto::AckLevel::kApplied, {section(0, 0, 1, 1)}, 1};
+  const auto refused = one.expect<proto::PushReply>(lane, held, {frame_of({5})});
+  EXPECT_EQ(refused.sections[0].outcome, Outcome::kRejected);
+  EXPECT_THAT(refused.text, HasSubstr("no push of this job is held"));
+  one.expect<proto::Done>(lane, proto::Apply{0, 0, {}});
+  const proto::Push plain{PushKind::kGradient, proto::AckLevel::kApplied, {section(0, 0, 2, 1)}, 0};
+  EXPECT_EQ(one.expect<proto::PushReply>(lane, plain, {frame_of({3})}).sections[0].outcome, Outcome::kOk)
+      << "the refusal consumed its number, and nothing else";
+  const auto answer = one.ask(lane, proto::Pull{{section(0, 0, 0, 0)}}, {});
+  EXPECT_THAT(floats_in(answer.payload.at(0).bytes()), ElementsAre(3));
+}
+
+/// Clients are whatever names a peer gives itself: what they make a lane hold is counted as the server's memory, and given back.
+TEST(HoldingServerMemory, WhatIsHeldIsBoundedByTheServersMemory) {
+  constexpr std::uint32_t kFloats = 1000;
+  constexpr int kFit = 4;
+  TwoLanes harness;
+  harness.options.memory_bytes = kFloats * 4 + kFit * (kFloats * 4 + 128) + 100;
+  harness.start();
+  ASSERT_TRUE(harness.run(5, [&] { return harness.manager->heard.heartbeats > 1; }));
+  auto table = dense_spec(0, kFloats);
+  table.holds = true;
+  const std::uint32_t lane = harness.lane_of(kJob, TableId(0), ShardId(0));
+  TestClient first(harness, Incarnation(1), kJob);
+  first.expect<proto::Done>(lane, proto::CreateTables{{table}});
+  const auto push = [&](std::uint64_t id, std::uint64_t sequence, std::uint64_t batch) {
+    TestClient client(harness, Incarnation(id), kJob);
+    const proto::Push held{PushKind::kDelta, proto::AckLevel::kApplied, {section(0, 0, sequence, kFloats)}, batch};
+    return client.expect<proto::PushReply>(lane, held, {net::Frame::from(std::vector<float>(kFloats, 1))});
+  };
+  for (std::uint64_t clock = 0; clock < 3; ++clock) {
+    for (std::uint64_t id = 1; id <= kFit; ++id) EXPECT_EQ(push(clock * 100 + id, 1, 1).sections[0].outcome, Outcome::kOk);
+    EXPECT_EQ(push(clock * 100 + 1, 2, 2).sections[0].outcome, Outcome::kOk) << "instead of its first";
+    const auto refused = push(clock * 100 + 50, 1, 1);
+    EXPECT_EQ(refused.sections[0].outcome, Outcome::kRejected);
+    EXPECT_THAT(refused.text, HasSubstr("no memory is left to hold"));
+    first.expect<proto::Done>(lane, proto::Apply{clock, 0, {part(clock * 100 + 1, 2, 1)}});
+  }
+  harness.manager->orders.ended = {kJob};
+  ASSERT_TRUE(harness.run(5, [&] { return harness.manager->orders.ended.empty(); }));
+  TestClient other(harness, Incarnation(999), JobId(9));
+  auto large = dense_spec(0, kFloats + kFit * kFloats);
+  other.expect<proto::Done>(harness.lane_of(JobId(9), TableId(0), ShardId(0)), proto::CreateTables{{large}});
+}
+
 TEST_F(HoldingServer, ACombinedUpdateThatIsNotFiniteIsAnErrorInWords) {
   one.envelope.job = two.envelope.job = JobId(8);
-  const auto sums = dense_spec(0, 1, "add");
+  auto sums = dense_spec(0, 1, "add");
+  sums.holds = true;
   const std::uint32_t lane = harness.lane_of(JobId(8), TableId(0), ShardId(0));
   one.expect<proto::Done>(lane, proto::CreateTables{{sums}});
   for (TestClient* client : {&one, &two}) {

@@ -22,6 +22,7 @@ struct Shape {
   proto::ConsistencySpec consistency;
   std::uint32_t patience = 0;
   proto::ValidationSpec validation = {};
+  std::uint32_t phases = 0;
 };
 
 inline proto::Join join_of(const Shape& shape) {
@@ -32,7 +33,9 @@ inline proto::Join join_of(const Shape& shape) {
   join.spec = proto::to_json(spec), join.data_hash = 99, join.train_rows = shape.rows, join.test_rows = shape.test_rows, join.chunk_rows = shape.chunk_rows;
   proto::TableSpec table;
   table.name = "w", table.rows = 10, table.cols = 4, table.seed = 5;
+  table.holds = shape.phases > 0 || shape.consistency.mode == proto::ConsistencyMode::kBsp;
   join.tables = {table};
+  join.phases = shape.phases;
   return join;
 }
 

@@ -46,6 +46,7 @@ Reply HomeHost::ask(JobHome& home, Incarnation client, const proto::Body& body, 
   if (std::holds_alternative<proto::LeaseRequest>(body)) return answer(home.lease(client, now));
   if (const auto* commit = std::get_if<proto::Commit>(&body)) return answer(home.commit(client, *commit, now));
   if (const auto* scores = std::get_if<proto::EvaluateCommit>(&body)) return answer(home.evaluate_commit(client, *scores, now));
+  if (const auto* phase = std::get_if<proto::PhaseCommit>(&body)) return answer(home.phase_commit(client, *phase, now));
   if (std::holds_alternative<proto::Gate>(body)) return answer(home.gate(client));
   SLUICE_ASSERT(std::holds_alternative<proto::Leave>(body));
   home.leave(client);

@@ -190,7 +190,7 @@ void TableHost::forget(JobId job) {
   const auto it = jobs_.find(job);
   if (it == jobs_.end()) return;
   dense_bytes_ -= it->second.dense_bytes;
-  budget_->give(it->second.declared_bytes);
+  budget_->give(it->second.declared_bytes + it->second.held_bytes);
   jobs_.erase(it);
 }
 
@@ -207,6 +207,11 @@ KeptTables TableHost::release(JobId job) {
     }
   }
   dense_bytes_ -= it->second.dense_bytes;
+  for (const auto& table : it->second.tables) {
+    if (!table) continue;
+    for (const auto& [id, shard] : table->shards) shard->held.clear();
+  }
+  budget_->give(it->second.held_bytes);
   struct Owner {
     std::vector<std::unique_ptr<Table>> tables;
     std::shared_ptr<MemoryBudget> budget;
@@ -270,7 +275,7 @@ void TableHost::push_one(const proto::Push& request, const proto::Envelope& enve
   const auto step = request.sections[static_cast<std::size_t>(&located - located_.data())].step;
   Result<void> applied;
   if (request.batch != 0) {
-    applied = hold(request, envelope.client, located, shard);
+    applied = hold(request, envelope, located, shard);
   } else if (auto* dense = std::get_if<DenseShard>(&shard.values)) {
     applied = dense->apply(request.kind, located.bytes, step);
   } else {
@@ -283,7 +288,8 @@ void TableHost::push_one(const proto::Push& request, const proto::Envelope& enve
   shard.log.record(envelope.client, sequence, answer.outcome, std::move(words));
 }
 
-Result<void> TableHost::hold(const proto::Push& request, Incarnation client, const Located& located, Shard& shard) {
+Result<void> TableHost::hold(const proto::Push& request, const proto::Envelope& envelope, const Located& located, Shard& shard) {
+  if (!located.table->spec.holds) return fail(Errc::kRejected, "no push of this job is held: it is neither bsp nor does its model have phases");
   HeldUpdate update{request.kind, request.batch, {}, {}};
   const auto as = request.kind == proto::PushKind::kAverage ? proto::PushKind::kDelta : request.kind;  // what it will be applied as
   std::size_t keys = 0;
@@ -295,7 +301,14 @@ Result<void> TableHost::hold(const proto::Push& request, Incarnation client, con
   const Bytes values = std::as_bytes(std::span<const float>(update.values));
   auto* dense = std::get_if<DenseShard>(&shard.values);
   if (auto ok = dense != nullptr ? dense->check(as, values) : std::get<SparseShard>(shard.values).prepare(as, update.keys, values); !ok) return ok;
-  shard.held.hold(client, std::move(update));
+  // So what is held is bounded, whatever names clients give themselves.
+  Job& job = jobs_.at(envelope.job);
+  const std::uint64_t before = shard.held.bytes(envelope.client), bytes = update.bytes();
+  if (bytes > before && !budget_->take(bytes - before))
+    return fail(Errc::kRejected, "no memory is left to hold the update until its clock ends (sluice server --memory)");
+  if (bytes < before) budget_->give(before - bytes);
+  job.held_bytes += bytes - before;
+  shard.held.hold(envelope.client, std::move(update));
   return {};
 }
 
@@ -328,6 +341,7 @@ Reply TableHost::apply(const proto::Envelope& envelope, const proto::Apply& requ
     }
   }
   (*job)->clocks_applied = request.clock + 1;
+  budget_->give(std::exchange((*job)->held_bytes, 0));
   return {proto::Done{}, {}};
 }
 

@@ -43,7 +43,7 @@ class TableHost {
   /// Applies every section that is new, this lane's and sound; the others' outcomes say what to do. A payload that does not fit its sections changes nothing at
   /// all.
   [[nodiscard]] Reply push(const proto::Envelope& envelope, const proto::Push& request, std::span<const net::Frame> payload, const View& view);
-  /// bsp: applies a clock's held updates of the job to every shard here, once; a repeat changes nothing.
+  /// Applies a clock's (bsp) or phase's held updates of the job to every shard here, once; a repeat changes nothing.
   [[nodiscard]] Reply apply(const proto::Envelope& envelope, const proto::Apply& request);
   [[nodiscard]] Reply pull(const proto::Envelope& envelope, const proto::Pull& request, std::span<const net::Frame> payload, const View& view);
 
@@ -63,8 +63,9 @@ class TableHost {
     std::uint32_t generation = 0;
     std::vector<std::unique_ptr<Table>> tables;  ///< by id; null: not made known
     std::size_t dense_bytes = 0;
-    std::uint64_t clocks_applied = 0;  ///< bsp
+    std::uint64_t clocks_applied = 0;  ///< or phases
     std::uint64_t declared_bytes = 0;  ///< taken from the budget
+    std::uint64_t held_bytes = 0;      ///< of held updates; taken from the budget too
   };
   /// A push's or pull's sections beside what they need; the same order.
   struct Located {
@@ -74,7 +75,7 @@ class TableHost {
 
   /// Makes the job, or a later generation of it, known. REQUIRES: find_job() found it in no other generation, or null.
   [[nodiscard]] Result<Job*> open_job(const proto::Envelope& envelope);
-  [[nodiscard]] Result<void> hold(const proto::Push& request, Incarnation client, const Located& located, Shard& shard);
+  [[nodiscard]] Result<void> hold(const proto::Push& request, const proto::Envelope& envelope, const Located& located, Shard& shard);
   [[nodiscard]] Result<void> apply_held(const proto::Apply& request, const Table& table, Shard& shard);
   [[nodiscard]] Result<Job*> find_job(const proto::Envelope& envelope);
   [[nodiscard]] static Table* find_table(Job* job, TableId id);

@@ -4,8 +4,11 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cmath>
 #include <fstream>
 
+#include "base/assert.h"
 #include "base/rng.h"
 #include "manager/manager.h"
 #include "net/channel.h"
@@ -163,6 +166,56 @@ class CountingModel final : public worker::Model {
   [[nodiscard]] std::string metric() const override { return "count"; }
 };
 
+class PhasedModel final : public worker::Model {
+ public:
+  PhasedModel(std::uint32_t ends, Recording& to) : ends_(ends), to_(to) {}
+  [[nodiscard]] std::vector<worker::TableDecl> tables() const override {
+    using worker::TableUse;
+    return {{"state", proto::TableKind::kDense, 2, 40'000, {}, TableUse::kState},
+            {"pass", proto::TableKind::kDense, 1, 3, {}, TableUse::kStatistics},
+            {"total", proto::TableKind::kDense, 1, 2, {}, TableUse::kState}};
+  }
+  [[nodiscard]] worker::UpdateKind update_kind() const override { return worker::UpdateKind::kStatistics; }
+  [[nodiscard]] std::uint32_t phases(std::uint32_t epochs) const override { return epochs; }
+  void keys(const worker::Batch&, std::vector<std::vector<Key>>&) const override {}
+  /// Examples; examples × the phase seen; whether two were seen.
+  [[nodiscard]] worker::Losses update(std::span<const worker::TableView> params, const worker::Batch& batch,
+                                      std::span<const worker::TableUpdate> out) override {
+    const auto state = params[0].values;
+    SLUICE_ASSERT(params[1].values.empty() && out[0].values.empty() && out[2].values.empty());
+    const float rows = static_cast<float>(batch.rows);
+    const bool torn = std::any_of(state.begin(), state.end(), [&](float v) { return v != state[0]; });
+    out[1].values[0] = rows, out[1].values[1] = rows * state[0], out[1].values[2] = torn ? 1 : 0;
+    return {1.0 * batch.rows, 1.0 * batch.rows};
+  }
+  [[nodiscard]] worker::PhaseEnd finish_phase(std::span<const worker::TableView> tables, std::uint32_t phase,
+                                              std::span<const worker::TableUpdate> out) override {
+    ++to_.phase_ends;
+    const auto pass = tables[1].values;
+    std::fill(out[0].values.begin(), out[0].values.end(), 1.0F);
+    for (std::size_t i = 0; i < 3; ++i) out[1].values[i] = -pass[i];
+    out[2].values[0] = pass[0];
+    const auto now = static_cast<float>(phase);
+    const auto state = tables[0].values;
+    const bool torn = std::any_of(state.begin(), state.end(), [&](float v) { return v != now; });
+    out[2].values[1] = std::abs(pass[1] - pass[0] * now) + pass[2] + (torn ? 1 : 0);
+    const bool done = phase + 1 == ends_;
+    return {done, done ? "four are enough" : ""};
+  }
+  std::span<const float> outputs(std::span<const worker::TableView> params, const worker::Batch&) override { return params[2].values; }
+  [[nodiscard]] worker::Scores evaluate(std::span<const worker::TableView> params, const worker::Batch& batch) override {
+    const auto state = params[0].values;
+    const bool torn = std::any_of(state.begin(), state.end(), [&](float v) { return v != state[0]; });
+    const double wrong = static_cast<double>(params[2].values[1]) + (torn ? 1 : 0);
+    return {batch.rows, (1 + wrong) * batch.rows, static_cast<double>(params[2].values[0]) * batch.rows};
+  }
+  [[nodiscard]] std::string metric() const override { return "count"; }
+
+ private:
+  std::uint32_t ends_;
+  Recording& to_;
+};
+
 class RecordedModel final : public worker::Model {
  public:
   RecordedModel(std::unique_ptr<worker::Model> model, Recording& to) : model_(std::move(model)), to_(to) {}
@@ -192,6 +245,9 @@ worker::ModelRegistry test_models(Recording& recording) {
   auto models = worker::builtin_models();
   models.add("counting",
              [](const std::string&, const worker::DataShape&) -> Result<std::unique_ptr<worker::Model>> { return std::make_unique<CountingModel>(); });
+  models.add("phased", [&recording](const std::string& params, const worker::DataShape&) -> Result<std::unique_ptr<worker::Model>> {
+    return std::make_unique<PhasedModel>(nlohmann::json::parse(params).value("ends", 0U), recording);
+  });
   models.add("recorded", [&recording](const std::string& params, const worker::DataShape& shape) -> Result<std::unique_ptr<worker::Model>> {
     auto model = (**worker::builtin_models().find("logistic"))(params, shape);
     if (!model) return model;

@@ -15,6 +15,7 @@ std::string_view name_of_call(const proto::Body& body) {
   if (std::holds_alternative<proto::LeaseRequest>(body)) return "lease request";
   if (std::holds_alternative<proto::Commit>(body)) return "commit";
   if (std::holds_alternative<proto::EvaluateCommit>(body)) return "evaluation";
+  if (std::holds_alternative<proto::PhaseCommit>(body)) return "phase's end";
   if (std::holds_alternative<proto::Gate>(body)) return "question for the gate";
   return "leave";
 }
@@ -150,7 +151,8 @@ bool HomeCalls::answered(const Call& call, const net::Answer& answer) {
   } else if (const auto* leased = std::get_if<proto::LeaseReply>(&body); leased && std::holds_alternative<proto::LeaseRequest>(asked)) {
     events_.emplace_back(LeasedEvent{*leased});
   } else if (const auto* committed = std::get_if<proto::CommitReply>(&body);
-             committed && (std::holds_alternative<proto::Commit>(asked) || std::holds_alternative<proto::EvaluateCommit>(asked))) {
+             committed && (std::holds_alternative<proto::Commit>(asked) || std::holds_alternative<proto::EvaluateCommit>(asked) ||
+                           std::holds_alternative<proto::PhaseCommit>(asked))) {
     events_.emplace_back(CommittedEvent{*committed});
   } else if (const auto* gate = std::get_if<proto::Gate>(&body); gate && std::holds_alternative<proto::Gate>(asked)) {
     events_.emplace_back(GateEvent{gate->clock});

@@ -18,7 +18,7 @@ class HomeCalls {
  public:
   HomeCalls(Lanes& lanes, Clock& clock, Duration patience, std::deque<ClientEvent>& events)
       : lanes_(lanes), clock_(clock), patience_(patience), events_(events) {}
-  /// Begins a call in the envelope's name; `body`: Join, LeaseRequest, Commit, EvaluateCommit or Gate. Its answer comes as an event.
+  /// Begins a call in the envelope's name; `body`: Join, LeaseRequest, Commit, EvaluateCommit, PhaseCommit or Gate. Its answer comes as an event.
   void call(const proto::Envelope& envelope, proto::Body body);
   /// Leaves a job in the background: sent until it is answered or late, whatever the slot does meanwhile. No event.
   void leave(const proto::Envelope& envelope, proto::Leave body);

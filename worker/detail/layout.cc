@@ -8,8 +8,11 @@
 
 namespace sluice::worker {
 
-Layout make_layout(JobId job, std::vector<proto::TableSpec> tables) {
+Layout make_layout(JobId job, std::vector<proto::TableSpec> tables, std::vector<TableUse> uses) {
   Layout out;
+  out.uses = std::move(uses);
+  if (out.uses.empty()) out.uses.resize(tables.size());
+  SLUICE_ASSERT(out.uses.size() == tables.size());
   for (std::uint32_t t = 0; t < tables.size(); ++t) {
     const auto& spec = tables[t];
     SLUICE_ASSERT(spec.id.value == t);
@@ -36,7 +39,8 @@ Layout make_layout(JobId job, std::vector<proto::TableSpec> tables) {
   return out;
 }
 
-std::vector<proto::TableSpec> table_specs(std::span<const TableDecl> declared, std::uint64_t seed, const proto::OptimizerSpec& optimizer) {
+std::vector<proto::TableSpec> table_specs(std::span<const TableDecl> declared, std::uint64_t seed, const proto::OptimizerSpec& optimizer,
+                                          bool holds) {
   std::vector<proto::TableSpec> out;
   for (std::uint32_t t = 0; t < declared.size(); ++t) {
     const TableDecl& from = declared[t];
@@ -49,6 +53,7 @@ std::vector<proto::TableSpec> table_specs(std::span<const TableDecl> declared, s
     spec.init = from.init;
     spec.seed = mix64(seed, t);
     spec.optimizer = optimizer;
+    spec.holds = holds;
     if (from.kind == proto::TableKind::kSparse) {
       constexpr std::uint64_t kRowsABucket = 65536;
       const std::uint64_t wanted = std::clamp<std::uint64_t>((from.rows + kRowsABucket - 1) / kRowsABucket, 8, 1024);

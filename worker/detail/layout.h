@@ -29,19 +29,24 @@ struct Layout {
   std::vector<std::uint64_t> dense_first;           ///< per table: its first float in the arena; 0 when sparse
   std::vector<std::vector<HashSlot>> sparse_slots;  ///< per table and bucket; empty when dense
   std::vector<std::uint32_t> first_shard;           ///< per table: index of its shard 0 among all shards
+  std::vector<TableUse> uses;                       ///< per table
   std::uint64_t arena_floats = 0;
   std::uint32_t shards = 0;
 
   [[nodiscard]] bool sparse(std::size_t table) const { return tables[table].kind == proto::TableKind::kSparse; }
+  /// What a batch gets of a table, and what it gives. The end of a phase gets and gives all.
+  [[nodiscard]] bool pulled(std::size_t table) const { return uses[table] != TableUse::kStatistics; }
+  [[nodiscard]] bool pushed(std::size_t table) const { return uses[table] != TableUse::kState; }
   [[nodiscard]] std::uint32_t index(TableId table, ShardId shard) const { return first_shard[table.value] + shard.value; }
 };
 
-/// REQUIRES: ids are the positions.
-[[nodiscard]] Layout make_layout(JobId job, std::vector<proto::TableSpec> tables);
+/// REQUIRES: ids are the positions; as many uses as tables, or none: all are parameters.
+[[nodiscard]] Layout make_layout(JobId job, std::vector<proto::TableSpec> tables, std::vector<TableUse> uses = {});
 
 /// The specs of what a model declares: id = position, seed = mix64(seed, id), buckets of a sparse table = the power of two ≥ rows / 65536, at least 8 and at
-/// most 1024.
-[[nodiscard]] std::vector<proto::TableSpec> table_specs(std::span<const TableDecl> declared, std::uint64_t seed, const proto::OptimizerSpec& optimizer);
+/// most 1024. `holds`: servers may have to hold what is pushed: bsp, or a model with phases.
+[[nodiscard]] std::vector<proto::TableSpec> table_specs(std::span<const TableDecl> declared, std::uint64_t seed, const proto::OptimizerSpec& optimizer,
+                                                        bool holds = false);
 
 /// The job's optimizer, with what only its data says: a cosine schedule over the whole job (schedule.steps: 0, server/schedule.h) ends at its last step.
 [[nodiscard]] proto::OptimizerSpec optimizer_of(const proto::JobSpec& job, std::uint64_t train_rows);

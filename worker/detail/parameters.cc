@@ -39,15 +39,16 @@ void Parameters::leave() {
 
 std::span<const float> Parameters::dense(std::size_t table) const { return {values_ + layout_->dense_first[table], layout_->tables[table].floats()}; }
 
-std::uint64_t Parameters::pull(std::span<KeySet> sets) {
+std::uint64_t Parameters::pull(std::span<KeySet> sets, bool whole) {
   SLUICE_ASSERT(layout_ != nullptr);
   const std::uint64_t id = next_pull_++;
   const Instant deadline = calls_.deadline();
-  Pull pull{layout_->dense.size(), sets};
+  Pull pull{0, sets};
   SectionOp op;
   op.tag = id;
   op.deadline = deadline;
   for (const auto& shard : layout_->dense) {
+    if (!whole && !layout_->pulled(shard.table.value)) continue;
     op.section.table = shard.table;
     op.section.shard = shard.shard;
     op.section.version = versions_[shard.index].version;
@@ -55,9 +56,10 @@ std::uint64_t Parameters::pull(std::span<KeySet> sets) {
     op.slot = shard.slot;
     op.reply_floats = op.reply_count = shard.floats;
     calls_.add(op);
+    ++pull.remaining;
   }
   for (std::uint32_t t = 0; t < layout_->tables.size(); ++t) {
-    if (!layout_->sparse(t) || sets[t].keys().empty()) continue;
+    if (!layout_->sparse(t) || sets[t].keys().empty() || !(whole || layout_->pulled(t))) continue;
     const KeySet& set = sets[t];
     auto memory = transport_.allocate(set.keys().size() * sizeof(Key));
     const std::span<std::byte> bytes = memory.bytes();

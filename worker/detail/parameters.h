@@ -27,8 +27,8 @@ class Parameters {
   void leave();
 
   /// Asks for all dense shards that changed and for the rows of `sets` (one per table; those of dense tables are not looked at), which must stay where they are
-  /// until pulled.
-  [[nodiscard]] std::uint64_t pull(std::span<KeySet> sets);
+  /// until pulled; of the tables that batches pull, or, for the end of a phase, of all (`whole`).
+  [[nodiscard]] std::uint64_t pull(std::span<KeySet> sets, bool whole = false);
   /// Forgets the pulls under way; answers that still come are dropped.
   void cancel() { pulls_.clear(); }
   /// An answered pull section. Errors: kRejected, kMalformed.

@@ -12,7 +12,8 @@
 namespace sluice::worker {
 
 namespace {
-proto::PushKind push_kind(const proto::ConsistencySpec& spec) {
+proto::PushKind push_kind(const proto::ConsistencySpec& spec, UpdateKind kind) {
+  if (kind != UpdateKind::kGradient) return proto::PushKind::kDelta;
   if (spec.local_steps == 0) return proto::PushKind::kGradient;
   return spec.push == proto::LocalPush::kAverage ? proto::PushKind::kAverage : proto::PushKind::kDelta;
 }
@@ -42,8 +43,18 @@ Trainer::Trainer(TrainerSetup setup, Client& client, Clock& clock, const DataReg
       local_(setup_.spec),
       slot_time_(clock.now()) {
   std::vector<TableDecl> declared;
-  guarded([&] { declared = setup_.model->tables(); });
-  const auto specs = table_specs(declared, setup_.spec.seed, optimizer_of(setup_.spec, setup_.data.train->shape().rows));
+  UpdateKind kind = UpdateKind::kGradient;
+  std::string problem;
+  guarded([&] {
+    declared = setup_.model->tables();
+    kind = setup_.model->update_kind();
+    phases_ = setup_.model->phases(setup_.spec.epochs);
+    problem = update_problem(*setup_.model, setup_.spec);
+  });
+  added_ = kind != UpdateKind::kGradient;
+  if (!problem.empty()) fail_with({Errc::kBadConfig, problem});
+  const auto optimizer = kind == UpdateKind::kGradient ? optimizer_of(setup_.spec, setup_.data.train->shape().rows) : proto::OptimizerSpec{"add", {}};
+  const auto specs = table_specs(declared, setup_.spec.seed, optimizer, bulk_ || phases_ > 0);
   if (!fault_ && (specs.empty() || specs.size() > proto::kTablesMax))
     fail_with({Errc::kJobFailed, fmt::format("model '{}' declares {} tables", setup_.spec.model, specs.size())});
   bool sparse = false;
@@ -51,8 +62,12 @@ Trainer::Trainer(TrainerSetup setup, Client& client, Clock& clock, const DataReg
     if (auto ok = proto::validate(spec); !ok) fail_with({Errc::kJobFailed, fmt::format("model '{}': {}", setup_.spec.model, ok.error().what)});
     sparse = sparse || spec.kind == proto::TableKind::kSparse;
   }
+  if (phases_ > 0 && (sparse || kind == UpdateKind::kGradient))
+    fail_with({Errc::kJobFailed, fmt::format("model '{}' has phases, and {}", setup_.spec.model, sparse ? "a sparse table" : "gives gradients")});
   if (fault_) return;
-  client_.enter(setup_.envelope, specs, push_kind(setup_.spec.consistency));
+  std::vector<TableUse> uses;
+  for (const TableDecl& table : declared) uses.push_back(table.use);
+  client_.enter(setup_.envelope, specs, push_kind(setup_.spec.consistency, kind), std::move(uses));
   client_.use_memory(setup_.model->values_memory(client_.layout().arena_floats));
   proto::Join join;
   join.spec = setup_.spec_json;
@@ -61,6 +76,7 @@ Trainer::Trainer(TrainerSetup setup, Client& client, Clock& clock, const DataReg
   join.test_rows = setup_.data.test ? setup_.data.test->shape().rows : 0;
   join.chunk_rows = chunk_rows(join.train_rows, setup_.spec.step_rows());
   join.tables = specs;
+  join.phases = phases_;
   join.data = data::to_json({setup_.data.mapping, setup_.data.train->shape()});
   if (join.data.size() > kDataTextMax) {
     log::warn("job {}: how its data was read takes {} bytes, more than are kept: its model can be exported, but not used by predict and eval", setup_.spec.name,
@@ -73,8 +89,8 @@ Trainer::Trainer(TrainerSetup setup, Client& client, Clock& clock, const DataReg
     entry.keys.resize(specs.size());
     entry.sets.resize(specs.size());
   }
-  // Without keys to wait for and without a gate the values can come while the join is under way.
-  if (!sparse && setup_.spec.consistency.mode == proto::ConsistencyMode::kAsp) {
+  // Without keys to wait for, a gate, or a phase that may end first, the values can come while the join is under way.
+  if (!sparse && phases_ == 0 && setup_.spec.consistency.mode == proto::ConsistencyMode::kAsp) {
     early_pull_ = client_.pull(ring_[0].sets);
     pull_in_flight_ = true;
   }
@@ -90,7 +106,7 @@ void Trainer::take(ClientEvent& event) {
     on_committed(committed->reply);
   } else if (auto* gate = std::get_if<GateEvent>(&event)) {
     gate_ = std::max(gate_, gate->clock);
-    if (lease_retry_) lease_retry_ = clock_.now();  // bsp: work is given out where the gate opens
+    if (lease_retry_) lease_retry_ = clock_.now();  // bsp, phases: work is given out where the gate opens
   } else if (auto* pushed = std::get_if<PushedEvent>(&event)) {
     if (pushed_ && pushed_->push == pushed->push) {
       pushed_->acknowledged = true;
@@ -140,6 +156,12 @@ void Trainer::on_lease(const proto::LeaseReply& lease) {
       finished_ = true;
       stop();
       return;
+    case proto::LeaseKind::kPhase:
+      if (lease.lease == 0 || lease.epoch >= phases_)
+        return fail_with({Errc::kMalformed, fmt::format("the job home leased phase {} of {}", lease.epoch, phases_)});
+      lease_ = lease;
+      lease_.rows = 1;  // one thing to do
+      return;
     case proto::LeaseKind::kTrain:
     case proto::LeaseKind::kEvaluate:
       break;
@@ -160,8 +182,8 @@ void Trainer::on_committed(const proto::CommitReply& reply) {
     end_lease();
   } else if (committing_) {
     committed_ = committing_->end;
+    if (!committing_->phase) ++commit_sequence_;
     committing_.reset();
-    ++commit_sequence_;
     if (committed_ == lease_.rows) end_lease();
   } else {
     return;
@@ -221,6 +243,10 @@ bool Trainer::commit() {
   pushed_.reset();
   spare_ = std::move(committing_->shards);  // the servers have it: its memory can carry another gradient
   spare_.clear();
+  if (const auto& phase = committing_->phase) {
+    client_.phase_ended({lease_.lease, committing_->push, phase->done, phase->reason, take_slot_seconds()});
+    return true;
+  }
   proto::Commit commit;
   commit.sequence = commit_sequence_;
   commit.clock = committing_->clock;
@@ -239,7 +265,7 @@ bool Trainer::commit() {
 
 /// A shard's primary changed under the batch: what was pushed of it never commits; it is computed again from fresh values.
 void Trainer::redo() {
-  next_clock_ = pushed_->clock;
+  if (!pushed_->phase) next_clock_ = pushed_->clock;
   prepared_ = committed_;
   pushed_.reset();
   held_.reset();
@@ -251,7 +277,7 @@ void Trainer::redo() {
 
 bool Trainer::push() {
   if (!held_ || pushed_ || (committing_ && !client_.push_follows_commit())) return false;
-  const auto id = client_.push(held_->shards, held_->step_read, bulk_);
+  const auto id = client_.push(held_->shards, held_->step_read, bulk_ || held_->phase);
   if (!id) return false;  // a shard's window is full: its answers come first
   held_->push = *id;
   pushed_ = std::move(held_);
@@ -263,8 +289,11 @@ bool Trainer::prepare() {
   if (stopping_ || count_ == ring_.size() || lease_.lease == 0 || prepared_ >= lease_.rows) return false;
   Entry& entry = ring_[(first_ + count_) % ring_.size()];
   entry.evaluate = lease_.kind == proto::LeaseKind::kEvaluate;
+  entry.phase = lease_.kind == proto::LeaseKind::kPhase;
   const std::uint32_t rows = std::min(lease_.rows - prepared_, entry.evaluate ? kScoreRows : setup_.spec.step_rows());
-  if (entry.evaluate) {
+  if (entry.phase) {
+    entry.batch = {};
+  } else if (entry.evaluate) {
     if (!entry.test) entry.test = data_.reader(setup_.data.test);
     entry.batch = entry.test->read_plain(lease_.first_row + prepared_, rows);
   } else {
@@ -277,7 +306,7 @@ bool Trainer::prepare() {
   entry.pull = 0;
   entry.pulled = false;
   for (auto& keys : entry.keys) keys.clear();
-  guarded([&] { setup_.model->keys(entry.batch, entry.keys); });
+  if (!entry.phase) guarded([&] { setup_.model->keys(entry.batch, entry.keys); });
   if (fault_) return false;
   const auto& layout = client_.layout();
   for (std::size_t t = 0; t < layout.tables.size(); ++t) {
@@ -294,7 +323,7 @@ bool Trainer::issue_pull() {
     Entry& entry = ring_[(first_ + i) % ring_.size()];
     if (entry.pull != 0) continue;
     // Local steps begin with the slot's own last change: many batches that miss it would take its step again.
-    if (i > 0 && !entry.evaluate && setup_.spec.consistency.local_steps > 0) return false;
+    if (i > 0 && entry.trains() && setup_.spec.consistency.local_steps > 0) return false;
     if (early_pull_) {
       entry.pull = *early_pull_;
       entry.pulled = early_pulled_;
@@ -302,8 +331,8 @@ bool Trainer::issue_pull() {
       early_pull_.reset();
       continue;
     }
-    if (pull_in_flight_ || (!entry.evaluate && gate_ < entry.clock)) return false;
-    entry.pull = client_.pull(entry.sets);
+    if (pull_in_flight_ || (entry.trains() && gate_ < entry.clock)) return false;
+    entry.pull = client_.pull(entry.sets, entry.phase);
     entry.step_read = step_;
     pull_in_flight_ = true;
     return true;
@@ -312,7 +341,7 @@ bool Trainer::issue_pull() {
 }
 
 bool Trainer::wait_at_gate() {
-  const bool waits = count_ > 0 && !pushed_ && !committing_ && !held_ && ring_[first_].pull == 0 && !ring_[first_].evaluate && gate_ < ring_[first_].clock;
+  const bool waits = count_ > 0 && !pushed_ && !committing_ && !held_ && ring_[first_].pull == 0 && ring_[first_].trains() && gate_ < ring_[first_].clock;
   if (!waits) {
     gate_retry_.reset();
     return false;
@@ -331,6 +360,8 @@ bool Trainer::work() {
   Entry& entry = ring_[first_];
   if (entry.evaluate)
     score(entry);
+  else if (entry.phase)
+    finish_phase(entry);
   else
     compute(entry);
   if (!first_gradient_ && !fault_) first_gradient_ = clock_.now();
@@ -347,27 +378,55 @@ std::vector<TableView> Trainer::views(Entry& entry) const {
   const auto& layout = client_.layout();
   std::vector<TableView> views;
   for (std::size_t t = 0; t < layout.tables.size(); ++t) {
-    if (layout.sparse(t))
-      views.push_back({entry.sets[t].rows(), entry.sets[t].keys()});
-    else
-      views.push_back({client_.dense(t), {}});
+    TableView view;
+    const bool values = entry.phase || layout.pulled(t);
+    if (layout.sparse(t)) view.keys = entry.sets[t].keys();
+    if (values) view.values = layout.sparse(t) ? entry.sets[t].rows() : client_.dense(t);
+    views.push_back(view);
   }
   return views;
 }
 
-void Trainer::compute(Entry& entry) {
+/// Points targets_ at where the entry's update is written: dense tables' into the memory returned.
+net::WritableFrame Trainer::make_targets(const Entry& entry) {
   const auto& layout = client_.layout();
   net::WritableFrame arena;
   if (layout.arena_floats > 0) arena = client_.gradients();
   targets_.clear();
   for (std::size_t t = 0; t < layout.tables.size(); ++t) {
-    if (layout.sparse(t)) {
+    if (!entry.phase && !layout.pushed(t)) {
+      targets_.push_back({});
+    } else if (layout.sparse(t)) {
       rows_[t].resize(entry.sets[t].rows().size());
       targets_.push_back({rows_[t]});
     } else {
       targets_.push_back({arena.floats().subspan(layout.dense_first[t], layout.tables[t].floats())});
     }
   }
+  return arena;
+}
+
+/// `update` is computed: it waits to be pushed.
+void Trainer::split(net::WritableFrame arena, const Entry& entry, Update update) {
+  update.shards = std::move(spare_);
+  update.shards.clear();
+  client_.split(std::move(arena), entry.sets, rows_, update.shards, {.whole = entry.phase, .skip_zeros = added_ && !bulk_ && !entry.phase});
+  update.clock = entry.clock;
+  update.end = entry.end;
+  update.rows = entry.batch.rows;
+  update.step_read = entry.step_read;
+  held_ = std::move(update);
+}
+
+void Trainer::finish_phase(Entry& entry) {
+  auto arena = make_targets(entry);
+  Update update;
+  guarded([&] { update.phase = setup_.model->finish_phase(views(entry), lease_.epoch, targets_); });
+  if (!fault_) split(std::move(arena), entry, std::move(update));
+}
+
+void Trainer::compute(Entry& entry) {
+  auto arena = make_targets(entry);
   Update update;
   if (setup_.spec.consistency.local_steps > 0) {
     guarded([&] { update.losses = local_.run(*setup_.model, views(entry), entry.batch, targets_); });
@@ -381,14 +440,7 @@ void Trainer::compute(Entry& entry) {
   if (fault_) return;
   const double most = setup_.spec.optimizer.number("clip", 0);
   if (most > 0 && setup_.spec.consistency.local_steps == 0) clip(targets_, most);
-  update.shards = std::move(spare_);
-  update.shards.clear();
-  client_.split(std::move(arena), entry.sets, rows_, update.shards);
-  update.clock = entry.clock;
-  update.end = entry.end;
-  update.rows = entry.batch.rows;
-  update.step_read = entry.step_read;
-  held_ = std::move(update);
+  split(std::move(arena), entry, std::move(update));
 }
 
 void Trainer::score(Entry& entry) {

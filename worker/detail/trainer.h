@@ -12,6 +12,8 @@
 ///  moment have every update the
 ///    bound promises, so a prefetched pull is valid by construction, and the one place where a slot waits for others is before a pull. With s = 0 or 1 this
 ///    leaves no prefetch over the slot's own commits.
+///  - The end of a phase is one more lease: all tables are pulled whole, after it was given out, so with every batch of the pass; what finish_phase() writes is
+///  pushed to be held, and committed. The pulls of the next pass begin with its leases: none is older than the end's Apply.
 ///  - bsp: as ssp with s = 0; pushes are acknowledged when they are held, the commit names them, and the gate opens when every shard has applied the clock.
 
 #include <array>
@@ -71,7 +73,8 @@ class Trainer {
   struct Entry {  ///< a batch that is read, or computing
     std::unique_ptr<RowReader> train, test;
     Batch batch;
-    bool evaluate = false;
+    bool evaluate = false, phase = false;
+    [[nodiscard]] bool trains() const { return !evaluate && !phase; }
     std::uint64_t clock = 0;
     std::uint32_t end = 0;  ///< offset in the lease after it
     std::vector<std::vector<Key>> keys;
@@ -86,6 +89,7 @@ class Trainer {
     std::uint32_t end = 0, rows = 0;
     std::uint64_t step_read = 0;
     Losses losses;
+    std::optional<PhaseEnd> phase;  ///< it is no batch, but the end of one
     std::uint64_t push = 0;
     bool acknowledged = false, redo = false;
   };
@@ -102,6 +106,9 @@ class Trainer {
   bool wait_at_gate();
   void redo();
   void compute(Entry& entry);
+  void finish_phase(Entry& entry);
+  net::WritableFrame make_targets(const Entry& entry);
+  void split(net::WritableFrame arena, const Entry& entry, Update update);
   void score(Entry& entry);
   [[nodiscard]] std::vector<TableView> views(Entry& entry) const;
   [[nodiscard]] double take_slot_seconds();
@@ -113,7 +120,9 @@ class Trainer {
   Client& client_;
   Clock& clock_;
   const DataRegistry& data_;
-  const bool bulk_;  ///< bsp: servers hold the pushes until all slots have committed
+  const bool bulk_;           ///< bsp: servers hold the pushes until all slots have committed
+  bool added_ = false;        ///< the model gives no gradients
+  std::uint32_t phases_ = 0;  ///< 0: the model has none
 
   bool entered_ = false;  ///< the home took us in
   bool joined_ = false;   ///< the join is answered, one way or another

@@ -56,7 +56,7 @@ struct Reference {
 std::vector<float> labels_of(const Batch& batch) { return {batch.labels.begin(), batch.labels.end()}; }
 
 std::vector<Case> cases_of_layers() {
-  std::vector<Case> out = all_cases();
+  std::vector<Case> out = gradient_cases();
   std::erase_if(out, [](const Case& c) { return c.model == "fm" || c.model == "mf" || c.params.find("bits") != std::string::npos; });
   return out;
 }
