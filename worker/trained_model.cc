@@ -106,7 +106,8 @@ Result<TrainedModel> TrainedModel::load(proto::SavedModel saved) {
     fits = spec.name == declared[t].name && spec.kind == declared[t].kind && spec.cols == declared[t].cols && spec.rows == declared[t].rows;
   }
   if (!fits) return fail(Errc::kBadData, fmt::format("its tables are not those of model '{}' on such data", saved.job.spec.model));
-  return TrainedModel(std::move(saved), std::move(*data), (*model)->metric());
+  std::string scored_by = metric_name(metric, **model);
+  return TrainedModel(std::move(saved), std::move(*data), std::move(scored_by));
 }
 
 std::unique_ptr<Model> TrainedModel::make() const {
@@ -121,8 +122,6 @@ std::vector<std::string> TrainedModel::labels(std::size_t outputs) const {
   for (std::size_t i = 0; i < std::max<std::size_t>(outputs, 2); ++i) numbers.push_back(std::to_string(i));  // one output says 0 or 1
   return numbers;
 }
-
-std::string TrainedModel::metric() const { return metric_name(saved_.job.spec.validation.metric, *make()); }
 
 Result<std::shared_ptr<const Dataset>> TrainedModel::read(const proto::DataSpec& spec) const { return read_in_order(spec, data_); }
 
