@@ -11,7 +11,7 @@
 namespace sluice::worker::fixtures {
 namespace {
 
-constexpr std::uint32_t kFactors = 3;
+constexpr std::uint32_t kPairRank = 3;
 const Case kFactors{"mf", R"({"rank": 3})", true, 0};
 
 /// The prediction for a row whose entries are `of`, its parameters taken from the trial's.
@@ -19,7 +19,7 @@ double rating(const Trial& trial, const std::vector<Key>& of) {
   const auto at = [&](std::size_t table, Key key, std::size_t i) { return static_cast<double>(trial.sparse_rows.at({table, key})[i]); };
   double sum = static_cast<double>(trial.dense[2][0]);
   for (const Key key : of) sum += at(0, key, 0);
-  for (std::size_t f = 0; of.size() == 2 && f < kFactors; ++f) sum += at(1, of[0], f) * at(1, of[1], f);
+  for (std::size_t f = 0; of.size() == 2 && f < kPairRank; ++f) sum += at(1, of[0], f) * at(1, of[1], f);
   return sum;
 }
 
@@ -51,7 +51,7 @@ TEST(MatrixFactorization, L2AddsToTheGradientOnlyOfWhoIsInTheBatch) {
   ASSERT_EQ(with.keys[0].size(), 2U);
   EXPECT_EQ(with.losses.loss_sum, without.losses.loss_sum);
   for (const std::size_t t : {0U, 1U}) {
-    const std::size_t width = t == 0 ? 1 : kFactors;
+    const std::size_t width = t == 0 ? 1 : kPairRank;
     for (std::size_t i = 0; i < with.gradients[t].size(); ++i) {
       EXPECT_NEAR(with.gradients[t][i] - without.gradients[t][i], 0.25F * decayed.value(t, with.keys[t][i / width], i % width), 1e-6F);
     }
