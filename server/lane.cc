@@ -14,7 +14,8 @@ constexpr int kMessagesPerStep = 4096;  // the queue is drained, but a flood can
 
 bool is_for_home(const proto::Body& body) {
   return std::holds_alternative<proto::Join>(body) || std::holds_alternative<proto::Leave>(body) || std::holds_alternative<proto::LeaseRequest>(body) ||
-         std::holds_alternative<proto::Commit>(body) || std::holds_alternative<proto::Gate>(body) || std::holds_alternative<proto::EvaluateCommit>(body) || std::holds_alternative<proto::PhaseCommit>(body);
+         std::holds_alternative<proto::Commit>(body) || std::holds_alternative<proto::Gate>(body) || std::holds_alternative<proto::EvaluateCommit>(body) ||
+         std::holds_alternative<proto::PhaseCommit>(body);
 }
 
 }  // namespace

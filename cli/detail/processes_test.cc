@@ -17,7 +17,7 @@ TEST(Processes, AProcessIsItsPidItsStartAndTheHostsBoot) {
   EXPECT_TRUE(runs(*self));
   EXPECT_GT(self->start, 0U);
   for (const ProcessId& other : {ProcessId{self->pid, self->start + 1, self->boot}, ProcessId{self->pid, self->start, "another boot"},
-                                 ProcessId{::getppid(), self->start, self->boot}, ProcessId{}})
+                                 ProcessId{::getppid(), self->start + 1, self->boot}, ProcessId{}})
     EXPECT_FALSE(runs(other)) << other.pid;
   EXPECT_FALSE(identify(0));
   EXPECT_FALSE(identify(-1));

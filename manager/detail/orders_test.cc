@@ -43,6 +43,11 @@ class Orders : public testing::TestWithParam<std::string> {
     return static_cast<std::size_t>(
         std::count_if(worker->grant.assignments.begin(), worker->grant.assignments.end(), [&](const auto& a) { return a.job == JobId{job}; }));
   }
+  /// What the job has once it has any: a policy may give all slots to one job for a while.
+  [[nodiscard]] std::size_t held(std::uint64_t job) {
+    for (int i = 0; i < 100 && granted(job) == 0; ++i) c.run(0.1);
+    return granted(job);
+  }
   Cluster c;
   FakeServer* server = nullptr;
   FakeWorker* worker = nullptr;
@@ -50,7 +55,8 @@ class Orders : public testing::TestWithParam<std::string> {
 
 TEST_P(Orders, ACancelledJobsSlotsGoToOthersAtOnceAndItsTablesAreFreed) {
   begin(2, {"a", "b"});
-  ASSERT_EQ(granted(1), 1U);
+  const std::size_t before = held(1);
+  ASSERT_GE(before, 1U);
   const json answer = c.call("cancel", names({"a"}));
   ASSERT_EQ(answer["jobs"].size(), 1U) << answer;
   EXPECT_EQ(answer["jobs"][0]["state"], "cancelled");
@@ -62,11 +68,11 @@ TEST_P(Orders, ACancelledJobsSlotsGoToOthersAtOnceAndItsTablesAreFreed) {
   EXPECT_EQ(c.job("a")["slots"], 0);
   const json change = entry(c, "round", "a"), asked = entry(c, "asked", "a");
   EXPECT_EQ(change["reason"], "cancelled");
-  EXPECT_EQ(change["before"], 1);
+  EXPECT_EQ(change["before"], before);
   EXPECT_EQ(change["after"], 0);
   EXPECT_EQ(change["sentence"], "as asked");
   EXPECT_EQ(asked["reason"], "cancelled");
-  EXPECT_EQ(asked["sentence"], "cancelled; it was running with 1 worker slot");
+  EXPECT_EQ(asked["sentence"], before == 1 ? "cancelled; it was running with 1 worker slot" : "cancelled; it was running with 2 worker slots");
   c.run(4);
   EXPECT_TRUE(server->ended_jobs.contains(JobId{1}));
   const json again = c.call("cancel", names({"a"}));
@@ -85,6 +91,7 @@ TEST_P(Orders, ACancelledJobsSlotsGoToOthersAtOnceAndItsTablesAreFreed) {
 
 TEST_P(Orders, APausedJobHoldsNoSlotUntilItIsResumedAndThenComesToItsEnd) {
   begin(2, {"a", "b"});
+  ASSERT_GE(held(1), 1U);
   ASSERT_EQ(c.call("pause", names({"a"}))["jobs"][0]["state"], "paused");
   c.run(0.05);
   EXPECT_EQ(granted(1), 0U);

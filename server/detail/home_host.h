@@ -36,7 +36,8 @@ class HomeHost {
   static constexpr std::size_t kHomesMax = 1 << 16;
   HomeHost(const EndedJobs& ended, Duration report_interval) : ended_(ended), interval_(report_interval) {}
 
-  /// Join, Leave, LeaseRequest, Commit, Gate, EvaluateCommit or PhaseCommit of a client that is not expired and may ask this lane. REQUIRES: body is one of them.
+  /// Join, Leave, LeaseRequest, Commit, Gate, EvaluateCommit or PhaseCommit of a client that is not expired and may ask this lane. REQUIRES: body is one of
+  /// them.
   [[nodiscard]] Reply handle(const net::PeerId& peer, const proto::Envelope& envelope, const proto::Body& body, Instant now);
   /// Gates that rose since the last call.
   [[nodiscard]] std::vector<GateNotice> take_gates() { return std::exchange(gates_, {}); }

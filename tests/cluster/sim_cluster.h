@@ -69,8 +69,8 @@ class SimCluster {
 
 /// The models of these tests: the built-in ones and `counting`: one dense table of one float, every batch adds its number of examples; with the optimizer `add`
 /// the table is the number of examples applied. Its held-out metric × test rows is that number, exact below 2^24. And `recorded`, which outlives no recording.
-/// `phased` counts the same by phases: statistics of a pass are added to a total at its end; its state, two shards of it, is the number of phases ended, and a held-out
-/// loss above 1 says that a batch saw another one than its pass's, or two. params: {"ends": n}: says after n phases that they are enough.
+/// `phased` counts the same by phases: statistics of a pass are added to a total at its end; its state, two shards of it, is the number of phases ended, and a
+/// held-out loss above 1 says that a batch saw another one than its pass's, or two. params: {"ends": n}: says after n phases that they are enough.
 [[nodiscard]] worker::ModelRegistry test_models(Recording& recording);
 
 /// Writes a linearly separable libsvm data set of two classes and returns where it is.
