@@ -1,7 +1,7 @@
 #pragma once
-/// Serial training of one model in this process, with plain SGD on its own parameters (a model that gives no gradients: its updates are added up): the yardstick
-/// for what servers cost (bench), and the reference that tests compare with. Nothing between the model and its parameters: dense gradients are applied in place; a sparse table's rows are gathered before and
-/// scattered after each batch, as the model needs them contiguous.
+/// Serial training of one model in this process, with plain SGD on its own parameters (a model that gives no gradients: its updates are added up): the
+/// yardstick for what servers cost (bench), and the reference that tests compare with. Nothing between the model and its parameters: dense gradients are
+/// applied in place; a sparse table's rows are gathered before and scattered after each batch, as the model needs them contiguous.
 
 #include <cstdint>
 #include <memory>

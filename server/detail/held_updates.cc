@@ -56,14 +56,19 @@ void add_up_rows(std::span<const Weighted> parts, std::size_t width, CombinedUpd
 Result<std::optional<CombinedUpdate>> HeldUpdates::combine(std::span<const proto::ApplySlot> slots, bool sums, std::size_t width) const {
   double rows = 0;
   for (const auto& slot : slots) rows += slot.rows;
+  const auto here = [this](const proto::ApplySlot& slot) {
+    const auto it = held_.find(slot.client);
+    return it != held_.end() && it->second.batch == slot.batch;
+  };
+  // A table that batches only read (a state of a model with phases) has none of a pass's clocks; never some of one.
+  if (width == 0 && sums && std::none_of(slots.begin(), slots.end(), here)) return std::optional<CombinedUpdate>();
   std::vector<Weighted> parts;
   for (const auto& slot : slots) {
-    const auto it = held_.find(slot.client);
-    if (it == held_.end() || it->second.batch != slot.batch) {
+    if (!here(slot)) {
       if (width > 0) continue;  // its batch touched no row of this shard
       return fail(Errc::kInternal, fmt::format("batch {} of client {} is committed, and its update is not here", slot.batch, slot.client.value));
     }
-    parts.push_back({&it->second, static_cast<float>(slot.rows / rows)});
+    parts.push_back({&held_.at(slot.client), static_cast<float>(slot.rows / rows)});
   }
   if (parts.empty()) return std::optional<CombinedUpdate>();
   const proto::PushKind kind = parts.front().update->kind;

@@ -42,8 +42,8 @@ class HeldUpdates {
   void hold(Incarnation client, HeldUpdate update) { held_.insert_or_assign(client, std::move(update)); }
   /// The updates of those slots, added up float by float in the order of `slots`, whatever order they came in. Gradients: their mean, weighted by the slots'
   /// rows; a slot that has none here counts with zeros. `sums` (an optimizer that takes no gradients): their sum. Deltas: their sum; averages: their weighted
-  /// mean, as a delta. `width`: of a sparse table's rows; 0: dense. None where no slot pushed anything. Errors: kInternal: a slot's dense update is missing;
-  /// kRejected: different kinds of push.
+  /// mean, as a delta. `width`: of a sparse table's rows; 0: dense. None where no slot pushed anything, which a dense table allows only with `sums`. Errors:
+  /// kInternal: a slot's dense update is missing; kRejected: different kinds of push.
   [[nodiscard]] Result<std::optional<CombinedUpdate>> combine(std::span<const proto::ApplySlot> slots, bool sums, std::size_t width) const;
   void clear() { held_.clear(); }
   [[nodiscard]] std::size_t size() const { return held_.size(); }

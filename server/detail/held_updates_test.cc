@@ -89,6 +89,8 @@ TEST(HeldUpdates, OnlyTheNamedBatchOfANamedClientCounts) {
   EXPECT_EQ(held.size(), 2U) << "one a client";
   EXPECT_THAT((*held.combine(std::vector{part(1, 2, 10)}, false, 0))->values, ElementsAre(3));
   EXPECT_EQ(held.combine(std::vector{part(1, 3, 10)}, false, 0).error().code, Errc::kInternal) << "a dense update that was acknowledged is there";
+  EXPECT_FALSE(held.combine(std::vector{part(1, 3, 10)}, true, 0)->has_value()) << "a table that batches only read";
+  EXPECT_EQ(held.combine(std::vector{part(1, 2, 10), part(2, 9, 10)}, true, 0).error().code, Errc::kInternal) << "some, not all";
   EXPECT_FALSE(held.combine(std::vector{part(1, 3, 10)}, false, 1)->has_value()) << "a sparse one need not touch this shard";
   held.hold(Incarnation(2), {PushKind::kDelta, 1, {}, {1}});
   EXPECT_THAT(held.combine(std::vector{part(1, 2, 10), part(2, 1, 10)}, false, 0).error().what, HasSubstr("different kinds"));
