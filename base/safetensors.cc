@@ -15,6 +15,7 @@
 #include <set>
 
 #include "base/assert.h"
+#include "base/sealed_text.h"
 #include "base/temporary_file.h"
 
 namespace sluice::safetensors {
@@ -24,7 +25,6 @@ using nlohmann::json;
 constexpr const char* kMetadata = "__metadata__";
 constexpr const char* kChecksum = "xxh3_64";
 constexpr const char* kHeaderChecksum = "xxh3_64_header";
-constexpr const char* kNoChecksum = "0000000000000000";
 constexpr std::uint64_t kHeaderMax = 100'000'000;  // the format's own bound
 constexpr std::uint64_t kBytesMax = std::uint64_t{1} << 62;
 
@@ -34,12 +34,6 @@ std::optional<Type> type_of(const std::string& name) {
   if (name == "F32") return Type::kF32;
   if (name == "U64") return Type::kU64;
   return std::nullopt;
-}
-
-/// Where the hex digits of a checksum field are in a header's text; npos: there is none.
-std::size_t digits_at(std::string_view text, const char* name, std::string_view digits) {
-  const auto at = text.find(fmt::format("\"{}\":\"{}\"", name, digits));
-  return at == std::string_view::npos ? at : at + std::strlen(name) + 4;
 }
 
 struct HashFree {
@@ -61,16 +55,16 @@ struct Writer::Impl {
   TemporaryFile file;
   std::string path;
   std::unique_ptr<XXH3_state_t, HashFree> hash;
-  std::string header;                              ///< with both checksums 0
-  std::size_t data_sum_at = 0, header_sum_at = 0;  ///< in it
-  std::uint64_t left = 0;                          ///< bytes of tensors to come
+  std::string header;           ///< with both checksums 0
+  std::size_t data_sum_at = 0;  ///< in it
+  std::uint64_t left = 0;       ///< bytes of tensors to come
 };
 Writer::Writer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Writer::Writer(Writer&&) noexcept = default;
 Writer::~Writer() = default;
 
 Result<Writer> Writer::create(const std::string& path, const std::vector<Tensor>& tensors, Metadata metadata) {
-  metadata[kChecksum] = metadata[kHeaderChecksum] = kNoChecksum;  // of fixed width: written over at the end
+  metadata[kChecksum] = metadata[kHeaderChecksum] = kUnsealed;  // of fixed width: written over at the end
   json header = {{kMetadata, metadata}};
   std::uint64_t offset = 0;
   for (const Tensor& tensor : tensors) {
@@ -87,8 +81,7 @@ Result<Writer> Writer::create(const std::string& path, const std::vector<Tensor>
   if (!file) return fail(file.error());
   auto impl = std::make_unique<Impl>(std::move(*file), path);
   impl->left = offset;
-  impl->data_sum_at = digits_at(text, kChecksum, kNoChecksum);
-  impl->header_sum_at = digits_at(text, kHeaderChecksum, kNoChecksum);
+  impl->data_sum_at = text.find(fmt::format("\"{}\":\"{}\"", kChecksum, kUnsealed)) + std::strlen(kChecksum) + 4;
   const std::uint64_t size = text.size();
   if (auto ok = impl->file.append(std::as_bytes(std::span(&size, 1))); !ok) return fail(ok.error());
   if (auto ok = impl->file.append(std::as_bytes(std::span(text))); !ok) return fail(ok.error());
@@ -107,9 +100,8 @@ Result<void> Writer::commit(bool sync) {
   SLUICE_ASSERT(impl_->left == 0);
   const std::string sum = fmt::format("{:016x}", XXH3_64bits_digest(impl_->hash.get()));
   impl_->header.replace(impl_->data_sum_at, sum.size(), sum);
-  const std::string header_sum = fmt::format("{:016x}", XXH3_64bits(impl_->header.data(), impl_->header.size()));
-  if (auto ok = impl_->file.write_at(8 + impl_->data_sum_at, std::as_bytes(std::span(sum))); !ok) return ok;
-  if (auto ok = impl_->file.write_at(8 + impl_->header_sum_at, std::as_bytes(std::span(header_sum))); !ok) return ok;
+  SLUICE_ASSERT(seal(impl_->header, kHeaderChecksum));
+  if (auto ok = impl_->file.write_at(8, std::as_bytes(std::span(impl_->header))); !ok) return ok;
   if (sync) {
     if (auto ok = impl_->file.sync(); !ok) return ok;
   }
@@ -197,13 +189,7 @@ Result<File> File::read(const std::string& path, bool sealed) {
   } catch (const json::exception& e) { return bad(fmt::format("its header can't be read: {}", e.what())); }
   if (sealed && (!impl->metadata.contains(kChecksum) || !impl->metadata.contains(kHeaderChecksum)))
     return bad("damaged, or not sluice's: a checksum is missing");
-  if (const auto said = impl->metadata.find(kHeaderChecksum); said != impl->metadata.end()) {
-    std::string plain(text);
-    const auto at = digits_at(plain, kHeaderChecksum, said->second);
-    if (at == std::string::npos) return bad("damaged: its header's checksum can't be found");
-    plain.replace(at, said->second.size(), kNoChecksum);
-    if (said->second != fmt::format("{:016x}", XXH3_64bits(plain.data(), plain.size()))) return bad("damaged: its header's checksum differs");
-  }
+  if (impl->metadata.contains(kHeaderChecksum) && !sluice::sealed(text, kHeaderChecksum)) return bad("damaged: its header's checksum differs");
   const auto sum = impl->metadata.find(kChecksum);
   if (sum != impl->metadata.end() && sum->second != fmt::format("{:016x}", XXH3_64bits(impl->data.data(), impl->data.size())))
     return bad("damaged: its checksum differs");

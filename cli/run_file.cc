@@ -13,6 +13,7 @@
 
 #include "base/config.h"
 #include "base/text.h"
+#include "cli/detail/checkpoint_folder.h"
 #include "cli/detail/data_section.h"
 #include "cli/detail/sweep.h"
 
@@ -170,8 +171,8 @@ void read_stop(const Node& node, Problems& problems, proto::JobSpec& job) {
                  fmt::format("'patience' under stop must be a number of epochs with its unit (3epochs), not '{}'", written.substr(0, 80)));
   }
   if (!job.data.format.empty() && job.data.test.empty() && job.data.held_out.share == 0) {
-    problems.add(node.mark, fmt::format("stop looks at the held-out loss, and dataset '{}' has no held-out rows; give it 'test', or the job 'validation'",
-                                        job.data.name));
+    problems.add(node.mark,
+                 fmt::format("stop looks at the held-out loss, and dataset '{}' has no held-out rows; give it 'test', or the job 'validation'", job.data.name));
   }
   reader.finish();
 }
@@ -243,7 +244,15 @@ JobPlan read_job(const Node& node, const std::string& written, Context& context)
     range.finish();
     if (job.slots_min > job.slots_max) context.problems.add(slots->mark, fmt::format("slots: min {} is above max {}", job.slots_min, job.slots_max));
   }
-  reader.planned({"init_from", "target", "group", "objective", "ack", "replicas", "work", "python", "library"});
+  if (reader.take("init_from") != nullptr) {
+    const std::string from = reader.text("init_from");
+    auto path = detail::start_path((std::filesystem::path(context.folder) / from).string());
+    if (path)
+      job.start = {std::move(*path), false};
+    else if (!from.empty())
+      context.problems.add(reader.mark("init_from"), fmt::format("init_from: {}", path.error().what));
+  }
+  reader.planned({"target", "group", "objective", "ack", "replicas", "work", "python", "library"});
   reader.finish();
   return plan;
 }

@@ -45,8 +45,8 @@ struct Job {
   std::uint32_t generation = 1;
   JobState state = JobState::kWaiting;
   JobState resumes_as = JobState::kWaiting;  ///< of a paused job: where it stands beneath the pause
-  Errc code = Errc::kJobFailed;  ///< of a failed job
-  std::string reason;            ///< why it ended, or what is wrong with it; a waiting job's reason is the cluster's to say
+  Errc code = Errc::kJobFailed;              ///< of a failed job
+  std::string reason;                        ///< why it ended, or what is wrong with it; a waiting job's reason is the cluster's to say
   Instant submitted;
   std::optional<double> ended_seconds;  ///< from submission
 

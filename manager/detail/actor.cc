@@ -263,7 +263,9 @@ Result<std::string> ManagerActor::call(const proto::Call& call) try {
     stop_wanted_ = true;
     return text({{"version", 1}});
   }
-  return fail(Errc::kBadConfig, text::unknown_name("call", call.verb, {"cancel", "checkpoint", "checkpoint_status", "explain", "pause", "ps", "resume", "set", "shutdown", "submit", "summary"}));
+  return fail(Errc::kBadConfig,
+              text::unknown_name("call", call.verb,
+                                 {"cancel", "checkpoint", "checkpoint_status", "explain", "pause", "ps", "resume", "set", "shutdown", "submit", "summary"}));
 } catch (const nlohmann::json::exception& e) { return fail(Errc::kBadConfig, fmt::format("the arguments of {}: {}", call.verb, e.what())); }
 
 Result<std::string> ManagerActor::submit(const nlohmann::json& arguments) {

@@ -1,7 +1,7 @@
 #pragma once
-/// Checkpoints under way: which servers have yet to say that their part of which job is written. What is ordered is sent again until it is answered; a job's cut is
-/// whole when every server that owns hash slots has its part on the disk, or it failed with the first server's words. Nothing of it outlives the manager: a verb that
-/// asks a new one about an old checkpoint hears that it is not known. One thread; the caller sends.
+/// Checkpoints under way: which servers have yet to say that their part of which job is written. What is ordered is sent again until it is answered; a job's
+/// cut is whole when every server that owns hash slots has its part on the disk, or it failed with the first server's words. Nothing of it outlives the
+/// manager: a verb that asks a new one about an old checkpoint hears that it is not known. One thread; the caller sends.
 
 #include <cstdint>
 #include <deque>
@@ -48,7 +48,7 @@ class Checkpoints {
   struct OneJob {
     std::string name, spec;
     State state = State::kSaving;
-    std::set<ServerId> waiting;   ///< have not answered; of a failed cut: have not heard that it is given up
+    std::set<ServerId> waiting;  ///< have not answered; of a failed cut: have not heard that it is given up
     std::set<ServerId> servers;
     Instant due;
     std::uint64_t bytes = 0, step = 0;
