@@ -20,7 +20,9 @@ template <class T>
   return value;
 }
 template <class T>
-[[nodiscard]] Bytes as_bytes_of(std::span<const T> values) { return std::as_bytes(values); }
+[[nodiscard]] Bytes as_bytes_of(std::span<const T> values) {
+  return std::as_bytes(values);
+}
 
 /// Rounds up to a multiple of 8: where the next section of a payload starts.
 [[nodiscard]] constexpr std::size_t align8(std::size_t n) { return (n + 7) & ~std::size_t{7}; }

@@ -89,9 +89,7 @@ SimExecutor::SimExecutor(SimClock& clock, std::uint64_t seed, std::function<Inst
     : impl_(new Impl{clock, SeededRng(seed), std::move(next_event), step_cost, {}, {}}) {}
 SimExecutor::~SimExecutor() = default;
 
-void SimExecutor::start(std::string name, std::unique_ptr<Actor> actor) {
-  impl_->started.push_back({std::move(name), std::move(actor), Instant::never()});
-}
+void SimExecutor::start(std::string name, std::unique_ptr<Actor> actor) { impl_->started.push_back({std::move(name), std::move(actor), Instant::never()}); }
 
 bool SimExecutor::run_until(const std::function<bool()>& done, Instant limit) {
   auto& s = *impl_;

@@ -58,6 +58,12 @@ class Fields {
     if (!value->is_number() || !std::isfinite(value->get<double>())) return wrong(key, "must be a finite number"), 0;
     return value->get<double>();
   }
+  bool yes_no(const char* key) {
+    const Json* value = get(key);
+    if (value == nullptr) return false;
+    if (!value->is_boolean()) return wrong(key, "must be true or false"), false;
+    return value->get<bool>();
+  }
   std::string choice(const char* key, const std::vector<std::string>& choices) {
     auto out = text(key, 64);
     if (error_.empty() && std::find(choices.begin(), choices.end(), out) == choices.end()) {
@@ -180,6 +186,25 @@ std::string read_validation(const Json& from, ValidationSpec& to) {
   return in.finish({"every_epochs", "every_steps", "metric"});
 }
 
+std::string read_start(const Json& from, StartSpec& to) {
+  Fields in(from, "start");
+  to.from = in.text("from", kPathMax);
+  if (!to.from.empty() && !to.from.starts_with('/')) in.wrong("from", "must be an absolute path");
+  to.resume = in.yes_no("resume");
+  if (to.resume && to.from.empty()) in.wrong("resume", "needs from");
+  return in.finish({"from", "resume"});
+}
+
+/// `saved` over `defaults`, field by field; what the defaults don't have is left out.
+Json over(const Json& defaults, const Json& saved) {
+  if (!defaults.is_object() || defaults.empty() || !saved.is_object()) return saved;
+  Json out = defaults;
+  for (auto& [key, value] : out.items()) {
+    if (const auto it = saved.find(key); it != saved.end()) value = over(value, *it);
+  }
+  return out;
+}
+
 std::string read_spec(const Json& from, JobSpec& to) {
   Fields in(from, "");
   to.name = in.name("name");
@@ -199,12 +224,14 @@ std::string read_spec(const Json& from, JobSpec& to) {
   const Json* optimizer = in.get("optimizer");
   const Json* consistency = in.get("consistency");
   const Json* validation = in.get("validation");
+  const Json* start = in.get("start");
   auto error = in.finish({"name", "model", "params", "data", "optimizer", "consistency", "batch", "epochs", "seed", "weight", "slots_min", "slots_max",
-                          "validation", "patience_epochs"});
+                          "validation", "patience_epochs", "start"});
   if (error.empty()) error = read_data(*data, to.data);
   if (error.empty()) error = read_optimizer(*optimizer, to.optimizer);
   if (error.empty()) error = read_consistency(*consistency, to.consistency);
   if (error.empty()) error = read_validation(*validation, to.validation);
+  if (error.empty()) error = read_start(*start, to.start);
   if (error.empty()) error = local_steps_problem(to);
   return error;
 }
@@ -264,17 +291,24 @@ std::string to_json(const JobSpec& spec) {
       {"slots_max", spec.slots_max},
       {"validation", {{"every_epochs", spec.validation.every_epochs}, {"every_steps", spec.validation.every_steps}, {"metric", spec.validation.metric}}},
       {"patience_epochs", spec.patience_epochs},
+      {"start", {{"from", spec.start.from}, {"resume", spec.start.resume}}},
   };
   return out.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-Result<JobSpec> job_spec_from_json(const std::string& json) {
+namespace {
+Result<JobSpec> read_text(const std::string& json, bool older) {
   if (json.size() > kSpecMax) return fail(Errc::kBadConfig, "job spec: longer than 4 MiB");
-  const Json parsed = Json::parse(json, nullptr, false);
+  Json parsed = Json::parse(json, nullptr, false);
   if (parsed.is_discarded()) return fail(Errc::kBadConfig, "job spec: not JSON");
+  if (older) parsed = over(Json::parse(to_json(JobSpec{})), parsed);
   JobSpec spec;
   if (const auto error = read_spec(parsed, spec); !error.empty()) return fail(Errc::kBadConfig, "job spec: " + error);
   return spec;
 }
+}  // namespace
+
+Result<JobSpec> job_spec_from_json(const std::string& json) { return read_text(json, false); }
+Result<JobSpec> job_spec_from_older_json(const std::string& json) { return read_text(json, true); }
 
 }  // namespace sluice::proto

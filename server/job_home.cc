@@ -42,7 +42,7 @@ Result<void> check_tables(const std::vector<proto::TableSpec>& tables) {
 
 }  // namespace
 
-Result<std::unique_ptr<JobHome>> JobHome::open(JobId job, std::uint32_t generation, const proto::Join& join) {
+Result<std::unique_ptr<JobHome>> JobHome::open(JobId job, std::uint32_t generation, const proto::Join& join, const ResumedHome* resumed) {
   auto spec = proto::job_spec_from_json(join.spec);
   if (!spec) return fail(spec.error());
   if (join.train_rows == 0) return fail(Errc::kRejected, "no training rows");
@@ -50,7 +50,11 @@ Result<std::unique_ptr<JobHome>> JobHome::open(JobId job, std::uint32_t generati
     return fail(Errc::kRejected, fmt::format("chunks of {} rows for {} rows", join.chunk_rows, join.train_rows));
   }
   if (auto ok = check_tables(join.tables); !ok) return fail(ok.error());
-  return std::unique_ptr<JobHome>(new JobHome(job, generation, std::move(*spec), join));
+  auto home = std::unique_ptr<JobHome>(new JobHome(job, generation, std::move(*spec), join));
+  if (resumed != nullptr) {
+    if (auto ok = home->resume(*resumed); !ok) return fail(ok.error());
+  }
+  return home;
 }
 
 JobHome::JobHome(JobId job, std::uint32_t generation, proto::JobSpec spec, const proto::Join& join)
@@ -104,6 +108,7 @@ void JobHome::take_out(Incarnation client) {
   if (!clock_.has(client)) return;
   take_back(clients_.at(client));
   clock_.leave(client);
+  held_.erase(client);
 }
 
 void JobHome::leave(Incarnation client) {
@@ -200,6 +205,7 @@ proto::CommitReply JobHome::apply(Incarnation client, Client& record, const prot
     bsp_->committed[client] = {client, commit.batch, commit.examples};
   }
   clock_.commit(client);
+  if (closed_) held_.insert(client);
   Piece& piece = std::get<Piece>(record.lease->work);
   piece.offset = commit.offset;
   schedule_.commit(piece.epoch, commit.examples);
@@ -240,7 +246,8 @@ Result<proto::CommitReply> JobHome::commit(Incarnation client, const proto::Comm
 }
 
 bool JobHome::any_training() const {
-  return std::any_of(clients_.begin(), clients_.end(), [](const auto& c) { return c.second.lease && std::holds_alternative<Piece>(c.second.lease->work); });
+  return !places_.empty() ||
+         std::any_of(clients_.begin(), clients_.end(), [](const auto& c) { return c.second.lease && std::holds_alternative<Piece>(c.second.lease->work); });
 }
 
 bool JobHome::training_over() const { return schedule_.done() || (!ended_.empty() && !any_training()); }
@@ -316,7 +323,8 @@ void JobHome::settle(Instant now) {
 }
 
 void JobHome::at_border(Instant now) {
-  if (evaluation_.running()) return;
+  if (closed_ || evaluation_.running()) return;
+  if (!give_places(now)) return;
   if (evaluation_due()) {
     if (!any_training()) begin_evaluation();
     return;
@@ -348,7 +356,8 @@ void JobHome::applied(std::uint64_t clock) {
   bsp_->applying = false;
   bsp_->border = true;
   bsp_->step = step_;
-  clock_.limit(++bsp_->clock);
+  ++bsp_->clock;
+  if (!closed_) clock_.limit(bsp_->clock);
   if (training_over()) window_.touch(true);
   settle({});
 }

@@ -9,6 +9,9 @@
 /// With patience (early stopping) no training leases are given out once the held-out loss has not fallen for that many epochs; those that are out are
 /// trained to their end, then the last scoring is of the final parameters, as always.
 ///
+/// A checkpoint's cut (job_home_cut.cc): close() shuts the gate; a slot that commits then waits for its answer until reopen(), under bsp before the next clock,
+/// so that it has pushed nothing of its next batch; once no slot can have a batch under way the home is quiet(), and cut() says all that it knows.
+///
 /// Rules it keeps, whatever clients send and however often: each example of each epoch is committed once; a commit is one state change, applied once, in its
 /// client's sequence; a client holds at most one lease; SSP's bound (see vector_clock.h); a client that left or expired holds back nobody, and what it had
 /// leased goes to others.
@@ -18,6 +21,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <variant>
@@ -30,6 +34,7 @@
 #include "proto/saved_model.h"
 #include "server/detail/chunk_schedule.h"
 #include "server/detail/evaluation.h"
+#include "server/detail/first_values.h"
 #include "server/detail/open_clock.h"
 #include "server/detail/report_window.h"
 #include "server/vector_clock.h"
@@ -44,7 +49,9 @@ class JobHome {
   static constexpr std::size_t kClientsMax = 1 << 16;   ///< known at once; expired ones are forgotten
 
   /// Opens the job as the first Join says. Errors: kRejected, kBadConfig: the job spec, no rows, no chunk size, tables or an optimizer that can't be.
-  [[nodiscard]] static Result<std::unique_ptr<JobHome>> open(JobId job, std::uint32_t generation, const proto::Join& join);
+  /// resumed: as a checkpoint says; also kBadData: it is of other data or other tables, or can't be.
+  [[nodiscard]] static Result<std::unique_ptr<JobHome>> open(JobId job, std::uint32_t generation, const proto::Join& join,
+                                                             const ResumedHome* resumed = nullptr);
 
   /// Errors: kRejected: the data or the tables differ from what the job was opened with; kFull. A slot that is in already is answered with where it is.
   [[nodiscard]] Result<proto::JoinReply> join(Incarnation client, const proto::Join& join);
@@ -68,7 +75,17 @@ class JobHome {
   /// A shard can't: the job is lost, and every slot that asks anything is told why.
   void apply_failed(Error why) { broken_ = std::move(why); }
   /// Slots that may begin now and were told otherwise before: send each a Gate.
-  [[nodiscard]] std::vector<GateRise> take_gate_rises() { return clock_.take_rises(); }
+  [[nodiscard]] std::vector<GateRise> take_gate_rises() { return closed_ ? std::vector<GateRise>() : clock_.take_rises(); }
+
+  /// No slot begins a batch from here on, until reopen(). Idempotent.
+  void close() { closed_ = true; }
+  /// Whether what this client asks must wait for reopen(): all of it, in its order, and the answer to its last commit. REQUIRES: closed.
+  [[nodiscard]] bool waits(Incarnation client) const;
+  /// No slot has a batch under way: shards hold what is committed, and nothing else. REQUIRES: closed.
+  [[nodiscard]] bool quiet() const;
+  /// REQUIRES: quiet().
+  [[nodiscard]] proto::SavedHome cut() const;
+  void reopen(Instant now);
 
   [[nodiscard]] proto::HomeState state() const;
   /// Something changed since the last report_taken().
@@ -80,6 +97,7 @@ class JobHome {
   /// The report is on its way: its window is closed, and a point of the loss curve.
   void report_taken();
 
+  [[nodiscard]] bool bsp() const { return bsp_.has_value(); }
   [[nodiscard]] std::uint32_t generation() const { return generation_; }
   [[nodiscard]] const std::vector<proto::TableSpec>& tables() const { return opened_.tables; }
   /// What is kept of it with the job's values.
@@ -118,6 +136,9 @@ class JobHome {
   /// work.
   void settle(Instant now);
   void at_border(Instant now);
+  /// bsp, restored: the k-th slot goes on with the k-th slot's lease. False: not all slots are there yet.
+  [[nodiscard]] bool give_places(Instant now);
+  [[nodiscard]] Result<void> resume(const ResumedHome& from);
   [[nodiscard]] bool gathered(Instant now);
 
   JobId job_;
@@ -133,6 +154,9 @@ class JobHome {
   std::uint64_t examples_ = 0;
   std::uint64_t redone_ = 0;
   std::optional<OpenClock> bsp_;  ///< none: another consistency
+  bool closed_ = false;
+  std::set<Incarnation> held_;                ///< closed: have committed since, and wait for the answer
+  std::vector<std::optional<Piece>> places_;  ///< bsp, restored: the slots' leases, in the order of their ids, until there are slots again
   std::optional<proto::Apply> apply_;
   std::optional<Error> broken_;
   std::optional<double> best_score_;          ///< the least held-out loss so far, with patience

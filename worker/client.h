@@ -47,8 +47,9 @@ class Client {
 
   // --- one job at a time ---
   /// Begins a job: `envelope` has job, generation, manager term and decision; client and ring are filled in. `tables`: as declared; ids are the positions.
-  /// kind: what its pushes carry.
-  void enter(const proto::Envelope& envelope, std::vector<proto::TableSpec> tables, proto::PushKind kind = proto::PushKind::kGradient);
+  /// kind: what its pushes carry. start: where the servers read the tables' first values from.
+  void enter(const proto::Envelope& envelope, std::vector<proto::TableSpec> tables, proto::PushKind kind = proto::PushKind::kGradient,
+             proto::StartSpec start = {});
   [[nodiscard]] bool entered() const { return entered_; }
   [[nodiscard]] const Layout& layout() const { return layout_; }
   /// False while this client's leave of that job is not acknowledged: joining now could be undone by it.

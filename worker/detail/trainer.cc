@@ -52,7 +52,7 @@ Trainer::Trainer(TrainerSetup setup, Client& client, Clock& clock, const DataReg
     sparse = sparse || spec.kind == proto::TableKind::kSparse;
   }
   if (fault_) return;
-  client_.enter(setup_.envelope, specs, push_kind(setup_.spec.consistency));
+  client_.enter(setup_.envelope, specs, push_kind(setup_.spec.consistency), setup_.spec.start);
   proto::Join join;
   join.spec = setup_.spec_json;
   join.data_hash = setup_.data.train->content_hash();
