@@ -122,10 +122,10 @@ struct JobSpec {
   std::uint32_t slots_min = 0;
   std::uint32_t slots_max = 1024;
   ValidationSpec validation = {};
-  std::uint32_t patience_epochs = 0;  ///< training ends when the held-out loss has not fallen for this many epochs; 0: it does not end for that
-  bool stop_converged = false;        ///< it ends when its loss has converged
-  std::optional<TargetSpec> target;   ///< it ends when it has reached it
-  std::string group;                  ///< text::valid_name of the sweep that it is a member of; empty: none
+  std::uint32_t patience_epochs = 0;       ///< training ends when the held-out loss has not fallen for this many epochs; 0: it does not end for that
+  bool stop_converged = false;             ///< it ends when its loss has converged
+  std::optional<TargetSpec> target;        ///< it ends when it has reached it
+  std::string group;                       ///< text::valid_name of the sweep that it is a member of; empty: none
   Objective objective = Objective::kEach;  ///< kBest: for members of a group only
   /// Examples of one step: what one commit is about.
   [[nodiscard]] std::uint32_t step_rows() const { return std::max(batch, 1U) * std::max(consistency.local_steps, 1U); }

@@ -39,8 +39,7 @@ Layout make_layout(JobId job, std::vector<proto::TableSpec> tables, std::vector<
   return out;
 }
 
-std::vector<proto::TableSpec> table_specs(std::span<const TableDecl> declared, std::uint64_t seed, const proto::OptimizerSpec& optimizer,
-                                          bool holds) {
+std::vector<proto::TableSpec> table_specs(std::span<const TableDecl> declared, std::uint64_t seed, const proto::OptimizerSpec& optimizer, bool holds) {
   std::vector<proto::TableSpec> out;
   for (std::uint32_t t = 0; t < declared.size(); ++t) {
     const TableDecl& from = declared[t];
