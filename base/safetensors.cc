@@ -15,6 +15,7 @@
 #include <set>
 
 #include "base/assert.h"
+#include "base/sealed_text.h"
 #include "base/temporary_file.h"
 
 namespace sluice::safetensors {
@@ -23,7 +24,7 @@ using nlohmann::json;
 
 constexpr const char* kMetadata = "__metadata__";
 constexpr const char* kChecksum = "xxh3_64";
-constexpr const char* kNoChecksum = "0000000000000000";
+constexpr const char* kHeaderChecksum = "xxh3_64_header";
 constexpr std::uint64_t kHeaderMax = 100'000'000;  // the format's own bound
 constexpr std::uint64_t kBytesMax = std::uint64_t{1} << 62;
 
@@ -54,15 +55,16 @@ struct Writer::Impl {
   TemporaryFile file;
   std::string path;
   std::unique_ptr<XXH3_state_t, HashFree> hash;
-  std::uint64_t checksum_at = 0;  ///< in the file
-  std::uint64_t left = 0;         ///< bytes of tensors to come
+  std::string header;           ///< with both checksums 0
+  std::size_t data_sum_at = 0;  ///< in it
+  std::uint64_t left = 0;       ///< bytes of tensors to come
 };
 Writer::Writer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Writer::Writer(Writer&&) noexcept = default;
 Writer::~Writer() = default;
 
 Result<Writer> Writer::create(const std::string& path, const std::vector<Tensor>& tensors, Metadata metadata) {
-  metadata[kChecksum] = kNoChecksum;  // of fixed width: written over at the end
+  metadata[kChecksum] = metadata[kHeaderChecksum] = kUnsealed;  // of fixed width: written over at the end
   json header = {{kMetadata, metadata}};
   std::uint64_t offset = 0;
   for (const Tensor& tensor : tensors) {
@@ -79,10 +81,11 @@ Result<Writer> Writer::create(const std::string& path, const std::vector<Tensor>
   if (!file) return fail(file.error());
   auto impl = std::make_unique<Impl>(std::move(*file), path);
   impl->left = offset;
-  impl->checksum_at = 8 + text.find(fmt::format("\"{}\":\"{}\"", kChecksum, kNoChecksum)) + std::strlen(kChecksum) + 4;
+  impl->data_sum_at = text.find(fmt::format("\"{}\":\"{}\"", kChecksum, kUnsealed)) + std::strlen(kChecksum) + 4;
   const std::uint64_t size = text.size();
   if (auto ok = impl->file.append(std::as_bytes(std::span(&size, 1))); !ok) return fail(ok.error());
   if (auto ok = impl->file.append(std::as_bytes(std::span(text))); !ok) return fail(ok.error());
+  impl->header = std::move(text);
   return Writer(std::move(impl));
 }
 
@@ -93,10 +96,15 @@ Result<void> Writer::append(Bytes bytes) {
   return impl_->file.append(bytes);
 }
 
-Result<void> Writer::commit() {
+Result<void> Writer::commit(bool sync) {
   SLUICE_ASSERT(impl_->left == 0);
   const std::string sum = fmt::format("{:016x}", XXH3_64bits_digest(impl_->hash.get()));
-  if (auto ok = impl_->file.write_at(impl_->checksum_at, std::as_bytes(std::span(sum))); !ok) return ok;
+  impl_->header.replace(impl_->data_sum_at, sum.size(), sum);
+  SLUICE_ASSERT(seal(impl_->header, kHeaderChecksum));
+  if (auto ok = impl_->file.write_at(8, std::as_bytes(std::span(impl_->header))); !ok) return ok;
+  if (sync) {
+    if (auto ok = impl_->file.sync(); !ok) return ok;
+  }
   return impl_->file.commit(impl_->path);
 }
 
@@ -145,7 +153,10 @@ Result<std::pair<Tensor, std::uint64_t>> read_entry(const std::string& name, con
 
 }  // namespace
 
-Result<File> File::open(const std::string& path) {
+Result<File> File::open(const std::string& path) { return read(path, false); }
+Result<File> File::open_sealed(const std::string& path) { return read(path, true); }
+
+Result<File> File::read(const std::string& path, bool sealed) {
   const auto bad = [&](const std::string& what) { return fail(Errc::kBadData, fmt::format("{}: {}", path, what)); };
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return fail(errno == ENOENT ? Errc::kNotFound : Errc::kIo, fmt::format("{}: {}", path, std::strerror(errno)));
@@ -176,6 +187,9 @@ Result<File> File::open(const std::string& path) {
       impl->offsets.push_back(read->second);
     }
   } catch (const json::exception& e) { return bad(fmt::format("its header can't be read: {}", e.what())); }
+  if (sealed && (!impl->metadata.contains(kChecksum) || !impl->metadata.contains(kHeaderChecksum)))
+    return bad("damaged, or not sluice's: a checksum is missing");
+  if (impl->metadata.contains(kHeaderChecksum) && !sluice::sealed(text, kHeaderChecksum)) return bad("damaged: its header's checksum differs");
   const auto sum = impl->metadata.find(kChecksum);
   if (sum != impl->metadata.end() && sum->second != fmt::format("{:016x}", XXH3_64bits(impl->data.data(), impl->data.size())))
     return bad("damaged: its checksum differs");

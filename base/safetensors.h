@@ -1,7 +1,8 @@
 #pragma once
 /// The safetensors file format: a header in JSON that names tensors, then their bytes: no code, readable from NumPy, PyTorch and others
 /// (https://github.com/huggingface/safetensors, "Format"). Little-endian, as the machine. Of its types only F32 and U64 are written and read.
-/// A checksum over all tensors' bytes (metadata "xxh3_64") is written, and checked where it is there.
+/// Checksums over all tensors' bytes (metadata "xxh3_64") and over the header itself ("xxh3_64_header", taken with that field 0) are written, and checked where
+/// they are there: a flipped bit that hides one of them is found by open_sealed() only.
 
 #include <cstdint>
 #include <map>
@@ -36,8 +37,8 @@ class Writer {
   ~Writer();
   /// The next bytes, of the tensors one after another, in pieces of any size. Errors: kIo. REQUIRES: no more than the tensors have.
   [[nodiscard]] Result<void> append(Bytes bytes);
-  /// REQUIRES: all bytes were appended. Errors: kIo.
-  [[nodiscard]] Result<void> commit();
+  /// REQUIRES: all bytes were appended. `sync`: it is on the disk before it has its name. Errors: kIo.
+  [[nodiscard]] Result<void> commit(bool sync = false);
 
  private:
   struct Impl;
@@ -50,6 +51,8 @@ class File {
  public:
   /// Errors: kNotFound, kIo; kBadData naming the file: not this format, cut off, a type that is not read, another checksum.
   [[nodiscard]] static Result<File> open(const std::string& path);
+  /// As open(); kBadData also where a checksum is missing: any change of any byte of what Writer wrote is found.
+  [[nodiscard]] static Result<File> open_sealed(const std::string& path);
   File(File&&) noexcept;
   ~File();
   [[nodiscard]] const std::vector<Tensor>& tensors() const;  ///< by name
@@ -62,6 +65,7 @@ class File {
  private:
   struct Impl;
   explicit File(std::unique_ptr<Impl> impl);
+  [[nodiscard]] static Result<File> read(const std::string& path, bool sealed);
   std::unique_ptr<Impl> impl_;
 };
 

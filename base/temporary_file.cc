@@ -80,6 +80,11 @@ Result<void> TemporaryFile::commit(const std::string& path) {
   return {};
 }
 
+Result<void> TemporaryFile::sync() {
+  if (::fsync(fd_) != 0) return trouble(path_, errno, when_full_);
+  return {};
+}
+
 Result<void> write_file(const std::string& path, std::string_view text) {
   const std::filesystem::path folder = std::filesystem::path(path).parent_path();
   auto file = TemporaryFile::create(folder.empty() ? "." : folder.string());
@@ -96,6 +101,15 @@ Result<void> make_private_folder(const std::string& folder) {
   if (path.has_parent_path()) std::filesystem::create_directories(path.parent_path(), error);
   if (::mkdir(folder.c_str(), 0700) == 0 || (errno == EEXIST && std::filesystem::is_directory(path, error))) return {};
   return fail(Errc::kIo, fmt::format("cannot make the folder {}: {}", folder, std::strerror(errno)));
+}
+
+Result<void> sync_folder(const std::string& folder) {
+  const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const int synced = fd < 0 ? -1 : ::fsync(fd);
+  const int error = errno;
+  if (fd >= 0) ::close(fd);
+  if (synced != 0) return fail(Errc::kIo, fmt::format("{}: {}", folder, std::strerror(error)));
+  return {};
 }
 
 }  // namespace sluice

@@ -25,6 +25,8 @@ class TemporaryFile {
   [[nodiscard]] std::uint64_t size() const { return size_; }
   /// Renames to `path` (in the same folder), replacing what is there. Not synced to the disk: what a power cut leaves is told by checksums. Errors: kIo.
   [[nodiscard]] Result<void> commit(const std::string& path);
+  /// What was written so far is on the disk. Errors: kIo.
+  [[nodiscard]] Result<void> sync();
 
  private:
   TemporaryFile(int fd, std::string path, std::string when_full) : fd_(fd), path_(std::move(path)), when_full_(std::move(when_full)) {}
@@ -37,5 +39,7 @@ class TemporaryFile {
 [[nodiscard]] Result<void> write_file(const std::string& path, std::string_view text);
 /// mkdir -p with mode 0700. Errors: kIo.
 [[nodiscard]] Result<void> make_private_folder(const std::string& folder);
+/// The names in the folder are on the disk: what was renamed there stays so after a power cut. Errors: kIo.
+[[nodiscard]] Result<void> sync_folder(const std::string& folder);
 
 }  // namespace sluice

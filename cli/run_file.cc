@@ -13,6 +13,7 @@
 
 #include "base/config.h"
 #include "base/text.h"
+#include "cli/detail/checkpoint_folder.h"
 #include "cli/detail/data_section.h"
 #include "cli/detail/sweep.h"
 
@@ -320,7 +321,15 @@ JobPlan read_job(const Node& node, const std::string& written, Context& context)
     range.finish();
     if (job.slots_min > job.slots_max) context.problems.add(slots->mark, fmt::format("slots: min {} is above max {}", job.slots_min, job.slots_max));
   }
-  reader.planned({"init_from", "target", "group", "objective", "ack", "replicas", "work", "python"});
+  if (reader.take("init_from") != nullptr) {
+    const std::string from = reader.text("init_from");
+    auto path = detail::start_path((std::filesystem::path(context.folder) / from).string());
+    if (path)
+      job.start = {std::move(*path), false};
+    else if (!from.empty())
+      context.problems.add(reader.mark("init_from"), fmt::format("init_from: {}", path.error().what));
+  }
+  reader.planned({"target", "group", "objective", "ack", "replicas", "work", "python"});
   reader.finish();
   return plan;
 }

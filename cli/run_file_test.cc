@@ -189,7 +189,7 @@ TEST_F(RunFileTest, AllMistakesAtOnceWithPlaces) {
         "sweep.yaml:7:12: unknown model 'mpl'; did you mean 'mlp'?", "sweep.yaml:8:11: unknown dataset 'tinny'; did you mean 'tiny'?",
         "sweep.yaml:9:11: 'Two!' is not a name", "sweep.yaml:12:14: unknown parameter 'hiden'; did you mean 'hidden'?",
         "sweep.yaml:13:23: unknown optimizer 'adm'", "sweep.yaml:14:12: 'batch'", "sweep.yaml:19:9: unknown key 'learning_rate'; did you mean 'lr'?",
-        "sweep.yaml:20:5: 'init_from' under job 'three' is part of the design but not in this version yet"}) {
+        "sweep.yaml:20:16: init_from: one is not there"}) {
     EXPECT_THAT(said, HasSubstr(part));
   }
   EXPECT_EQ(std::count(said.begin(), said.end(), '\n'), 9);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "base/log.h"
@@ -262,6 +263,23 @@ Job* JobTable::next_to_refit() {
   return nullptr;
 }
 
+void JobTable::remember(JobId id, const std::vector<LossPoint>& curve, Instant now) {
+  Job* job = find(id);
+  if (job == nullptr || job->reports != 0) return;
+  for (const LossPoint& point : curve) {
+    proto::JobReport report;
+    report.step = point.step, report.examples = point.examples, report.seconds = point.seconds;
+    report.window_steps = point.step - std::min(point.step, job->step), report.window_examples = point.weight;
+    report.loss_sum = point.loss * static_cast<double>(point.weight);
+    report.loss_squares = (point.spread * point.spread + point.loss * point.loss) * static_cast<double>(point.weight);
+    if (!std::isfinite(report.loss_sum) || !std::isfinite(report.loss_squares)) return;
+    (void)add_point(*job, report, now);
+    job->step = point.step, job->examples = point.examples;
+  }
+  job->slot_seconds_seen_ = std::numeric_limits<double>::quiet_NaN();  // of its first life: the next report's total is no gain
+  dirty_.insert(id);
+}
+
 bool JobTable::finish(JobId id, std::string reason, Instant now) {
   Job* job = find(id);
   if (job == nullptr || job->ended()) return false;
@@ -379,13 +397,13 @@ Result<void> JobTable::restore(const std::string& record, Instant now) {
 
 Result<void> JobTable::restore_json(const nlohmann::json& json, Instant now) {
   if (!json.is_object() || json.value("version", 0) != 1) return sluice::fail(Error{Errc::kIo, "a stored job is not a record of this version"});
-  auto spec = proto::job_spec_from_json(json.value("spec", ""));
+  auto spec = proto::job_spec_from_older_json(json.value("spec", ""));  // an older build may have stored it
   if (!spec) return sluice::fail(Error{Errc::kIo, fmt::format("a stored job has a bad spec: {}", spec.error().what)});
   const JobId id{json.value("id", std::uint64_t{0})};
   Job& job = jobs_[id];
   job.id = id;
   job.spec = std::move(*spec);
-  job.spec_json = json.value("spec", "");
+  job.spec_json = proto::to_json(job.spec);
   job.spec.weight = json.value("weight", job.spec.weight);
   job.spec.slots_min = json.value("slots_min", job.spec.slots_min);
   job.spec.slots_max = json.value("slots_max", job.spec.slots_max);

@@ -120,6 +120,8 @@ class JobTable {
   /// A report of a job's home. Implausible numbers (NaN, negative time, a loss 100 × the largest plausible) mark the job as diverging with the reason; they
   /// never enter its curve.
   News report(const proto::JobReport& report, Instant now);
+  /// A restored job's curve from before: it then counts as having learnt that. Seconds are of its first life. REQUIRES: no report of it was taken.
+  void remember(JobId id, const std::vector<LossPoint>& curve, Instant now);
   /// Ends a live job. False if it is unknown or has ended.
   bool finish(JobId id, std::string reason, Instant now);
   bool fail(JobId id, Errc code, std::string words, Instant now);

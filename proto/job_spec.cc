@@ -58,6 +58,12 @@ class Fields {
     if (!value->is_number() || !std::isfinite(value->get<double>())) return wrong(key, "must be a finite number"), 0;
     return value->get<double>();
   }
+  bool yes_no(const char* key) {
+    const Json* value = get(key);
+    if (value == nullptr) return false;
+    if (!value->is_boolean()) return wrong(key, "must be true or false"), false;
+    return value->get<bool>();
+  }
   std::string choice(const char* key, const std::vector<std::string>& choices) {
     auto out = text(key, 64);
     if (error_.empty() && std::find(choices.begin(), choices.end(), out) == choices.end()) {
@@ -202,6 +208,25 @@ std::string read_plugin(const Json& from, PluginSpec& to) {
   return in.finish({"path", "digest", "call_ms", "memory_mb"});
 }
 
+std::string read_start(const Json& from, StartSpec& to) {
+  Fields in(from, "start");
+  to.from = in.text("from", kPathMax);
+  if (!to.from.empty() && !to.from.starts_with('/')) in.wrong("from", "must be an absolute path");
+  to.resume = in.yes_no("resume");
+  if (to.resume && to.from.empty()) in.wrong("resume", "needs from");
+  return in.finish({"from", "resume"});
+}
+
+/// `saved` over `defaults`, field by field; what the defaults don't have is left out.
+Json over(const Json& defaults, const Json& saved) {
+  if (!defaults.is_object() || defaults.empty() || !saved.is_object()) return saved;
+  Json out = defaults;
+  for (auto& [key, value] : out.items()) {
+    if (const auto it = saved.find(key); it != saved.end()) value = over(value, *it);
+  }
+  return out;
+}
+
 std::string read_spec(const Json& from, JobSpec& to) {
   Fields in(from, "");
   to.name = in.name("name");
@@ -228,14 +253,17 @@ std::string read_spec(const Json& from, JobSpec& to) {
   const Json* consistency = in.get("consistency");
   const Json* validation = in.get("validation");
   const Json* plugin = in.get("plugin");
-  auto error = in.finish({"name", "model", "params", "data", "optimizer", "consistency", "batch", "epochs", "seed", "weight", "slots_min", "slots_max",
-                          "validation", "patience_epochs", "stop_converged", "group", "objective", "target", "plugin"});
+  const Json* start = in.get("start");
+  auto error =
+      in.finish({"name",      "model",      "params",          "data",           "optimizer", "consistency", "batch",  "epochs", "seed", "weight", "slots_min",
+                 "slots_max", "validation", "patience_epochs", "stop_converged", "group",     "objective",   "target", "plugin", "start"});
   if (error.empty()) error = read_target(*target, to.target);
   if (error.empty()) error = read_plugin(*plugin, to.plugin);
   if (error.empty()) error = read_data(*data, to.data);
   if (error.empty()) error = read_optimizer(*optimizer, to.optimizer);
   if (error.empty()) error = read_consistency(*consistency, to.consistency);
   if (error.empty()) error = read_validation(*validation, to.validation);
+  if (error.empty()) error = read_start(*start, to.start);
   if (error.empty()) error = local_steps_problem(to);
   return error;
 }
@@ -300,17 +328,24 @@ std::string to_json(const JobSpec& spec) {
       {"objective", spec.objective == Objective::kBest ? "best" : "each"},
       {"target", spec.target ? Json{{"loss", spec.target->loss}, {"by_seconds", spec.target->by_seconds}} : Json()},
       {"plugin", {{"path", spec.plugin.path}, {"digest", spec.plugin.digest}, {"call_ms", spec.plugin.call_ms}, {"memory_mb", spec.plugin.memory_mb}}},
+      {"start", {{"from", spec.start.from}, {"resume", spec.start.resume}}},
   };
   return out.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-Result<JobSpec> job_spec_from_json(const std::string& json) {
+namespace {
+Result<JobSpec> read_text(const std::string& json, bool older) {
   if (json.size() > kSpecMax) return fail(Errc::kBadConfig, "job spec: longer than 4 MiB");
-  const Json parsed = Json::parse(json, nullptr, false);
+  Json parsed = Json::parse(json, nullptr, false);
   if (parsed.is_discarded()) return fail(Errc::kBadConfig, "job spec: not JSON");
   JobSpec spec;
+  if (older) parsed = over(Json::parse(to_json(spec)), parsed);
   if (const auto error = read_spec(parsed, spec); !error.empty()) return fail(Errc::kBadConfig, "job spec: " + error);
   return spec;
 }
+}  // namespace
+
+Result<JobSpec> job_spec_from_json(const std::string& json) { return read_text(json, false); }
+Result<JobSpec> job_spec_from_older_json(const std::string& json) { return read_text(json, true); }
 
 }  // namespace sluice::proto

@@ -107,6 +107,13 @@ struct PluginSpec {
   friend bool operator==(const PluginSpec&, const PluginSpec&) = default;
 };
 
+/// What a job's first values are read from, by the servers; absolute path. Empty: its tables' own first values.
+struct StartSpec {
+  std::string from = {};  ///< a job of a checkpoint or a finished job (a folder), or a model's .safetensors
+  bool resume = false;    ///< go on as the checkpoint says (optimizer state, data cursor, scores); else values only: a new job
+  friend bool operator==(const StartSpec&, const StartSpec&) = default;
+};
+
 struct JobSpec {
   std::string name;  ///< text::valid_name
   std::string model;
@@ -127,6 +134,7 @@ struct JobSpec {
   std::optional<TargetSpec> target;        ///< it ends when it has reached it
   std::string group;                       ///< text::valid_name of the sweep that it is a member of; empty: none
   Objective objective = Objective::kEach;  ///< kBest: for members of a group only
+  StartSpec start = {};
   /// Examples of one step: what one commit is about.
   [[nodiscard]] std::uint32_t step_rows() const { return std::max(batch, 1U) * std::max(consistency.local_steps, 1U); }
   friend bool operator==(const JobSpec&, const JobSpec&) = default;
@@ -142,5 +150,7 @@ inline constexpr std::uint32_t kStepRowsMax = 1'000'000;  ///< batch × local st
 [[nodiscard]] std::string to_json(const JobSpec& spec);
 /// Strict: unknown or missing fields, wrong types and values out of range are kBadConfig naming the field. Accepts untrusted text of any content.
 [[nodiscard]] Result<JobSpec> job_spec_from_json(const std::string& json);
+/// For what an older build stored: a field that was not there yet has its default, one that is not known any more is left out. Errors: as above.
+[[nodiscard]] Result<JobSpec> job_spec_from_older_json(const std::string& json);
 
 }  // namespace sluice::proto

@@ -22,7 +22,7 @@
 
 namespace sluice::proto {
 
-inline constexpr std::uint16_t kProtocolVersion = 3;
+inline constexpr std::uint16_t kProtocolVersion = 4;
 inline constexpr std::uint32_t kSectionsMax = 4096;          ///< per message
 inline constexpr std::uint32_t kUnansweredPushesMax = 64;    ///< per (client, shard)
 inline constexpr std::uint32_t kHeaderBytesMax = 8u << 20;   ///< of the header frame
@@ -103,8 +103,10 @@ struct PullReply {
   friend bool operator==(const PullReply&, const PullReply&) = default;
 };
 /// Makes the job's tables known to a lane. Idempotent; other specs under a known id are refused. Answer: Done or Refused.
+/// start: where the first values are read from; the lane is `behind` until it has read them.
 struct CreateTables {
   std::vector<TableSpec> tables;
+  StartSpec start = {};
   friend bool operator==(const CreateTables&, const CreateTables&) = default;
 };
 
@@ -309,6 +311,25 @@ struct EndJob {
   friend bool operator==(const EndJob&, const EndJob&) = default;
 };
 
+/// A checkpoint of a job, named `cut`. Manager → server, again until it is answered by Saved: the home closes its gate and makes the cut; every server writes
+/// its part. Home → every lane of the servers that own shards (answer: Done): this moment is the cut: hand what is here of the job to be written. folder empty:
+/// the cut is given up.
+struct SaveJob {
+  std::string cut;     ///< text::valid_name
+  std::string folder;  ///< absolute; it holds a file `checkpoint.request` with the cut's name, so that nobody makes a server write where he can't himself
+  friend bool operator==(const SaveJob&, const SaveJob&) = default;
+};
+/// Server → manager: this server's part of a cut is on the disk, or why not (code, text).
+struct Saved {
+  std::string cut;
+  std::uint64_t bytes = 0;
+  bool home = false;    ///< the next two are known here
+  double pause_ms = 0;  ///< from the gate's closing to its opening
+  std::uint64_t step = 0;
+  std::string code, text;
+  friend bool operator==(const Saved&, const Saved&) = default;
+};
+
 // --- grants: manager → worker --------------------------------------------------------------------------------------------------------------------------------
 
 /// One worker slot's job. job 0 = idle.
@@ -382,7 +403,7 @@ struct Refused {
 
 using Body = std::variant<Done, Refused, Push, PushReply, Pull, PullReply, CreateTables, Join, JoinReply, Leave, LeaseRequest, LeaseReply, Commit, CommitReply,
                           Gate, EvaluateCommit, Register, Registered, Heartbeat, HeartbeatReply, SlotTableRequest, SlotTableMessage, Report, EndJob, Grant,
-                          Moved, JobFault, Call, CallReply, Apply, PhaseCommit>;
+                          Moved, JobFault, Call, CallReply, Apply, PhaseCommit, SaveJob, Saved>;
 
 struct Header {
   Envelope envelope;

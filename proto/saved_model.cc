@@ -13,9 +13,14 @@
 
 #include "base/assert.h"
 #include "base/safetensors.h"
+#include "proto/detail/saved_json.h"
 
 namespace sluice::proto {
 namespace {
+using detail::job_of;
+using detail::named;
+using detail::tables_of;
+using detail::to_json;
 using nlohmann::json;
 using safetensors::File;
 using safetensors::Tensor;
@@ -23,74 +28,6 @@ using safetensors::Type;
 
 constexpr const char* kPartEnd = ".part.safetensors";
 constexpr const char *kKind = "sluice", *kPart = "part 1", *kModel = "model 1";  // with the version of what is in it
-
-json to_json(const TableSpec& table) {
-  return {{"id", table.id.value}, {"name", table.name},       {"sparse", table.kind == TableKind::kSparse}, {"rows", table.rows},
-          {"cols", table.cols},   {"buckets", table.buckets}, {"init", static_cast<int>(table.init.kind)},  {"scale", table.init.scale},
-          {"seed", table.seed}};
-}
-/// Throws json::exception.
-TableSpec table_of(const json& from) {
-  TableSpec to;
-  to.id = TableId{from.at("id").get<decltype(to.id.value)>()};
-  to.name = from.at("name").get<std::string>();
-  to.kind = from.at("sparse").get<bool>() ? TableKind::kSparse : TableKind::kDense;
-  to.rows = from.at("rows").get<std::uint64_t>();
-  to.cols = from.at("cols").get<std::uint32_t>();
-  to.buckets = from.at("buckets").get<std::uint32_t>();
-  const int init = from.at("init").get<int>();
-  to.init = {init == 1 ? InitKind::kUniform : init == 2 ? InitKind::kNormal : InitKind::kZero, from.at("scale").get<float>()};
-  to.seed = from.at("seed").get<std::uint64_t>();
-  return to;
-}
-json to_json(std::span<const TableSpec> tables) {
-  json out = json::array();
-  for (const auto& table : tables) out.push_back(to_json(table));
-  return out;
-}
-/// A peer's text: what is no object, or so deep that the library's recursion over it could end the process, says nothing.
-json data_of(const SavedJob& job) {
-  constexpr int kDeepest = 8;
-  int depth = 0, deepest = 0;
-  for (const char c : job.data) {
-    depth += c == '{' || c == '[' ? 1 : c == '}' || c == ']' ? -1 : 0;  // those in strings count too: texts of ours have few
-    deepest = std::max(deepest, depth);
-  }
-  if (deepest > kDeepest) return json::object();
-  json data = json::parse(job.data, nullptr, /*allow_exceptions=*/false);
-  return data.is_object() ? data : json::object();
-}
-json to_json(const SavedJob& job) {
-  return {{"id", job.id.value}, {"spec", json::parse(proto::to_json(job.spec))}, {"data", data_of(job)}, {"step", job.step}, {"servers", job.servers}};
-}
-
-/// What was saved before a field was there has its default; a field that is not known any more is left out.
-json over(const json& defaults, const json& saved) {
-  if (!defaults.is_object() || defaults.empty() || !saved.is_object()) return saved;
-  json out = defaults;
-  for (auto& [key, value] : out.items()) {
-    if (const auto it = saved.find(key); it != saved.end()) value = over(value, *it);
-  }
-  return out;
-}
-
-Result<SavedJob> job_of(const json& from) {
-  const JobSpec defaults;
-  auto spec = job_spec_from_json(over(json::parse(proto::to_json(defaults)), from.at("spec")).dump());
-  if (!spec) return fail(Errc::kBadData, spec.error().what);
-  return SavedJob{JobId{from.at("id").get<std::uint64_t>()}, std::move(*spec), from.at("data").dump(), from.at("step").get<std::uint64_t>(),
-                  from.value("servers", std::vector<std::string>{})};
-}
-/// Checked as a peer's are: the optimizer, which is not saved, is any. Throws json::exception.
-Result<std::vector<TableSpec>> tables_of(const std::string& text) {
-  std::vector<TableSpec> out;
-  for (const json& entry : json::parse(text)) {
-    out.push_back(table_of(entry));
-    if (const auto ok = validate(out.back()); !ok) return fail(Errc::kBadData, ok.error().what);
-    if (out.back().id.value + 1 != out.size()) return fail(Errc::kBadData, "its tables are not in order");
-  }
-  return out;
-}
 
 template <class T>
 void append(std::vector<T>& to, Bytes from) {
@@ -223,18 +160,6 @@ class Joined {
   bool homes_ = false;
   std::set<std::pair<std::size_t, std::uint32_t>> seen_;
 };
-
-/// `body`, with what is wrong with the file's JSON as an error that names it.
-template <class F>
-auto named(const std::string& path, F body) -> decltype(body()) {
-  try {
-    auto out = body();
-    if (!out) return fail(out.error().code, fmt::format("{}: {}", path, out.error().what));
-    return out;
-  } catch (const json::exception& e) { return fail(Errc::kBadData, fmt::format("{}: {}", path, e.what())); } catch (const std::out_of_range&) {
-    return fail(Errc::kBadData, fmt::format("{}: its metadata is not whole", path));
-  }
-}
 
 }  // namespace
 

@@ -24,7 +24,7 @@ struct Header {
     pushReply @12 :Sections;
     pull @13 :Sections;
     pullReply @14 :Sections;
-    createTables @15 :List(TableSpec);
+    createTables @15 :CreateTables;
     join @16 :Join;
     joinReply @17 :JoinReply;
     leave @18 :Leave;
@@ -49,6 +49,8 @@ struct Header {
     callReply @37 :Text;
     apply @38 :Apply;
     phaseCommit @39 :PhaseCommit;
+    saveJob @40 :SaveJob;
+    saved @41 :Saved;
   }
 }
 
@@ -79,6 +81,11 @@ struct ApplySlot {
   client @0 :UInt64;
   batch @1 :UInt64;
   rows @2 :UInt32;
+}
+struct CreateTables {
+  tables @0 :List(TableSpec);
+  from @1 :Text;
+  resume @2 :Bool;
 }
 struct Sections {
   sections @0 :Data;
@@ -223,6 +230,20 @@ struct JobReport {
 struct Report {
   server @0 :UInt32;
   jobs @1 :List(JobReport);
+}
+
+struct SaveJob {
+  cut @0 :Text;
+  folder @1 :Text;
+}
+struct Saved {
+  cut @0 :Text;
+  bytes @1 :UInt64;
+  home @2 :Bool;
+  pauseMs @3 :Float64;
+  step @4 :UInt64;
+  code @5 :Text;
+  text @6 :Text;
 }
 
 # --- grants

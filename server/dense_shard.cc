@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/assert.h"
 #include "proto/table_init.h"
 #include "server/detail/update_check.h"
@@ -13,7 +15,7 @@ DenseShard::DenseShard(const proto::TableSpec& spec, ShardId shard, const Optimi
   SLUICE_ASSERT(n > 0);
   values_ = pool_.take(n);
   init_dense(spec, shard, {values_->data(), n});
-  state_.assign(optimizer.state_floats(n), 0.0F);
+  state_ = std::make_shared<FloatBlock>(optimizer.state_floats(n));
 }
 
 DenseShard::~DenseShard() = default;
@@ -37,16 +39,31 @@ Result<void> DenseShard::apply(proto::PushKind kind, Bytes update, std::uint32_t
   const UnalignedFloat* floats = floats_of(update);
   updates_ += kind == proto::PushKind::kGradient ? 1 : 0;
   const UpdateInfo info{updates_, step};
-  float* state = state_.data();
+  if (state_->read_by_others()) state_ = state_->copy();
+  float* state = state_->data();
   if (!values_->read_by_others()) {
+    values_->lend(false);
     (*optimizer)->apply({values_->data(), values_->data(), state, floats, n}, info);
   } else {
     auto next = pool_.take(n);
     (*optimizer)->apply({values_->data(), next->data(), state, floats, n}, info);
-    pool_.give(std::exchange(values_, std::move(next)));
+    auto before = std::exchange(values_, std::move(next));
+    if (!before->lent()) pool_.give(std::move(before));
   }
   ++version_;
   return {};
+}
+
+DenseSnapshot DenseShard::snapshot() {
+  values_->lend(true);
+  return {share(), FloatBlock::share(state_), state_->size(), updates_};
+}
+
+void DenseShard::restore(std::span<const float> values, std::span<const float> state, std::uint64_t updates) {
+  SLUICE_ASSERT(version_ == 1 && !values_->read_by_others() && values.size() == values_->size() && (state.empty() || state.size() == state_->size()));
+  std::copy(values.begin(), values.end(), values_->data());
+  std::copy(state.begin(), state.end(), state_->data());
+  updates_ = updates;
 }
 
 }  // namespace sluice::server

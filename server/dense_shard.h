@@ -4,16 +4,25 @@
 
 #include <cstdint>
 #include <memory>
-#include <vector>
+#include <span>
 
 #include "base/bytes.h"
 #include "base/result.h"
 #include "net/transport.h"
 #include "proto/messages.h"
+#include "server/detail/float_block.h"
 #include "server/detail/value_buffer.h"
 #include "server/optimizer.h"
 
 namespace sluice::server {
+
+/// A dense shard at one moment, for any thread, as long as it likes: nothing is copied but what is updated meanwhile.
+struct DenseSnapshot {
+  net::Frame values;
+  std::shared_ptr<const float> state;
+  std::size_t state_floats = 0;
+  std::uint64_t updates = 0;  ///< through the optimizer
+};
 
 class DenseShard {
  public:
@@ -35,13 +44,17 @@ class DenseShard {
   [[nodiscard]] Result<void> apply(proto::PushKind kind, Bytes update, std::uint32_t step);
   /// What apply() would refuse, nothing changed.
   [[nodiscard]] Result<void> check(proto::PushKind kind, Bytes update) const;
-  [[nodiscard]] std::size_t state_bytes() const { return state_.size() * sizeof(float); }
+  [[nodiscard]] std::size_t state_bytes() const { return state_->size() * sizeof(float); }
+  [[nodiscard]] DenseSnapshot snapshot();
+  /// Goes on from what a snapshot held, instead of from the first values. An empty state: fresh. REQUIRES: no update was applied; floats() values, and as much
+  /// state as the optimizer has.
+  void restore(std::span<const float> values, std::span<const float> state, std::uint64_t updates);
 
  private:
   const Optimizer& optimizer_;
   BufferPool& pool_;
   std::shared_ptr<ValueBuffer> values_;
-  std::vector<float> state_;
+  std::shared_ptr<FloatBlock> state_;
   std::uint64_t version_ = 1;
   std::uint64_t updates_ = 0;  ///< through the optimizer
 };

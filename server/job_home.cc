@@ -45,7 +45,7 @@ Result<void> check_tables(const std::vector<proto::TableSpec>& tables, bool hold
 
 }  // namespace
 
-Result<std::unique_ptr<JobHome>> JobHome::open(JobId job, std::uint32_t generation, const proto::Join& join) {
+Result<std::unique_ptr<JobHome>> JobHome::open(JobId job, std::uint32_t generation, const proto::Join& join, const ResumedHome* resumed) {
   auto spec = proto::job_spec_from_json(join.spec);
   if (!spec) return fail(spec.error());
   if (join.train_rows == 0) return fail(Errc::kRejected, "no training rows");
@@ -55,7 +55,11 @@ Result<std::unique_ptr<JobHome>> JobHome::open(JobId job, std::uint32_t generati
   if (join.phases > kPhasesMax) return fail(Errc::kRejected, fmt::format("{} phases; at most {}", join.phases, kPhasesMax));
   const bool bsp = spec->consistency.mode == proto::ConsistencyMode::kBsp;
   if (auto ok = check_tables(join.tables, bsp || join.phases > 0); !ok) return fail(ok.error());
-  return std::unique_ptr<JobHome>(new JobHome(job, generation, std::move(*spec), join));
+  auto home = std::unique_ptr<JobHome>(new JobHome(job, generation, std::move(*spec), join));
+  if (resumed != nullptr) {
+    if (auto ok = home->resume(*resumed); !ok) return fail(ok.error());
+  }
+  return home;
 }
 
 JobHome::JobHome(JobId job, std::uint32_t generation, proto::JobSpec spec, const proto::Join& join)
@@ -114,6 +118,7 @@ void JobHome::take_out(Incarnation client) {
   if (!clock_.has(client)) return;
   take_back(clients_.at(client));
   clock_.leave(client);
+  held_.erase(client);
 }
 
 void JobHome::leave(Incarnation client) {
@@ -215,6 +220,7 @@ proto::CommitReply JobHome::apply(Incarnation client, Client& record, const prot
     bsp_->committed[client] = {client, commit.batch, commit.examples};
   }
   clock_.commit(client);
+  if (closed_) held_.insert(client);
   Piece& piece = std::get<Piece>(record.lease->work);
   piece.offset = commit.offset;
   schedule_.commit(piece.epoch, commit.examples);
@@ -255,7 +261,8 @@ Result<proto::CommitReply> JobHome::commit(Incarnation client, const proto::Comm
 }
 
 bool JobHome::any_training() const {
-  return std::any_of(clients_.begin(), clients_.end(), [](const auto& c) { return c.second.lease && std::holds_alternative<Piece>(c.second.lease->work); });
+  return !places_.empty() ||
+         std::any_of(clients_.begin(), clients_.end(), [](const auto& c) { return c.second.lease && std::holds_alternative<Piece>(c.second.lease->work); });
 }
 
 bool JobHome::training_over() const {
@@ -278,6 +285,7 @@ void JobHome::wake_idle() {
 }
 
 std::vector<GateRise> JobHome::take_gate_rises() {
+  if (closed_) return {};
   auto rises = clock_.take_rises();
   rises.insert(rises.end(), woken_.begin(), woken_.end());
   woken_.clear();
@@ -359,7 +367,7 @@ Result<proto::CommitReply> JobHome::phase_commit(Incarnation client, const proto
   phases_.last = commit.done;
   phases_.reason = text::printable(commit.reason.substr(0, proto::kReasonBytesMax));
   if (commit.done && phases_.reason.empty()) phases_.reason = "the model's last phase";
-  apply_ = proto::Apply{bsp_ ? bsp_->clock : phases_.done, step_, {{client, commit.batch, 1}}};
+  apply_ = proto::Apply{bsp_ ? bsp_->clock : phases_.done - phases_.before, step_, {{client, commit.batch, 1}}};
   if (bsp_) {
     bsp_->applying = true;
     clock_.raise(bsp_->clock + 1);
@@ -389,7 +397,8 @@ void JobHome::settle(Instant now) {
 }
 
 void JobHome::at_border(Instant now) {
-  if (evaluation_.running()) return;
+  if (closed_ || evaluation_.running()) return;
+  if (!give_places(now)) return;
   if (evaluation_due()) {
     if (!any_training()) begin_evaluation();
     return;
@@ -416,7 +425,7 @@ bool JobHome::gathered(Instant now) {
 
 void JobHome::applied(std::uint64_t clock) {
   const bool phase = phases_.state == Phases::State::kApplying;
-  if (bsp_ ? !bsp_->applying || bsp_->clock != clock : !phase || phases_.done != clock) return;
+  if (bsp_ ? !bsp_->applying || bsp_->clock != clock : !phase || phases_.done - phases_.before != clock) return;
   if (phase) phase_applied();
   if (!bsp_) {
     if (evaluation_due()) begin_evaluation();
@@ -426,7 +435,8 @@ void JobHome::applied(std::uint64_t clock) {
   bsp_->applying = false;
   bsp_->border = true;
   bsp_->step = step_;
-  clock_.limit(++bsp_->clock);
+  ++bsp_->clock;
+  if (!closed_) clock_.limit(bsp_->clock);
   if (training_over()) window_.touch(true);
   if (phase) wake_idle();
   settle({});

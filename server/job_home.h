@@ -13,6 +13,8 @@
 /// commit becomes an Apply to every shard, as a clock's does; only then the next pass begins, after a scoring where one is due. So nothing of a pass is
 /// computed at parameters of the one before, and a scoring sees those of one phase. A slot that dies at it leaves nothing behind: the next one begins from the
 /// same values.
+/// A checkpoint's cut (job_home_cut.cc): close() shuts the gate; a slot that commits then waits for its answer until reopen(), under bsp before the next clock,
+/// so that it has pushed nothing of its next batch; once no slot can have a batch under way the home is quiet(), and cut() says all that it knows.
 ///
 /// Rules it keeps, whatever clients send and however often: each example of each epoch is committed once; a commit is one state change, applied once, in its
 /// client's sequence; a client holds at most one lease; SSP's bound (see vector_clock.h); a client that left or expired holds back nobody, and what it had
@@ -23,6 +25,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <variant>
@@ -35,6 +38,7 @@
 #include "proto/saved_model.h"
 #include "server/detail/chunk_schedule.h"
 #include "server/detail/evaluation.h"
+#include "server/detail/first_values.h"
 #include "server/detail/open_clock.h"
 #include "server/detail/phases.h"
 #include "server/detail/report_window.h"
@@ -51,7 +55,9 @@ class JobHome {
   static constexpr std::size_t kClientsMax = 1 << 16;  ///< known at once; expired ones are forgotten
 
   /// Opens the job as the first Join says. Errors: kRejected, kBadConfig: the job spec, no rows, no chunk size, tables or an optimizer that can't be.
-  [[nodiscard]] static Result<std::unique_ptr<JobHome>> open(JobId job, std::uint32_t generation, const proto::Join& join);
+  /// resumed: as a checkpoint says; also kBadData: it is of other data or other tables, or can't be.
+  [[nodiscard]] static Result<std::unique_ptr<JobHome>> open(JobId job, std::uint32_t generation, const proto::Join& join,
+                                                             const ResumedHome* resumed = nullptr);
 
   /// Errors: kRejected: the data or the tables differ from what the job was opened with; kFull. A slot that is in already is answered with where it is.
   [[nodiscard]] Result<proto::JoinReply> join(Incarnation client, const proto::Join& join);
@@ -80,6 +86,16 @@ class JobHome {
   /// Slots that may begin now, or ask for work again, and were told otherwise before: send each a Gate.
   [[nodiscard]] std::vector<GateRise> take_gate_rises();
 
+  /// No slot begins a batch from here on, until reopen(). Idempotent.
+  void close() { closed_ = true; }
+  /// Whether what this client asks must wait for reopen(): all of it, in its order, and the answer to its last commit. REQUIRES: closed.
+  [[nodiscard]] bool waits(Incarnation client) const;
+  /// No slot has a batch under way: shards hold what is committed, and nothing else. REQUIRES: closed.
+  [[nodiscard]] bool quiet() const;
+  /// REQUIRES: quiet().
+  [[nodiscard]] proto::SavedHome cut() const;
+  void reopen(Instant now);
+
   [[nodiscard]] proto::HomeState state() const;
   /// Something changed since the last report_taken().
   [[nodiscard]] bool changed() const { return window_.changed(); }
@@ -90,6 +106,7 @@ class JobHome {
   /// The report is on its way: its window is closed, and a point of the loss curve.
   void report_taken();
 
+  [[nodiscard]] bool bsp() const { return bsp_.has_value(); }
   [[nodiscard]] std::uint32_t generation() const { return generation_; }
   [[nodiscard]] const std::vector<proto::TableSpec>& tables() const { return opened_.tables; }
   /// What is kept of it with the job's values.
@@ -123,6 +140,7 @@ class JobHome {
   [[nodiscard]] std::uint32_t passes_done() const { return phases_.any() ? phases_.done : schedule_.epochs_done(); }
   [[nodiscard]] bool phase_due() const;
   void phase_applied();
+  [[nodiscard]] bool at_phase(Incarnation client) const;
   [[nodiscard]] bool may_train() const;
   /// Those without work are told to ask for it now.
   void wake_idle();
@@ -135,6 +153,9 @@ class JobHome {
   /// work.
   void settle(Instant now);
   void at_border(Instant now);
+  /// bsp, restored: the k-th slot goes on with the k-th slot's lease. False: not all slots are there yet.
+  [[nodiscard]] bool give_places(Instant now);
+  [[nodiscard]] Result<void> resume(const ResumedHome& from);
   [[nodiscard]] bool gathered(Instant now);
 
   JobId job_;
@@ -151,6 +172,9 @@ class JobHome {
   std::uint64_t examples_ = 0;
   std::uint64_t redone_ = 0;
   std::optional<OpenClock> bsp_;  ///< none: another consistency
+  bool closed_ = false;
+  std::set<Incarnation> held_;                ///< closed: have committed since, and wait for the answer
+  std::vector<std::optional<Piece>> places_;  ///< bsp, restored: the slots' leases, in the order of their ids, until there are slots again
   std::optional<proto::Apply> apply_;
   std::optional<Error> broken_;
   std::vector<GateRise> woken_;

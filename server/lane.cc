@@ -32,7 +32,8 @@ Lane::Lane(LaneOptions options, std::unique_ptr<net::Listener> listener, std::sh
       endpoint_(std::move(listener), clock),
       tables_({options.index, options.spare_bytes}, ended_jobs_, std::move(budget), transport),
       homes_(ended_jobs_, from_ms(options.report_ms)),
-      applies_(transport, clock, *poller_) {
+      applies_(transport, clock, *poller_),
+      cuts_({options.index, tables_, homes_, keeper_, control_}, transport, clock, *poller_) {
   poller_->add(endpoint_.listener());
 }
 
@@ -40,7 +41,7 @@ Lane::~Lane() { poller_->remove(endpoint_.listener()); }
 
 void Lane::end(const LaneInbox::Ended& ended) {
   const JobId job = ended.job;
-  if (keeper_ && !ended.keep.empty()) {
+  if (!ended.keep.empty()) {
     const JobHome* home = homes_.home(job);
     std::optional<proto::SavedJob> saved;
     if (home != nullptr) saved = home->saved();
@@ -51,10 +52,18 @@ void Lane::end(const LaneInbox::Ended& ended) {
   tables_.forget(job);
   homes_.forget(job);
   applies_.forget(job);
+  cuts_.forget(job);
 }
 
 bool Lane::take_news() {
   auto news = inbox_->take();
+  for (auto& loaded : news.loaded) {
+    if (auto* values = std::get_if<Result<FirstValues>>(&loaded.what)) {
+      tables_.fill(loaded.job, loaded.generation, std::move(*values));
+    } else {
+      homes_.resumed(loaded.job, loaded.generation, std::move(std::get<Result<ResumedHome>>(loaded.what)));
+    }
+  }
   for (const auto& ended : news.ended) end(ended);
   if (news.view) {
     view_ = std::move(news.view);
@@ -62,20 +71,41 @@ bool Lane::take_news() {
     const auto expired = [this](Incarnation client) { return view_->is_expired(client); };
     tables_.expire(expired);
     homes_.expire(expired);
-    return true;
   }
-  return !news.ended.empty();
+  for (auto& [job, order] : news.saves)
+    if (view_) cuts_.order(job, std::move(order), *view_);  // else it comes again
+  return news.view != nullptr || !news.ended.empty() || !news.saves.empty() || !news.loaded.empty();
+}
+
+void Lane::read_wanted() {
+  for (auto& wanted : tables_.take_wanted())
+    keeper_->read({wanted.job, wanted.generation, wanted.start, std::move(wanted.tables), options_.index, view_, inbox_});
+  for (auto& wanted : homes_.take_wanted()) keeper_->read({wanted.job, wanted.generation, wanted.start, {}, options_.index, view_, inbox_});
+}
+
+bool Lane::receive() {
+  int i = 0;
+  for (; i < kMessagesPerStep; ++i) {
+    auto request = endpoint_.receive();
+    if (!request) break;
+    bool full = false;
+    if (view_ && cuts_.put_off(*request, full)) {
+      if (full) send(*request, behind("a checkpoint is being made"));
+      continue;
+    }
+    Reply reply = answer(*request);
+    if (!cuts_.hold_back(*request, reply)) send(*request, std::move(reply));
+  }
+  return i > 0;
 }
 
 Step Lane::step() {
   bool progressed = take_news();
-  for (int i = 0; i < kMessagesPerStep; ++i) {
-    const auto request = endpoint_.receive();
-    if (!request) break;
-    progressed = true;
-    send(*request, answer(*request));
-  }
+  progressed = receive() || progressed;
   progressed = apply_clocks() || progressed;
+  if (view_) progressed = cuts_.step(*view_) || progressed;
+  for (auto& released : cuts_.take_released()) send(released.request, released.reply ? std::move(*released.reply) : answer(released.request));
+  read_wanted();
   for (auto& notice : homes_.take_gates()) {
     progressed = true;
     (void)endpoint_.notify(notice.peer, std::move(notice.header));  // one that gets lost is asked for again by the slot that waits
@@ -84,7 +114,7 @@ Step Lane::step() {
     progressed = true;
     return control_->offer(report);
   });
-  return {progressed, std::min(again, applies_.next_timer())};
+  return {progressed, std::min({again, applies_.next_timer(), cuts_.next_timer()})};
 }
 
 bool Lane::apply_clocks() {
@@ -126,6 +156,10 @@ Reply Lane::answer(const net::Request& request) {
   if (const auto* pull = std::get_if<proto::Pull>(&body)) return tables_.pull(envelope, *pull, request.payload, *view_);
   if (is_for_home(body)) return answer_home(request);
   if (const auto* apply = std::get_if<proto::Apply>(&body)) return tables_.apply(envelope, *apply);
+  if (const auto* save = std::get_if<proto::SaveJob>(&body)) {
+    if (envelope.ring > view_->version()) return behind("an older slot table here");  // who is expired must be known
+    return cuts_.mark(envelope, *save);
+  }
   if (const auto* tables = std::get_if<proto::CreateTables>(&body)) return tables_.create(envelope, *tables, *view_);
   if (std::holds_alternative<proto::SlotTableRequest>(body)) {
     return {proto::SlotTableMessage{envelope.ring < view_->version() ? view_->encoded() : std::string()}, {}};

@@ -10,6 +10,7 @@
 #include "net/channel.h"
 #include "net/runtime.h"
 #include "server/detail/apply_calls.h"
+#include "server/detail/cuts.h"
 #include "server/detail/ended_jobs.h"
 #include "server/detail/home_host.h"
 #include "server/detail/keeper.h"
@@ -29,7 +30,7 @@ struct LaneOptions {
 
 class Lane final : public Actor {
  public:
-  /// `poller` is also in `inbox`, which wakes it. `keeper`: where ended jobs go, null: nowhere. `transport` and `clock` outlive the lane.
+  /// `poller` is also in `inbox`, which wakes it. `keeper`: where ended jobs and checkpoints go. `transport` and `clock` outlive the lane.
   Lane(LaneOptions options, std::unique_ptr<net::Listener> listener, std::shared_ptr<net::Poller> poller, std::shared_ptr<LaneInbox> inbox,
        std::shared_ptr<ControlInbox> control, std::shared_ptr<KeeperInbox> keeper, std::shared_ptr<MemoryBudget> budget, net::Transport& transport,
        Clock& clock);
@@ -43,6 +44,9 @@ class Lane final : public Actor {
 
  private:
   [[nodiscard]] bool take_news();
+  bool receive();
+  /// What jobs begin with, where that is in files: asks the keeper for it.
+  void read_wanted();
   void end(const LaneInbox::Ended& ended);
   [[nodiscard]] Reply answer(const net::Request& request);
   [[nodiscard]] Reply answer_home(const net::Request& request);
@@ -62,6 +66,7 @@ class Lane final : public Actor {
   TableHost tables_;
   HomeHost homes_;
   ApplyCalls applies_;
+  Cuts cuts_;
   RateLimited refusals_;
   std::atomic<bool> stopping_{false};
 };

@@ -49,13 +49,10 @@ Result<void> start_server(const ServerOptions& options, net::Runtime runtime) {
 
   std::shared_ptr<net::Poller> control_poller = runtime.transport.poller();
   const auto control_inbox = std::make_shared<ControlInbox>(control_poller);
-  std::shared_ptr<KeeperInbox> keeper_inbox;
-  if (!options.models.empty()) {
-    std::shared_ptr<net::Poller> poller = runtime.transport.poller();
-    keeper_inbox = std::make_shared<KeeperInbox>(poller);
-    runtime.executor.start(options.name + "/keeper",
-                           std::make_unique<Keeper>(options.models, options.name, options.lanes, keeper_inbox, control_inbox, poller));
-  }
+  std::shared_ptr<net::Poller> keeper_poller = runtime.transport.poller();
+  const auto keeper_inbox = std::make_shared<KeeperInbox>(keeper_poller);
+  runtime.executor.start(options.name + "/keeper",
+                         std::make_unique<Keeper>(options.models, options.name, options.lanes, keeper_inbox, control_inbox, keeper_poller));
   const auto budget = std::make_shared<MemoryBudget>(options.memory_bytes != 0 ? options.memory_bytes : host_memory_bytes() / 4 * 3);
   std::vector<std::shared_ptr<LaneInbox>> inboxes;
   for (std::uint32_t i = 0; i < options.lanes; ++i) {

@@ -22,12 +22,6 @@ constexpr std::size_t kIndexFirst = 64;
 /// The top bits of mix64(key) chose the shard and are equal here: turn the others to the top, where home_of() looks.
 std::uint64_t place_hash(Key key) { return std::rotl(mix64(key), 32); }
 
-std::size_t share_of_rows(const proto::TableSpec& spec) {
-  const double mean = static_cast<double>(spec.rows) / static_cast<double>(spec.buckets);
-  const double bound = std::ceil(mean + 8 * std::sqrt(mean) + 8);
-  return std::min<std::size_t>({spec.rows, static_cast<std::size_t>(bound), 0xfffffffeU});
-}
-
 void prefetch(const void* at) { __builtin_prefetch(at, 1); }
 
 /// One float, the width of linear models' rows, is copied without a call.
@@ -57,13 +51,19 @@ std::uint32_t count_up(float* row, bool gradient) {
 
 }  // namespace
 
+std::size_t SparseShard::rows_max(const proto::TableSpec& spec) {
+  const double mean = static_cast<double>(spec.rows) / static_cast<double>(spec.buckets);
+  const double bound = std::ceil(mean + 8 * std::sqrt(mean) + 8);
+  return std::min<std::size_t>({spec.rows, static_cast<std::size_t>(bound), 0xfffffffeU});
+}
+
 SparseShard::SparseShard(const proto::TableSpec& spec, ShardId shard, const Optimizer& optimizer)
     : spec_(spec),
       shard_(shard),
       optimizer_(optimizer),
       width_(spec.cols),
       stride_(kHeaderFloats + spec.cols + optimizer.state_floats(spec.cols)),
-      rows_max_(share_of_rows(spec)) {
+      rows_max_(rows_max(spec)) {
   SLUICE_ASSERT(spec.kind == proto::TableKind::kSparse && shard.value < spec.buckets);
   const std::size_t fit = std::clamp<std::size_t>(kSlabBytes / (stride_ * sizeof(float)), 1, std::bit_ceil(rows_max_));
   slab_bits_ = static_cast<unsigned>(std::bit_width(fit) - 1);
@@ -71,7 +71,17 @@ SparseShard::SparseShard(const proto::TableSpec& spec, ShardId shard, const Opti
 
 std::size_t SparseShard::home_of(std::uint64_t hash) const { return static_cast<std::size_t>((static_cast<Wide>(hash) * index_.size()) >> 64); }
 
-float* SparseShard::row_at(std::size_t row) const { return slabs_[row >> slab_bits_].get() + (row & ((std::size_t{1} << slab_bits_) - 1)) * stride_; }
+float* SparseShard::row_at(std::size_t row) const { return slabs_[row >> slab_bits_].floats + (row & ((std::size_t{1} << slab_bits_) - 1)) * stride_; }
+
+float* SparseShard::own_row(std::size_t row) {
+  if (Slab& slab = slabs_[row >> slab_bits_]; lent_ > 0 && slab.lent) {
+    if (slab.block->read_by_others()) slab.block = slab.block->copy();
+    slab.floats = slab.block->data();
+    slab.lent = false;
+    --lent_;
+  }
+  return row_at(row);
+}
 
 std::size_t SparseShard::find(Key key, std::uint64_t hash) const {
   if (index_.empty()) return kNone;
@@ -116,8 +126,11 @@ void SparseShard::grow_index() {
 std::size_t SparseShard::make(Key key, std::uint64_t hash) {
   if ((rows_ + 1) * 4 > index_.size() * 3) grow_index();
   const std::size_t row = rows_;
-  if ((row >> slab_bits_) == slabs_.size()) slabs_.push_back(std::make_unique<float[]>(stride_ << slab_bits_));
-  float* at = row_at(row);
+  if ((row >> slab_bits_) == slabs_.size()) {
+    auto block = std::make_shared<FloatBlock>(stride_ << slab_bits_);
+    slabs_.push_back({block->data(), std::move(block), false});
+  }
+  float* at = own_row(row);
   std::memcpy(at, &key, sizeof key);
   init_row(spec_, key, {at + kHeaderFloats, width_});
   ++rows_;
@@ -155,15 +168,40 @@ Result<void> SparseShard::read(Bytes asked, std::span<float> out) const {
   return {};
 }
 
-void SparseShard::copy_rows(std::vector<Key>& keys, std::vector<float>& rows) const {
-  keys.reserve(keys.size() + rows_);
-  rows.reserve(rows.size() + rows_ * width_);
-  for (std::size_t row = 0; row < rows_; ++row) {
-    const float* at = row_at(row);
-    Key key = 0;
-    std::memcpy(&key, at, sizeof key);
-    keys.push_back(key);
-    rows.insert(rows.end(), at + kHeaderFloats, at + kHeaderFloats + width_);
+std::shared_ptr<const SparseSnapshot> SparseShard::snapshot() {
+  auto out = std::make_shared<SparseSnapshot>();
+  for (Slab& slab : slabs_) {
+    out->slabs_.push_back(FloatBlock::share(slab.block));
+    slab.lent = true;
+  }
+  lent_ = slabs_.size();
+  out->rows_ = rows_, out->width_ = width_, out->stride_ = stride_, out->slab_bits_ = slab_bits_;
+  return out;
+}
+
+void SparseSnapshot::copy(std::size_t first, std::size_t n, const proto::RowTargets& to) const {
+  SLUICE_ASSERT(first + n <= rows_);
+  const std::size_t state = state_floats();
+  for (std::size_t i = 0; i < n; ++i) {
+    const std::size_t row = first + i;
+    const float* at = slabs_[row >> slab_bits_].get() + (row & ((std::size_t{1} << slab_bits_) - 1)) * stride_;
+    if (to.keys != nullptr) to.keys[i] = load<Key>(reinterpret_cast<const std::byte*>(at));
+    if (to.counts != nullptr) to.counts[i] = load<std::uint32_t>(reinterpret_cast<const std::byte*>(at + 2));
+    if (to.values != nullptr) std::copy_n(at + kHeaderFloats, width_, to.values + i * width_);
+    if (to.state != nullptr) std::copy_n(at + kHeaderFloats + width_, state, to.state + i * state);
+  }
+}
+
+void SparseShard::restore(std::span<const Key> keys, std::span<const float> values, std::span<const float> state, std::span<const std::uint64_t> counts) {
+  const std::size_t floats = stride_ - kHeaderFloats - width_;
+  SLUICE_ASSERT(rows_ == 0 && keys.size() <= rows_max_ && values.size() == keys.size() * width_);
+  SLUICE_ASSERT((state.empty() || state.size() == keys.size() * floats) && (counts.empty() || counts.size() == keys.size()));
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    float* row = row_at(make(keys[i], place_hash(keys[i])));
+    const auto count = static_cast<std::uint32_t>(counts.empty() ? 0 : counts[i]);
+    std::memcpy(row + 2, &count, sizeof count);
+    std::copy_n(values.data() + i * width_, width_, row + kHeaderFloats);
+    if (!state.empty()) std::copy_n(state.data() + i * floats, floats, row + kHeaderFloats + width_);
   }
 }
 
@@ -217,7 +255,7 @@ Result<void> SparseShard::apply(proto::PushKind kind, Bytes asked, Bytes update,
       const std::uint64_t hash = place_hash(keys[i]);
       std::size_t found = find(keys[i], hash);
       if (found == kNone) found = make(keys[i], hash);
-      float* row = row_at(found);
+      float* row = own_row(found);
       const std::uint32_t count = count_up(row, gradient);
       float* values = row + kHeaderFloats;
       (*optimizer)->apply({values, values, values + width_, floats + i * width_, width_}, {count, step});

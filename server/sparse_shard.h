@@ -11,9 +11,26 @@
 #include "base/bytes.h"
 #include "base/result.h"
 #include "proto/messages.h"
+#include "proto/saved_cut.h"
+#include "server/detail/float_block.h"
 #include "server/optimizer.h"
 
 namespace sluice::server {
+
+/// The rows of a bucket at one moment, for any thread, as long as it likes: nothing is copied but the slabs that are updated meanwhile.
+class SparseSnapshot final : public proto::RowSource {
+ public:
+  [[nodiscard]] std::size_t rows() const override { return rows_; }
+  [[nodiscard]] std::size_t state_floats() const override { return stride_ - kHeaderFloats - width_; }
+  void copy(std::size_t first, std::size_t n, const proto::RowTargets& to) const override;
+
+ private:
+  friend class SparseShard;
+  static constexpr std::size_t kHeaderFloats = 3;  ///< before a row's values: its key (8 bytes) and its count of updates (4)
+  std::vector<std::shared_ptr<const float>> slabs_;
+  std::size_t rows_ = 0, width_ = 0, stride_ = 0;
+  unsigned slab_bits_ = 0;
+};
 
 class SparseShard {
  public:
@@ -37,8 +54,13 @@ class SparseShard {
   /// later whatever comes between.
   [[nodiscard]] Result<void> prepare(proto::PushKind kind, std::span<const Key> keys, Bytes update);
 
-  /// Every row that was made, in no order that means anything: its key, and width() floats in `rows`. Both are appended to.
-  void copy_rows(std::vector<Key>& keys, std::vector<float>& rows) const;
+  /// Every row that was made, in no order that means anything.
+  [[nodiscard]] std::shared_ptr<const SparseSnapshot> snapshot();
+  /// Makes rows as a snapshot held them: values of width() floats a row, state as the optimizer's (empty: fresh), counts of updates. REQUIRES: no rows yet,
+  /// distinct keys of this shard, at most rows_max() of them.
+  void restore(std::span<const Key> keys, std::span<const float> values, std::span<const float> state, std::span<const std::uint64_t> counts);
+  /// Of any bucket of such a table.
+  [[nodiscard]] static std::size_t rows_max(const proto::TableSpec& spec);
 
   /// All memory of rows and index.
   [[nodiscard]] std::size_t bytes() const;
@@ -51,10 +73,12 @@ class SparseShard {
     std::uint32_t tag = 0;
   };
   static constexpr std::size_t kNone = ~std::size_t{0};
-  static constexpr std::size_t kHeaderFloats = 3;  ///< before a row's values: its key (8 bytes) and its count of updates (4)
+  static constexpr std::size_t kHeaderFloats = SparseSnapshot::kHeaderFloats;
 
   [[nodiscard]] std::size_t home_of(std::uint64_t hash) const;
   [[nodiscard]] float* row_at(std::size_t row) const;
+  /// The row, to be written to: a slab that a snapshot still reads is copied first.
+  [[nodiscard]] float* own_row(std::size_t row);
   [[nodiscard]] std::size_t find(Key key, std::uint64_t hash) const;
   /// Brings what find() and then a look at the row will touch on its way, so that the cache misses of these keys overlap.
   void fetch(std::span<const Key> keys) const;
@@ -74,7 +98,13 @@ class SparseShard {
   unsigned slab_bits_ = 0;  ///< rows of a slab: 2^slab_bits_
   std::size_t rows_max_;
   std::size_t rows_ = 0;
-  std::vector<std::unique_ptr<float[]>> slabs_;
+  struct Slab {
+    float* floats = nullptr;  ///< the block's: one look less on the way to a row
+    std::shared_ptr<FloatBlock> block;
+    bool lent = false;  ///< a snapshot may read it
+  };
+  std::vector<Slab> slabs_;
+  std::size_t lent_ = 0;  ///< slabs
   std::vector<IndexEntry> index_;
   std::uint64_t version_ = 1;
 };

@@ -55,6 +55,11 @@ class VectorClock {
   void raise(std::uint64_t clock) { minimum_ = std::max(minimum_, clock); }
   /// Whether a working slot has not committed this clock (in the job's count) yet.
   [[nodiscard]] bool any_working_at(std::uint64_t clock) const;
+  /// Whether it may have a batch of its clock under way: it works, and was told that it may begin.
+  [[nodiscard]] bool may_have_begun(Incarnation client) const {
+    const Slot& slot = slots_.at(client);
+    return slot.working && slot.told >= slot.clock - slot.bias;
+  }
   [[nodiscard]] bool any_working() const { return any_working_at(kNoGate); }
 
   /// The slowest working slot's clock; with none, the last minimum. Never falls.

@@ -29,14 +29,15 @@ bool Client::take_want_table() {
   return homes_.take_want_table() || sections;
 }
 
-void Client::enter(const proto::Envelope& envelope, std::vector<proto::TableSpec> tables, proto::PushKind kind, std::vector<TableUse> uses) {
+void Client::enter(const proto::Envelope& envelope, std::vector<proto::TableSpec> tables, proto::PushKind kind, std::vector<TableUse> uses,
+                   proto::StartSpec start) {
   leave(0, 0, false);
   envelope_ = envelope;
   envelope_.client = incarnation_;
   layout_ = make_layout(envelope.job, std::move(tables), std::move(uses));
   streams_.enter(envelope.job, envelope.generation, layout_.shards);
   parameters_.enter(layout_);
-  sections_.begin(envelope_, layout_.tables, kind);
+  sections_.begin(envelope_, layout_.tables, kind, std::move(start));
   placed_ = {};
   entered_ = true;
 }

@@ -52,9 +52,10 @@ class Client {
 
   // --- one job at a time ---
   /// Begins a job: `envelope` has job, generation, manager term and decision; client and ring are filled in. `tables`: as declared; ids are the positions.
-  /// kind: what its pushes carry. uses: what batches do with each table; none: all are parameters.
+  /// kind: what its pushes carry. uses: what batches do with each table; none: all are parameters. start: where the servers
+  /// read the tables' first values from.
   void enter(const proto::Envelope& envelope, std::vector<proto::TableSpec> tables, proto::PushKind kind = proto::PushKind::kGradient,
-             std::vector<TableUse> uses = {});
+             std::vector<TableUse> uses = {}, proto::StartSpec start = {});
   /// The job's dense values live in `memory`, of layout().arena_floats floats, until leave() or the next enter(); empty: in memory of our own. Right after
   /// enter(), before anything is pulled.
   void use_memory(std::span<float> memory) { parameters_.use(memory); }

@@ -21,6 +21,8 @@ void add_up(CLI::App& app, int& status);
 void add_down(CLI::App& app, int& status);
 void add_compare(CLI::App& app, int& status);
 void add_export(CLI::App& app, int& status);
+void add_checkpoint(CLI::App& app, int& status);
+void add_restore(CLI::App& app, int& status);
 void add_predict(CLI::App& app, int& status);
 void add_eval(CLI::App& app, int& status);
 void add_report(CLI::App& app, int& status);

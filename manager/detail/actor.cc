@@ -23,6 +23,22 @@ constexpr std::array kOrders = {"cancel", "pause", "resume", "set"};
 
 bool is_order(const std::string& verb) { return std::find(kOrders.begin(), kOrders.end(), verb) != kOrders.end(); }
 
+/// Of a submit: restored jobs' losses so far, by name. Throws nlohmann::json::exception.
+std::map<std::string, std::vector<LossPoint>> curves_of(const nlohmann::json& arguments) {
+  constexpr std::size_t kPointsMax = 1024;
+  std::map<std::string, std::vector<LossPoint>> out;
+  const auto curves = arguments.find("curves");
+  if (curves == arguments.end()) return out;
+  for (const auto& [job, points] : curves->items()) {
+    for (const auto& p : points) {
+      if (out[job].size() == kPointsMax) break;
+      out[job].push_back({p.at(0).get<std::uint64_t>(), p.at(1).get<std::uint64_t>(), p.at(2).get<double>(), p.at(3).get<double>(), p.at(4).get<double>(),
+                          p.at(5).get<std::uint64_t>()});
+    }
+  }
+  return out;
+}
+
 class ManagerActor final : public Actor {
  public:
   ManagerActor(std::unique_ptr<Core> core, std::unique_ptr<net::Listener> listener, net::Runtime runtime)
@@ -58,6 +74,7 @@ class ManagerActor final : public Actor {
   void on(const net::Request& request, const proto::JobFault& body);
   void on(const net::Request& request, const proto::Done& body);
   void on(const net::Request& request, const proto::Refused& body);
+  void on(const net::Request& request, const proto::Saved& body);
   void on(const net::Request& request, const proto::Call& body);
   template <class Other>
   void on(const net::Request& request, const Other&) {
@@ -195,6 +212,10 @@ void ManagerActor::on(const net::Request& request, const proto::Refused& body) {
   core_->outbox().ended(request.header.envelope.job, ServerId{server->id});
 }
 
+void ManagerActor::on(const net::Request& request, const proto::Saved& body) {
+  if (const Member* server = speaker(Role::kServer, request.peer)) core_->checkpoints().saved(request.header.envelope.job, ServerId{server->id}, body);
+}
+
 void ManagerActor::on(const net::Request& request, const proto::Call& body) {
   // A repeat of a call that changed something is answered as the first was: the caller may not have heard it.
   const std::pair key(request.peer, request.header.envelope.request);
@@ -206,7 +227,7 @@ void ManagerActor::on(const net::Request& request, const proto::Call& body) {
                 fmt::format("the answer to {} has {} bytes, more than a message may have; ask for one job, or read summary.json", body.verb, json->size()));
   proto::Body said = json ? proto::Body{proto::CallReply{*json}}
                           : proto::Body{proto::Refused{proto::RefusalKind::kError, std::string(name_of(json.error().code)), json.error().what, {}}};
-  if (body.verb == "submit" || is_order(body.verb)) changed_.emplace_back(key, said);
+  if (body.verb == "submit" || body.verb == "checkpoint" || is_order(body.verb)) changed_.emplace_back(key, said);
   if (changed_.size() > kChangedMax) changed_.pop_front();
   answer(request, std::move(said));
 }
@@ -229,12 +250,22 @@ Result<std::string> ManagerActor::call(const proto::Call& call) try {
     if (!answer) return fail(answer.error());
     return text(*answer);
   }
+  if (call.verb == "checkpoint" || call.verb == "checkpoint_status") {
+    const auto cut = arguments.value("checkpoint", std::string{});
+    const auto answer = call.verb == "checkpoint_status"
+                            ? core_->checkpoints().status(cut)
+                            : core_->checkpoint(arguments.value("jobs", std::vector<std::string>{}), arguments.value("folder", std::string{}), cut);
+    if (!answer) return fail(answer.error());
+    return text(*answer);
+  }
   if (call.verb == "shutdown") {
     log::info("asked to shut down");
     stop_wanted_ = true;
     return text({{"version", 1}});
   }
-  return fail(Errc::kBadConfig, text::unknown_name("call", call.verb, {"cancel", "explain", "pause", "ps", "resume", "set", "shutdown", "submit", "summary"}));
+  return fail(Errc::kBadConfig,
+              text::unknown_name("call", call.verb,
+                                 {"cancel", "checkpoint", "checkpoint_status", "explain", "pause", "ps", "resume", "set", "shutdown", "submit", "summary"}));
 } catch (const nlohmann::json::exception& e) { return fail(Errc::kBadConfig, fmt::format("the arguments of {}: {}", call.verb, e.what())); }
 
 Result<std::string> ManagerActor::submit(const nlohmann::json& arguments) {
@@ -246,8 +277,11 @@ Result<std::string> ManagerActor::submit(const nlohmann::json& arguments) {
     if (!spec) return fail(spec.error());
     specs.push_back(std::move(*spec));
   }
+  const auto curves = curves_of(arguments);
   const auto ids = core_->submit(specs);
   if (!ids) return fail(ids.error());
+  for (std::size_t i = 0; i < ids->size(); ++i)
+    if (const auto it = curves.find(specs[i].name); it != curves.end()) core_->remember((*ids)[i], it->second);
   nlohmann::json out = nlohmann::json::array();
   for (std::size_t i = 0; i < ids->size(); ++i) out.push_back({{"job", specs[i].name}, {"id", (*ids)[i].value}});
   return nlohmann::json{{"version", 1}, {"jobs", std::move(out)}}.dump();
@@ -290,6 +324,14 @@ bool ManagerActor::send_due() {
     proto::Header end = header(proto::EndJob{core_->outbox().keep(job)});
     end.envelope.job = job;
     tell(server->peer, std::move(end));
+    any = true;
+  }
+  for (auto& order : core_->checkpoints().due(now)) {
+    const Member* server = core_->members().find(Role::kServer, order.server.value);
+    if (server == nullptr) continue;
+    proto::Header save = header(std::move(order.order));
+    save.envelope.job = order.job;
+    tell(server->peer, std::move(save));
     any = true;
   }
   return any;

@@ -53,6 +53,7 @@ Core::Core(const ManagerOptions& options, const Clock& clock, std::unique_ptr<St
       jobs_(std::move(predictor)),
       rounds_(round_options(options, began_), std::move(policy), jobs_, fleet_),
       outbox_(from_ms(options.heartbeat_ms)),
+      checkpoints_(from_ms(options.heartbeat_ms)),
       next_round_(began_) {}
 
 Result<void> Core::open() {
@@ -162,6 +163,7 @@ void Core::lose(const Member& member) {
     std::erase_if(moved_, [&](const auto& m) { return m.first.worker == id; });
   } else {
     outbox_.forget(ServerId{member.id});
+    checkpoints_.lost(ServerId{member.id}, member.name);
     const std::set<JobId> live = jobs_.live();
     for (const JobId job : live) {
       if (jobs_.fail(job, Errc::kJobFailed, fmt::format("server {} lost", member.name), clock_.now())) ending_.insert(job);
@@ -337,14 +339,17 @@ void Core::round(Instant now, const std::string& trigger) {
   if (ending_.empty()) return;
   std::set<ServerId> servers;
   for (const auto& [id, member] : members_.of(proto::Role::kServer)) servers.insert(ServerId{id});
-  for (const JobId id : ending_) outbox_.end(id, servers, now + from_ms(3000), keep_of(id));
+  for (const JobId id : ending_) {
+    outbox_.end(id, servers, now + from_ms(3000), keep_of(id));
+    if (const Job* job = jobs_.find(id)) checkpoints_.ended(id, job->reason.empty() ? std::string(name_of(job->state)) : job->reason);
+  }
   ending_.clear();
   refresh_ring();
   summary_due_ = true;
 }
 
 Instant Core::next_timer() const {
-  Instant next = std::min(members_.next_expiry(), outbox_.next_timer());
+  Instant next = std::min({members_.next_expiry(), outbox_.next_timer(), checkpoints_.next_timer()});
   if (!jobs_.live().empty()) next = std::min(next, next_round_);
   return next;
 }

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "manager/decision_log.h"
+#include "manager/detail/checkpoints.h"
 #include "manager/detail/loss_log.h"
 #include "manager/detail/measured.h"
 #include "manager/detail/outbox.h"
@@ -56,6 +57,12 @@ class Core {
   [[nodiscard]] Result<nlohmann::json> resume(const std::vector<std::string>& names);
   /// Errors: also as with_changes().
   [[nodiscard]] Result<nlohmann::json> set(const std::string& name, const nlohmann::json& values);
+  /// Begins a checkpoint of live jobs (no names: of all), called `cut`, in `folder`; how it goes, checkpoints() says. Errors: kNotFound with the nearest name;
+  /// kBadConfig: a job has ended or is being saved, a bad name or path; kFull.
+  [[nodiscard]] Result<nlohmann::json> checkpoint(const std::vector<std::string>& names, const std::string& folder, const std::string& cut);
+  [[nodiscard]] Checkpoints& checkpoints() { return checkpoints_; }
+  /// What a restored job had reported before it was saved: points of its curve, so that it is not taken for a job that has learnt nothing.
+  void remember(JobId job, const std::vector<LossPoint>& curve);
   void report(ServerId server, const proto::JobReport& report);
   void fault(JobId job, std::uint32_t generation, const std::string& worker, const std::string& code, const std::string& words);
   void moved(const proto::Moved& moved);
@@ -124,6 +131,7 @@ class Core {
   DecisionLog log_;
   LossLog losses_;
   Outbox outbox_;
+  Checkpoints checkpoints_;
   std::map<SlotRef, std::pair<DecisionId, Instant>> decided_;  ///< of what each slot was granted last
   std::map<SlotRef, proto::Moved> moved_;                      ///< what each slot said last
   DecisionId decision_;

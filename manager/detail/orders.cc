@@ -134,6 +134,29 @@ Result<json> Core::resume(const std::vector<std::string>& names) {
   return ordered(std::move(jobs), changed);
 }
 
+Result<json> Core::checkpoint(const std::vector<std::string>& names, const std::string& folder, const std::string& cut) {
+  if (!text::valid_name(cut)) return fail(Errc::kBadConfig, "a checkpoint's name must be 1 to 64 of a-z 0-9 . _ -");
+  if (!folder.starts_with('/') || folder.size() > 4096) return fail(Errc::kBadConfig, "a checkpoint's folder must be an absolute path");
+  auto ids = named(names);
+  if (!ids) return fail(ids.error());
+  if (names.empty()) ids->assign(jobs_.live().begin(), jobs_.live().end());
+  if (ids->empty()) return fail(Errc::kNotFound, "no job lives: there is nothing to save");
+  std::vector<const Job*> jobs;
+  for (const JobId id : *ids) {
+    const Job& job = *jobs_.find(id);
+    if (job.ended()) return fail(Errc::kBadConfig, fmt::format("job '{}' is {}: only a live job can be saved", job.spec.name, name_of(job.state)));
+    jobs.push_back(&job);
+  }
+  std::set<ServerId> servers;
+  for (const auto& slot : ring_.table().slots) servers.insert(slot.primary);
+  if (!ring_.table().made()) servers.clear();
+  if (auto begun = checkpoints_.begin(cut, folder, jobs, servers); !begun) return fail(begun.error());
+  log::info("checkpoint {} of {} jobs to {}", cut, jobs.size(), folder);
+  return checkpoints_.status(cut);
+}
+
+void Core::remember(JobId id, const std::vector<LossPoint>& curve) { jobs_.remember(id, curve, clock_.now()); }
+
 Result<json> Core::set(const std::string& name, const json& values) {
   const auto ids = named({name});
   if (!ids) return fail(ids.error());

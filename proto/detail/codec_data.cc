@@ -148,7 +148,10 @@ bool write_data_plane(wire::Header::Body::Builder to, const Body& body) {
   } else if (const auto* pull_reply = std::get_if<PullReply>(&body)) {
     write(to.initPullReply(), pull_reply->sections);
   } else if (const auto* create = std::get_if<CreateTables>(&body)) {
-    write(to.initCreateTables(list_size(create->tables.size())), create->tables);
+    auto out = to.initCreateTables();
+    write(out.initTables(list_size(create->tables.size())), create->tables);
+    out.setFrom(text(create->start.from));
+    out.setResume(create->start.resume);
   } else if (const auto* apply = std::get_if<Apply>(&body)) {
     write(to.initApply(), *apply);
   } else {
@@ -177,9 +180,11 @@ bool read_data_plane(wire::Header::Body::Reader from, Body& body) {
     case Kind::PULL_REPLY:
       body = PullReply{read_sections(from.getPullReply().getSections())};
       return true;
-    case Kind::CREATE_TABLES:
-      body = CreateTables{read(from.getCreateTables())};
+    case Kind::CREATE_TABLES: {
+      const auto in = from.getCreateTables();
+      body = CreateTables{read(in.getTables()), {text(in.getFrom(), "a path"), in.getResume()}};
       return true;
+    }
     case Kind::APPLY:
       body = read(from.getApply());
       return true;

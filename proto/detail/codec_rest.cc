@@ -1,6 +1,6 @@
 #include "proto/detail/codec_parts.h"
 
-/// Grants, people's calls, and the two answers that anything may get: Done and Refused.
+/// Grants, checkpoints, people's calls, and the two answers that anything may get: Done and Refused.
 namespace sluice::proto::detail {
 namespace {
 
@@ -66,6 +66,21 @@ Refused read(wire::Refused::Reader from) {
           text(from.getText(), "a refusal's text"), data(from.getSlotTable(), "a slot table")};
 }
 
+void write(wire::Saved::Builder to, const Saved& from) {
+  to.setCut(text(from.cut));
+  to.setBytes(from.bytes);
+  to.setHome(from.home);
+  to.setPauseMs(from.pause_ms);
+  to.setStep(from.step);
+  to.setCode(text(from.code));
+  to.setText(text(from.text));
+}
+Saved read(wire::Saved::Reader from) {
+  return {text(from.getCut(), "a cut's name"),  from.getBytes(), from.getHome(),
+          finite(from.getPauseMs(), "a pause"), from.getStep(),  text(from.getCode(), "a code"),
+          text(from.getText(), "words")};
+}
+
 }  // namespace
 
 bool write_rest(wire::Header::Body::Builder to, const Body& body) {
@@ -91,6 +106,12 @@ bool write_rest(wire::Header::Body::Builder to, const Body& body) {
     out.setJson(text(call->json));
   } else if (const auto* reply = std::get_if<CallReply>(&body)) {
     to.setCallReply(text(reply->json));
+  } else if (const auto* save = std::get_if<SaveJob>(&body)) {
+    auto out = to.initSaveJob();
+    out.setCut(text(save->cut));
+    out.setFolder(text(save->folder));
+  } else if (const auto* saved = std::get_if<Saved>(&body)) {
+    write(to.initSaved(), *saved);
   } else {
     return false;
   }
@@ -124,6 +145,14 @@ bool read_rest(wire::Header::Body::Reader from, Body& body) {
     }
     case Kind::CALL_REPLY:
       body = CallReply{text(from.getCallReply(), "an answer's JSON")};
+      return true;
+    case Kind::SAVE_JOB: {
+      const auto in = from.getSaveJob();
+      body = SaveJob{text(in.getCut(), "a cut's name"), text(in.getFolder(), "a folder")};
+      return true;
+    }
+    case Kind::SAVED:
+      body = read(from.getSaved());
       return true;
     default:
       return false;

@@ -85,7 +85,9 @@ class RandomHeader {
   PushReply fill(PushReply) { return {sections(), text()}; }
   Pull fill(Pull) { return {sections()}; }
   PullReply fill(PullReply) { return {sections()}; }
-  CreateTables fill(CreateTables) { return {tables()}; }
+  CreateTables fill(CreateTables) { return {tables(), {text(), coin()}}; }
+  SaveJob fill(SaveJob) { return {name(), text()}; }
+  Saved fill(Saved) { return {name(), u64(), coin(), number(), u64(), text(), text()}; }
   Apply fill(Apply) {
     Apply out{u64(), u64(), {}};
     for (std::uint64_t i = rng_.below(6); i > 0; --i) out.slots.push_back({Incarnation(u64()), 1 + rng_.below(1000), u32()});

@@ -38,8 +38,13 @@ Result<ApplyCalls::Lane*> ApplyCalls::lane(const std::string& address) {
 }
 
 void ApplyCalls::begin(proto::Envelope envelope, proto::Apply apply, std::vector<std::string> lanes) {
+  const std::uint64_t clock = apply.clock;
+  begin(std::move(envelope), clock, std::move(apply), fmt::format("clock {}", clock), std::move(lanes));
+}
+
+void ApplyCalls::begin(proto::Envelope envelope, std::uint64_t number, proto::Body body, std::string what, std::vector<std::string> lanes) {
   const JobId id = envelope.job;
-  Job& job = jobs_[id] = Job{std::move(envelope), std::move(apply), {}};
+  Job& job = jobs_[id] = Job{std::move(envelope), number, std::move(body), std::move(what), {}};
   for (auto& address : lanes) job.waiting.emplace(std::move(address), clock_.now());
   if (job.waiting.empty()) return end(id, std::nullopt);
   (void)send_due();
@@ -51,7 +56,7 @@ void ApplyCalls::forget(JobId job) {
 }
 
 void ApplyCalls::end(JobId job, std::optional<Error> error) {
-  finished_.push_back({job, jobs_.at(job).apply.clock, std::move(error)});
+  finished_.push_back({job, jobs_.at(job).clock, std::move(error)});
   jobs_.erase(job);
 }
 
@@ -69,10 +74,10 @@ bool ApplyCalls::send_due() {
         end(at->first, Error{to.error().code, fmt::format("{}: {}", address, to.error().what)});
         break;
       }
-      proto::Header header{job.envelope, job.apply};
+      proto::Header header{job.envelope, job.body};
       const auto request = (*to)->channel->request(std::move(header), {}, now + kDeadline);
       due = request ? Instant::never() : now + kAgain;  // else its queue is full
-      if (request) (*to)->calls.emplace(*request, std::pair(at->first, job.apply.clock));
+      if (request) (*to)->calls.emplace(*request, std::pair(at->first, job.clock));
     }
   }
   return any;
@@ -80,21 +85,21 @@ bool ApplyCalls::send_due() {
 
 void ApplyCalls::take(const std::string& address, JobId id, std::uint64_t clock, const Result<net::Answer>& answer) {
   const auto it = jobs_.find(id);
-  if (it == jobs_.end() || it->second.apply.clock != clock) return;  // ended meanwhile
+  if (it == jobs_.end() || it->second.clock != clock) return;  // ended meanwhile
   Job& job = it->second;
   const auto waiting = job.waiting.find(address);
   if (waiting == job.waiting.end()) return;
   const auto again = [&](Duration after, const std::string& why) {
     waiting->second = clock_.now() + after;
-    complaints_.warn(clock_.now(), fmt::format("job {}: clock {} is not applied by {} yet: {}", id.value, clock, address, why));
+    complaints_.warn(clock_.now(), fmt::format("job {}: {} is not done by {} yet: {}", id.value, job.what, address, why));
   };
   if (!answer) return again({}, answer.error().what);
   const proto::Body& body = answer->header.body;
   if (const auto* refused = std::get_if<proto::Refused>(&body)) {
     if (refused->kind == proto::RefusalKind::kBehind) return again(kAgain, refused->text);
-    return end(id, Error{Errc::kInternal, fmt::format("{} refused to apply a clock: {}", address, refused->text)});
+    return end(id, Error{Errc::kInternal, fmt::format("{} refused {}: {}", address, job.what, refused->text)});
   }
-  if (!std::holds_alternative<proto::Done>(body)) return end(id, Error{Errc::kMalformed, fmt::format("{} answered an apply with something else", address)});
+  if (!std::holds_alternative<proto::Done>(body)) return end(id, Error{Errc::kMalformed, fmt::format("{} answered {} with something else", address, job.what)});
   job.waiting.erase(waiting);
   if (job.waiting.empty()) end(id, std::nullopt);
 }

@@ -1,6 +1,6 @@
 #pragma once
-/// bsp: sends a clock's Apply from a job's home to the other lanes that own shards of the job, on connections of the home's lane, until each has answered. The
-/// only way in which lanes talk to each other. One lane's thread.
+/// Sends one thing of a job from its home to other lanes, on connections of the home's lane, until each has answered Done: under bsp a clock's Apply, and for a
+/// checkpoint that this moment is its cut. The only way in which lanes talk to each other. One lane's thread.
 
 #include <cstdint>
 #include <map>
@@ -40,6 +40,8 @@ class ApplyCalls {
 
   /// Begins to send; one clock a job at a time: an earlier one of the same job is forgotten. With no lanes it is done at once.
   void begin(proto::Envelope envelope, proto::Apply apply, std::vector<std::string> lanes);
+  /// The same for another message; `number` tells it from earlier ones of the job, `what` is it in words.
+  void begin(proto::Envelope envelope, std::uint64_t number, proto::Body body, std::string what, std::vector<std::string> lanes);
   /// The job is over: nothing more is sent or told.
   void forget(JobId job);
   /// Receives answers, sends what is due. True if anything happened.
@@ -47,7 +49,7 @@ class ApplyCalls {
 
   struct Finished {
     JobId job;
-    std::uint64_t clock = 0;
+    std::uint64_t clock = 0;     ///< or the number
     std::optional<Error> error;  ///< a lane's, with its address
   };
   /// Clocks that all lanes have applied, or that one refused.
@@ -57,7 +59,9 @@ class ApplyCalls {
  private:
   struct Job {
     proto::Envelope envelope;
-    proto::Apply apply;
+    std::uint64_t clock = 0;
+    proto::Body body;
+    std::string what;
     std::map<std::string, Instant> waiting;  ///< lanes that have not answered yet: when to send again; never: a request is under way
   };
   struct Lane {

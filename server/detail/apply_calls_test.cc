@@ -76,7 +76,7 @@ TEST_F(ApplyCallsTest, ALaneThatCanNotEndsItWithItsWords) {
   EXPECT_TRUE(hear(0, proto::Refused{proto::RefusalKind::kError, "rejected", "float 0 is inf", ""}));
   const auto finished = calls.take_finished();
   ASSERT_EQ(finished.size(), 1U);
-  EXPECT_THAT(finished[0].error->what, HasSubstr("inproc://lane-0 refused to apply a clock: float 0 is inf"));
+  EXPECT_THAT(finished[0].error->what, HasSubstr("inproc://lane-0 refused clock 5: float 0 is inf"));
 }
 
 TEST_F(ApplyCallsTest, AJobThatIsOverIsNotHeardOfAgain) {

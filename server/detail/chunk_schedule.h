@@ -10,6 +10,9 @@
 #include <optional>
 #include <vector>
 
+#include "base/result.h"
+#include "proto/saved_home.h"
+
 namespace sluice::server {
 
 /// Rows [first_row + offset, first_row + rows) of an epoch are to be trained on.
@@ -46,6 +49,12 @@ class ChunkSchedule {
   [[nodiscard]] std::uint32_t epochs_done() const { return first_open_; }
   [[nodiscard]] bool done() const { return first_open_ == plan_.epochs; }
 
+  /// Writes down where it stands; the pieces that are out are the holders' to add.
+  void save(proto::SavedHome& to) const;
+  /// Goes on from there: what came back is handed out again; `leases` are taken as still out. REQUIRES: nothing was handed out. Errors (nothing was changed):
+  /// kBadData: it can't be the cursor of such a plan: every row of the epochs begun is committed or in one piece, exactly.
+  [[nodiscard]] Result<void> restore(const proto::SavedHome& from);
+
  private:
   struct Epoch {
     std::vector<std::uint32_t> order;
@@ -53,6 +62,7 @@ class ChunkSchedule {
     std::uint64_t committed = 0;
   };
   [[nodiscard]] Epoch begin(std::uint32_t epoch) const;
+  [[nodiscard]] std::uint32_t rows_of(std::uint32_t chunk) const;
   ChunkPlan plan_;
   std::uint32_t limit_;
   std::uint32_t first_open_ = 0;

@@ -7,6 +7,7 @@
 #include "base/host.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/text.h"
 
 namespace sluice::server {
 namespace {
@@ -185,21 +186,40 @@ void Control::unasked(const net::Answer& message) {
   const proto::Body& body = message.header.body;
   if (const auto* table = std::get_if<proto::SlotTableMessage>(&body)) return take_table(table->bytes);
   if (const auto* end = std::get_if<proto::EndJob>(&body)) end_job(message.header.envelope.job, end->keep);
+  if (const auto* save = std::get_if<proto::SaveJob>(&body)) save_job(message.header.envelope.job, *save);
+}
+
+void Control::save_job(JobId job, const proto::SaveJob& order) {
+  if (!text::valid_name(order.cut)) return;
+  const auto known = saving_.find(job);
+  if (!order.folder.empty() && known != saving_.end() && known->second.cut == order.cut) {
+    if (known->second.said) job_answer(job, *known->second.said);  // said before: it got lost
+    return;
+  }
+  for (const auto& lane : lanes_) lane->save_job(job, order);
+  if (order.folder.empty()) {
+    saving_.erase(job);
+    job_answer(job, proto::Saved{order.cut, 0, false, 0, 0, {}, {}});
+  } else {
+    saving_.insert_or_assign(job, Saving{order.cut, std::nullopt});
+  }
 }
 
 void Control::end_job(JobId job, const std::string& keep) {
   pending_.erase(job);
+  saving_.erase(job);
   if (keeping_.contains(job)) return;  // it comes again until it is answered
-  const bool all = std::all_of(lanes_.begin(), lanes_.end(), [&](const auto& lane) { return lane->end_job(job, keep); });
+  const bool all =
+      std::all_of(lanes_.begin(), lanes_.end(), [&](const auto& lane) { return lane->end_job(job, options_.models.empty() ? std::string() : keep); });
   if (!all) return;  // a lane's queue is full: unanswered, it comes again
   if (!options_.models.empty() && !keep.empty()) {
     keeping_.insert(job);
   } else {
-    job_ended(job, proto::Done{});
+    job_answer(job, proto::Done{});
   }
 }
 
-void Control::job_ended(JobId job, proto::Body answer) {
+void Control::job_answer(JobId job, proto::Body answer) {
   proto::Header said = header(std::move(answer));
   said.envelope.job = job;
   (void)channel_.post(std::move(said));
@@ -212,8 +232,15 @@ void Control::take_news() {
   for (const auto& [job, result] : news.kept) {
     keeping_.erase(job);
     if (!result) log::error("job {} is not kept: {}", job.value, result.error().what);
-    job_ended(job, result ? proto::Body(proto::Done{})
-                          : proto::Body(proto::Refused{proto::RefusalKind::kError, std::string(name_of(result.error().code)), result.error().what, {}}));
+    job_answer(job, result ? proto::Body(proto::Done{})
+                           : proto::Body(proto::Refused{proto::RefusalKind::kError, std::string(name_of(result.error().code)), result.error().what, {}}));
+  }
+  for (auto& [job, said] : news.saved) {
+    const auto it = saving_.find(job);
+    if (it == saving_.end() || it->second.cut != said.cut) continue;
+    if (it->second.said && !it->second.said->text.empty()) continue;  // one lane's word is enough
+    it->second.said = said;
+    job_answer(job, std::move(said));
   }
   for (auto& report : news.reports) {
     const auto [it, fresh] = pending_.try_emplace(report.job, report);

@@ -41,8 +41,9 @@ class Control final : public Actor {
   void completed(net::Completion completion);
   void heartbeat_answered(const net::Answer& answer);
   void unasked(const net::Answer& message);
+  void save_job(JobId job, const proto::SaveJob& order);
   void end_job(JobId job, const std::string& keep);
-  void job_ended(JobId job, proto::Body answer);
+  void job_answer(JobId job, proto::Body answer);
   void take_table(const std::string& bytes);
   void ask_for_table();
   void take_news();
@@ -75,7 +76,12 @@ class Control final : public Actor {
   Instant heartbeat_at_ = Instant::never();
   Instant answered_at_{};  ///< the last heartbeat's answer
   Instant table_at_ = Instant::never();
-  std::set<JobId> keeping_;                    ///< ended, and on their way into files
+  std::set<JobId> keeping_;  ///< ended, and on their way into files
+  struct Saving {
+    std::string cut;
+    std::optional<proto::Saved> said;  ///< how it ended
+  };
+  std::map<JobId, Saving> saving_;             ///< the newest checkpoint of each live job
   std::map<JobId, proto::JobReport> pending_;  ///< not sent
   std::vector<proto::JobReport> in_flight_;    ///< sent, and sent again as they are until answered
   RateLimited complaints_;

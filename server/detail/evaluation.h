@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace sluice::server {
@@ -38,6 +39,8 @@ class Evaluation {
   bool commit(const EvaluatePiece& piece, double loss_sum, double metric_sum, const std::string& metric);
   /// Of the newest complete evaluation; none has examples == 0.
   [[nodiscard]] const EvaluationResult& result() const { return result_; }
+  /// That of the job before it was restored.
+  void restore(EvaluationResult result) { result_ = std::move(result); }
 
  private:
   std::uint64_t rows_;

@@ -33,12 +33,34 @@ Result<JobHome*> HomeHost::find(const proto::Envelope& envelope) {
 
 Result<JobHome*> HomeHost::open(const proto::Envelope& envelope, const proto::Join& request) {
   if (homes_.size() >= kHomesMax) return fail(Errc::kFull, "too many jobs");
-  auto opened = JobHome::open(envelope.job, envelope.generation, request);
+  const auto resumed = resumed_.find(envelope.job);
+  auto opened = JobHome::open(envelope.job, envelope.generation, request, resumed == resumed_.end() ? nullptr : &**resumed->second.from);
   if (!opened) return fail(opened.error());
   log::info("job {}: opened by client {}: {} + {} rows, {} tables", envelope.job.value, envelope.client.value, request.train_rows, request.test_rows,
             request.tables.size());
   std::erase_if(applies_, [&](const ApplyTask& task) { return task.envelope.job == envelope.job; });  // of an older generation: its home goes now
+  resumed_.erase(envelope.job);
   return (homes_[envelope.job] = std::move(*opened)).get();
+}
+
+std::optional<Reply> HomeHost::not_resumed(const proto::Envelope& envelope, const proto::Join& request) {
+  const auto spec = proto::job_spec_from_json(request.spec);
+  if (!spec || !spec->start.resume) return std::nullopt;  // what is wrong with it, open() says
+  const auto it = resumed_.find(envelope.job);
+  if (it == resumed_.end() || it->second.generation != envelope.generation) {
+    if (resumed_.size() >= kHomesMax) return refuse({Errc::kFull, "too many jobs"});
+    resumed_.insert_or_assign(envelope.job, Resumed{envelope.generation, std::nullopt});
+    wanted_.push_back({envelope.job, envelope.generation, spec->start});
+    return behind("the checkpoint is being read");
+  }
+  if (!it->second.from) return behind("the checkpoint is being read");
+  if (!*it->second.from) return refuse(it->second.from->error());
+  return std::nullopt;
+}
+
+void HomeHost::resumed(JobId job, std::uint32_t generation, Result<ResumedHome> from) {
+  const auto it = resumed_.find(job);
+  if (it != resumed_.end() && it->second.generation == generation) it->second.from = std::move(from);
 }
 
 Reply HomeHost::ask(JobHome& home, Incarnation client, const proto::Body& body, Instant now) {
@@ -61,6 +83,7 @@ Reply HomeHost::handle(const net::PeerId& peer, const proto::Envelope& envelope,
   if (home && *home == nullptr) {
     if (leaves) return {proto::Done{}, {}};
     if (joins == nullptr) return behind(fmt::format("job {} is not opened here yet", envelope.job.value));
+    if (auto wait = not_resumed(envelope, *joins)) return std::move(*wait);
     home = open(envelope, *joins);
   }
   if (!home) return refuse(home.error());
@@ -109,6 +132,7 @@ void HomeHost::forget(JobId job) {
   std::erase_if(applies_, [job](const ApplyTask& task) { return task.envelope.job == job; });
   homes_.erase(job);
   changed_.erase(job);
+  resumed_.erase(job);
 }
 
 void HomeHost::expire(const std::function<bool(Incarnation)>& expired) {
@@ -138,7 +162,7 @@ Instant HomeHost::report(Instant now, const std::function<bool(const proto::JobR
   return changed_.empty() ? Instant::never() : due_;
 }
 
-const JobHome* HomeHost::home(JobId job) const {
+JobHome* HomeHost::home(JobId job) {
   const auto it = homes_.find(job);
   return it == homes_.end() ? nullptr : it->second.get();
 }

@@ -48,17 +48,29 @@ class HomeHost {
   void forget(JobId job);
   void expire(const std::function<bool(Incarnation)>& expired);
 
+  /// Homes that are to go on from a checkpoint, whose state is to be read, each once; then resumed().
+  struct Wanted {
+    JobId job;
+    std::uint32_t generation = 0;
+    proto::StartSpec start;
+  };
+  [[nodiscard]] std::vector<Wanted> take_wanted() { return std::exchange(wanted_, {}); }
+  void resumed(JobId job, std::uint32_t generation, Result<ResumedHome> from);
+
+  /// nullptr if not held here. After what was done to it: look().
+  [[nodiscard]] JobHome* home(JobId job);
+  /// After a home's state may have changed: takes what it wants to send.
+  void look(JobId job, JobHome& home);
+
   /// Offers what is due to `sink` (true = taken). Returns when to call again at the latest.
   Instant report(Instant now, const std::function<bool(const proto::JobReport&)>& sink);
-  /// nullptr if not held here.
-  [[nodiscard]] const JobHome* home(JobId job) const;
 
  private:
   [[nodiscard]] Result<JobHome*> find(const proto::Envelope& envelope);
   [[nodiscard]] Result<JobHome*> open(const proto::Envelope& envelope, const proto::Join& request);
   [[nodiscard]] static Reply ask(JobHome& home, Incarnation client, const proto::Body& body, Instant now);
-  /// After a home's state may have changed.
-  void look(JobId job, JobHome& home);
+  /// Where the home is to go on from a checkpoint that is not read yet, or can't be: the answer to its joins.
+  [[nodiscard]] std::optional<Reply> not_resumed(const proto::Envelope& envelope, const proto::Join& request);
 
   const EndedJobs& ended_;
   Duration interval_;
@@ -66,6 +78,12 @@ class HomeHost {
   std::unordered_map<Incarnation, net::PeerId> peers_;  ///< where each client was last heard from
   std::vector<GateNotice> gates_;
   std::vector<ApplyTask> applies_;
+  struct Resumed {
+    std::uint32_t generation = 0;
+    std::optional<Result<ResumedHome>> from;  ///< none: being read
+  };
+  std::map<JobId, Resumed> resumed_;  ///< until the home is opened
+  std::vector<Wanted> wanted_;
   std::set<JobId> changed_;  ///< with something to report
   bool urgent_ = false;
   Instant due_{};

@@ -118,6 +118,8 @@ TEST_F(KeeperTest, OfAJobThatIsNotKnownHereTheSameJobsPartStaysAndAnOlderJobsGoe
   end_unknown(JobId(21));  // another job of that name, of which nothing was here
   EXPECT_EQ(proto::part_job(path), JobId(21));
   EXPECT_NE(fs::file_size(path), size);
+  end_unknown(JobId(20));  // told late, or again: the later job's part is not its to replace
+  EXPECT_EQ(proto::part_job(path), JobId(21));
 }
 
 }  // namespace

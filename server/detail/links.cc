@@ -23,6 +23,22 @@ bool LaneInbox::end_job(JobId job, std::string keep) {
   return true;
 }
 
+void LaneInbox::save_job(JobId job, proto::SaveJob order) {
+  {
+    const std::lock_guard lock(mutex_);
+    news_.saves.insert_or_assign(job, std::move(order));
+  }
+  wake();
+}
+
+void LaneInbox::loaded(LoadedFirst what) {
+  {
+    const std::lock_guard lock(mutex_);
+    news_.loaded.push_back(std::move(what));
+  }
+  wake();
+}
+
 LaneInbox::News LaneInbox::take() {
   const std::lock_guard lock(mutex_);
   return std::exchange(news_, {});
@@ -51,6 +67,14 @@ void ControlInbox::kept(JobId job, Result<void> result) {
   {
     const std::lock_guard lock(mutex_);
     news_.kept.emplace_back(job, std::move(result));
+  }
+  wake();
+}
+
+void ControlInbox::saved(JobId job, proto::Saved said) {
+  {
+    const std::lock_guard lock(mutex_);
+    news_.saved.emplace_back(job, std::move(said));
   }
   wake();
 }

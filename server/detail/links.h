@@ -3,18 +3,28 @@
 /// outlive either.
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "base/ids.h"
 #include "net/transport.h"
 #include "proto/messages.h"
+#include "server/detail/first_values.h"
 #include "server/detail/view.h"
 
 namespace sluice::server {
+
+/// What the keeper has read for a lane: a job's first values, or what a checkpoint's home knew.
+struct LoadedFirst {
+  JobId job;
+  std::uint32_t generation = 0;
+  std::variant<Result<FirstValues>, Result<ResumedHome>> what;
+};
 
 /// Control → one lane. Any thread.
 class LaneInbox {
@@ -27,6 +37,10 @@ class LaneInbox {
   /// A job is over; `keep` as in proto::EndJob. False when kEndedMax are waiting: try again.
   [[nodiscard]] bool end_job(JobId job, std::string keep);
 
+  /// The job is to be saved, as its home's lane does it; a later order replaces one that was not taken yet.
+  void save_job(JobId job, proto::SaveJob order);
+  void loaded(LoadedFirst what);
+
   struct Ended {
     JobId job;
     std::string keep;
@@ -34,6 +48,8 @@ class LaneInbox {
   struct News {
     std::shared_ptr<const View> view;  ///< null: no newer one
     std::vector<Ended> ended;
+    std::map<JobId, proto::SaveJob> saves;
+    std::vector<LoadedFirst> loaded;
   };
   [[nodiscard]] News take();
   void wake() { poller_->wake(); }
@@ -56,11 +72,14 @@ class ControlInbox {
   void want_table(RingVersion version);
   /// What all lanes had of an ended job is in its file; or not, and why.
   void kept(JobId job, Result<void> result);
+  /// This server's part of a cut is written, or the cut is not made and why.
+  void saved(JobId job, proto::Saved said);
 
   struct News {
     std::vector<proto::JobReport> reports;
     RingVersion wanted;
     std::vector<std::pair<JobId, Result<void>>> kept;
+    std::vector<std::pair<JobId, proto::Saved>> saved;
   };
   [[nodiscard]] News take();
   void wake() { poller_->wake(); }

@@ -20,8 +20,9 @@ struct Phases {
     kLeased = 1,  ///< a slot is at it
     kApplying = 2,
   };
-  std::uint32_t total = 0;  ///< 0: the job has none
-  std::uint32_t done = 0;   ///< passes whose end is applied
+  std::uint32_t total = 0;   ///< 0: the job has none
+  std::uint32_t done = 0;    ///< passes whose end is applied
+  std::uint32_t before = 0;  ///< those of them that were when the job was restored: its shards count applies from there
   State state = State::kPass;
   bool last = false;   ///< the end that is being applied is the job's
   std::string reason;  ///< why

@@ -30,7 +30,7 @@ void ReportWindow::touch(bool at_once) {
 }
 
 void ReportWindow::fill(proto::JobReport& report) const {
-  report.seconds = first_ == Instant::never() ? 0 : (last_ - first_).seconds();
+  report.seconds = seconds();
   report.window_steps = steps_;
   report.window_examples = examples_;
   report.loss_sum = loss_sum_;
@@ -43,7 +43,7 @@ LossPoint ReportWindow::point(std::uint64_t step, std::uint64_t examples) const 
   const double n = static_cast<double>(steps_);
   const double mean = batch_means_ / n;
   const double variance = std::max(0.0, batch_mean_squares_ / n - mean * mean);  // rounding can make it slightly negative
-  return {step, examples, (last_ - first_).seconds(), loss_sum_ / static_cast<double>(examples_), std::sqrt(variance), examples_};
+  return {step, examples, seconds(), loss_sum_ / static_cast<double>(examples_), std::sqrt(variance), examples_};
 }
 
 void ReportWindow::close() {

@@ -26,6 +26,11 @@ class ReportWindow {
   [[nodiscard]] bool has_steps() const { return steps_ > 0; }
   /// Begins the next window; totals stay.
   void close();
+  [[nodiscard]] double slot_seconds() const { return slot_seconds_; }
+  /// From the job's first commit to its last, what was before it was restored included.
+  [[nodiscard]] double seconds() const { return before_ + (first_ == Instant::never() ? 0 : (last_ - first_).seconds()); }
+  /// Totals of the job before it was restored.
+  void restore(double slot_seconds, double seconds) { slot_seconds_ = slot_seconds, before_ = seconds; }
 
  private:
   bool changed_ = false;
@@ -40,6 +45,7 @@ class ReportWindow {
   double batch_mean_squares_ = 0;
   // of the job
   double slot_seconds_ = 0;
+  double before_ = 0;  ///< seconds
   Instant first_ = Instant::never();
   Instant last_{};
 };

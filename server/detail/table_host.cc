@@ -8,29 +8,12 @@
 #include "base/assert.h"
 #include "base/metrics.h"
 #include "net/payload.h"
+#include "server/detail/table_host_parts.h"
 
 namespace sluice::server {
 
 using proto::Outcome;
 using proto::TableKind;
-
-struct TableHost::Shard {
-  std::uint32_t term = 0;
-  SequenceLog log;
-  HeldUpdates held;
-  std::variant<std::monostate, DenseShard, SparseShard> values;
-  [[nodiscard]] std::uint64_t version() const {
-    if (const auto* dense = std::get_if<DenseShard>(&values)) return dense->version();
-    return std::get<SparseShard>(values).version();
-  }
-};
-
-struct TableHost::Table {
-  proto::TableSpec spec;
-  std::unique_ptr<const Optimizer> optimizer;
-  bool sums = false;  ///< the optimizer takes no gradients: a clock's updates are added up, not averaged
-  std::unordered_map<ShardId, std::unique_ptr<Shard>> shards;
-};
 
 TableHost::TableHost(TableHostOptions options, const EndedJobs& ended, std::shared_ptr<MemoryBudget> budget, net::Transport& transport)
     : options_(options), ended_(ended), budget_(std::move(budget)), transport_(transport), pool_(transport) {}
@@ -99,6 +82,7 @@ Result<TableHost::Job*> TableHost::open_job(const proto::Envelope& envelope) {
 Reply TableHost::create(const proto::Envelope& envelope, const proto::CreateTables& request, const View& view) {
   const auto known = find_job(envelope);
   if (!known) return refuse(known.error());
+  if (auto wait = not_filled(*known)) return std::move(*wait);
   std::vector<std::unique_ptr<Table>> made;
   std::uint64_t bytes = 0;
   for (const auto& spec : request.tables) {
@@ -130,7 +114,17 @@ Reply TableHost::create(const proto::Envelope& envelope, const proto::CreateTabl
     if (job.tables.size() <= at) job.tables.resize(at + 1);
     job.tables[at] = std::move(table);
   }
-  return {proto::Done{}, {}};
+  if (request.start.from.empty() || made.empty()) return {proto::Done{}, {}};
+  job.loading = true;
+  wanted_.push_back({envelope.job, job.generation, request.start, request.tables});
+  return std::move(*not_filled(&job));
+}
+
+std::optional<Reply> TableHost::not_filled(const Job* job) {
+  if (job == nullptr) return std::nullopt;
+  if (job->unreadable) return refuse(*job->unreadable);
+  if (job->loading) return behind("the job's first values are being read");
+  return std::nullopt;
 }
 
 std::uint64_t TableHost::section_bytes(const Table& table, const proto::Section& section, bool push) {
@@ -194,39 +188,6 @@ void TableHost::forget(JobId job) {
   jobs_.erase(it);
 }
 
-KeptTables TableHost::release(JobId job) {
-  KeptTables out;
-  const auto it = jobs_.find(job);
-  if (it == jobs_.end()) return out;
-  for (const auto& table : it->second.tables) {
-    if (!table) continue;
-    out.specs.push_back(table->spec);
-    for (const auto& [id, shard] : table->shards) {
-      if (const auto* dense = std::get_if<DenseShard>(&shard->values)) out.dense.push_back({table->spec.id, id, dense->share()});
-      if (const auto* sparse = std::get_if<SparseShard>(&shard->values)) out.sparse.push_back({table->spec.id, id, sparse});
-    }
-  }
-  dense_bytes_ -= it->second.dense_bytes;
-  for (const auto& table : it->second.tables) {
-    if (!table) continue;
-    for (const auto& [id, shard] : table->shards) shard->held.clear();
-  }
-  budget_->give(it->second.held_bytes);
-  struct Owner {
-    std::vector<std::unique_ptr<Table>> tables;
-    std::shared_ptr<MemoryBudget> budget;
-    std::uint64_t bytes = 0;
-    ~Owner() { budget->give(bytes); }  // free when it is
-  };
-  auto owner = std::make_shared<Owner>();
-  owner->tables = std::move(it->second.tables);
-  owner->budget = budget_;
-  owner->bytes = it->second.declared_bytes;
-  out.owner = std::move(owner);
-  jobs_.erase(it);
-  return out;
-}
-
 TableHost::Shard& TableHost::shard_of(Job& job, Table& table, ShardId id, std::uint32_t term) {
   auto& shard = table.shards[id];
   if (!shard) {
@@ -237,6 +198,15 @@ TableHost::Shard& TableHost::shard_of(Job& job, Table& table, ShardId id, std::u
       dense_bytes_ += dense.floats() * sizeof(float);
     } else {
       shard->values.emplace<SparseShard>(table.spec, id, *table.optimizer);
+    }
+    if (const auto first = job.first.find({table.spec.id, id}); first != job.first.end()) {
+      const FirstShard& from = first->second;
+      if (auto* dense = std::get_if<DenseShard>(&shard->values)) {
+        dense->restore(from.values, from.state, from.updates);
+      } else {
+        std::get<SparseShard>(shard->values).restore(from.keys, from.values, from.state, from.counts);
+      }
+      job.first.erase(first);
     }
   }
   shard->term = term;
@@ -349,6 +319,7 @@ Reply TableHost::push(const proto::Envelope& envelope, const proto::Push& reques
   if (envelope.client.value == 0) return refuse({Errc::kRejected, "a push needs a client incarnation"});
   const auto job = find_job(envelope);
   if (!job) return refuse(job.error());
+  if (auto wait = not_filled(*job)) return std::move(*wait);
   if (!reply_room(2)) return behind("slow readers hold this lane's buffers");
   Reply reply;
   if (!locate(*job, request.sections, payload, true, reply)) return reply;
@@ -397,6 +368,7 @@ Result<std::optional<net::Frame>> TableHost::pull_one(const Located& located, co
 Reply TableHost::pull(const proto::Envelope& envelope, const proto::Pull& request, std::span<const net::Frame> payload, const View& view) {
   const auto job = find_job(envelope);
   if (!job) return refuse(job.error());
+  if (auto wait = not_filled(*job)) return std::move(*wait);
   if (!reply_room(1)) return behind("slow readers hold this lane's buffers");
   Reply reply;
   if (!locate(*job, request.sections, payload, false, reply)) return reply;

@@ -4,8 +4,10 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <unordered_map>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -14,6 +16,7 @@
 #include "server/dedup.h"
 #include "server/dense_shard.h"
 #include "server/detail/ended_jobs.h"
+#include "server/detail/first_values.h"
 #include "server/detail/held_updates.h"
 #include "server/detail/keeper.h"
 #include "server/detail/memory_budget.h"
@@ -38,7 +41,7 @@ class TableHost {
   ~TableHost();
 
   /// Each method answers a request whose client is not expired. `view` is the newest.
-  /// Refuses tables for which there is no memory (kUnplaceable, with the numbers).
+  /// Refuses tables for which there is no memory (kUnplaceable, with the numbers). Tables that begin with values from a file: behind, until fill().
   [[nodiscard]] Reply create(const proto::Envelope& envelope, const proto::CreateTables& request, const View& view);
   /// Applies every section that is new, this lane's and sound; the others' outcomes say what to do. A payload that does not fit its sections changes nothing at
   /// all.
@@ -46,6 +49,20 @@ class TableHost {
   /// Applies a clock's (bsp) or phase's held updates of the job to every shard here, once; a repeat changes nothing.
   [[nodiscard]] Reply apply(const proto::Envelope& envelope, const proto::Apply& request);
   [[nodiscard]] Reply pull(const proto::Envelope& envelope, const proto::Pull& request, std::span<const net::Frame> payload, const View& view);
+
+  /// First values that are to be read, each once; then fill().
+  struct Wanted {
+    JobId job;
+    std::uint32_t generation = 0;
+    proto::StartSpec start;
+    std::vector<proto::TableSpec> tables;
+  };
+  [[nodiscard]] std::vector<Wanted> take_wanted() { return std::exchange(wanted_, {}); }
+  /// They are there, or why not: then all that is asked of the job here is refused with it.
+  void fill(JobId job, std::uint32_t generation, Result<FirstValues> first);
+  /// The job's tables at this moment, to be read at leisure; values and state are copied only where they are updated meanwhile. That copy is taken from the
+  /// memory budget, whole, until `owner` goes. Nothing of an unknown job. Errors: kUnplaceable: there is no memory for it.
+  [[nodiscard]] Result<KeptTables> cut(JobId job);
 
   /// Frees the job's tables.
   void forget(JobId job);
@@ -66,6 +83,9 @@ class TableHost {
     std::uint64_t clocks_applied = 0;  ///< or phases
     std::uint64_t declared_bytes = 0;  ///< taken from the budget
     std::uint64_t held_bytes = 0;      ///< of held updates; taken from the budget too
+    bool loading = false;              ///< its first values are being read
+    std::optional<Error> unreadable;
+    FirstValues first;  ///< of shards that nobody asked for yet
   };
   /// A push's or pull's sections beside what they need; the same order.
   struct Located {
@@ -87,6 +107,11 @@ class TableHost {
   void push_one(const proto::Push& request, const proto::Envelope& envelope, const Located& located, Shard& shard, proto::Section& answer, std::string& text);
   [[nodiscard]] Result<std::optional<net::Frame>> pull_one(const Located& located, const Shard& shard, const proto::Section& asked,
                                                            proto::Section& answer) const;
+  /// None where the job's values are there, or none are wanted.
+  [[nodiscard]] static std::optional<Reply> not_filled(const Job* job);
+  /// Makes the shards that nobody asked for yet and that don't begin as their tables say.
+  void make_all(Job& job);
+  [[nodiscard]] KeptTables snapshot(Job& job);
   /// False when slow readers hold so much that more must wait.
   [[nodiscard]] bool reply_room(std::size_t times);
 
@@ -98,6 +123,7 @@ class TableHost {
   std::size_t dense_bytes_ = 0;
   std::unordered_map<JobId, Job> jobs_;
   std::vector<Located> located_;  ///< scratch of one message
+  std::vector<Wanted> wanted_;
 };
 
 }  // namespace sluice::server

@@ -24,12 +24,16 @@ class ValueBuffer {
   [[nodiscard]] bool read_by_others() const { return readers_.load(std::memory_order_acquire) != 0; }
   /// The first n floats as a frame that keeps `buffer` alive and counts as a reader until its last copy is gone. The values must not change meanwhile.
   [[nodiscard]] static net::Frame share(std::shared_ptr<ValueBuffer> buffer);
+  /// A checkpoint reads it: once superseded it is no spare buffer of the pool, whose bound is about slow readers; its readers free it.
+  void lend(bool lent) { lent_ = lent; }
+  [[nodiscard]] bool lent() const { return lent_; }
 
  private:
   struct Reading;
   net::WritableFrame memory_;
   std::span<float> floats_;
   std::atomic<std::uint32_t> readers_{0};
+  bool lent_ = false;  ///< owner's thread
 };
 
 /// Superseded buffers, waiting until their readers are done, then given out again. One thread.

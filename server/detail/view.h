@@ -18,6 +18,7 @@ class View {
   View(ServerId self, std::uint32_t lanes, proto::SlotTable table)
       : self_(self), lanes_(lanes), table_(std::move(table)), encoded_(proto::encode(table_)), expired_(table_.expired.begin(), table_.expired.end()) {}
 
+  [[nodiscard]] ServerId self() const { return self_; }
   [[nodiscard]] RingVersion version() const { return table_.version; }
   /// Whether that lane of this server serves the hash slot.
   [[nodiscard]] bool owns(HashSlot slot, std::uint32_t lane) const { return table_.at(slot).primary == self_ && slot.value % lanes_ == lane; }

@@ -28,8 +28,9 @@ void append(std::vector<net::Frame>& frames, const net::Frame& bytes) {
 
 }  // namespace
 
-void SectionCalls::begin(const proto::Envelope& envelope, std::vector<proto::TableSpec> tables, proto::PushKind kind) {
+void SectionCalls::begin(const proto::Envelope& envelope, std::vector<proto::TableSpec> tables, proto::PushKind kind, proto::StartSpec start) {
   cancel();
+  start_ = std::move(start);
   kind_ = kind;
   envelope_ = envelope;
   tables_ = std::move(tables);
@@ -155,7 +156,7 @@ void SectionCalls::send_tables(std::uint32_t lane, Instant deadline) {
   proto::Header header;
   header.envelope = envelope_;
   header.envelope.ring = lanes_.version();
-  header.body = proto::CreateTables{tables_};
+  header.body = proto::CreateTables{tables_, start_};
   // It goes ahead of the sections on the same connection, so that they find the tables.
   if (lanes_.request(lane, std::move(header), {}, deadline, {CallTag::Kind::kTables, 0})) creation(lane) = Creation::kAsked;
 }

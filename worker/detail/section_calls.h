@@ -47,7 +47,8 @@ class SectionCalls {
   [[nodiscard]] Instant deadline() const { return clock_.now() + patience_; }
   /// Begins a job: who speaks, and the tables to create where a lane doesn't know them.
   /// kind: of all its pushes.
-  void begin(const proto::Envelope& envelope, std::vector<proto::TableSpec> tables, proto::PushKind kind);
+  /// start: where the tables' first values are read from.
+  void begin(const proto::Envelope& envelope, std::vector<proto::TableSpec> tables, proto::PushKind kind, proto::StartSpec start = {});
   /// The tables as the job was opened. announce: nobody made them yet, so they go ahead of the first message to each lane.
   void set_tables(std::vector<proto::TableSpec> tables, bool announce);
   /// Forgets everything that is under way; nothing is sent again.
@@ -109,6 +110,7 @@ class SectionCalls {
   proto::Envelope envelope_;
   proto::PushKind kind_ = proto::PushKind::kGradient;
   std::vector<proto::TableSpec> tables_;
+  proto::StartSpec start_;
   bool announce_ = false;
   std::vector<Creation> creations_;  ///< per lane
   std::vector<SectionOp> queue_;

@@ -67,7 +67,7 @@ Trainer::Trainer(TrainerSetup setup, Client& client, Clock& clock, const DataReg
   if (fault_) return;
   std::vector<TableUse> uses;
   for (const TableDecl& table : declared) uses.push_back(table.use);
-  client_.enter(setup_.envelope, specs, push_kind(setup_.spec.consistency, kind), std::move(uses));
+  client_.enter(setup_.envelope, specs, push_kind(setup_.spec.consistency, kind), std::move(uses), setup_.spec.start);
   client_.use_memory(setup_.model->values_memory(client_.layout().arena_floats));
   proto::Join join;
   join.spec = setup_.spec_json;
