@@ -44,4 +44,10 @@ std::string_view name_of(Errc code) noexcept {
   return "internal";
 }
 
+Errc errc_of(std::string_view name, Errc otherwise) noexcept {
+  for (int i = 0; i <= static_cast<int>(Errc::kIo); ++i)  // the last one
+    if (name == name_of(static_cast<Errc>(i))) return static_cast<Errc>(i);
+  return otherwise;
+}
+
 }  // namespace sluice

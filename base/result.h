@@ -31,6 +31,8 @@ enum class Errc {
 [[nodiscard]] int exit_code(Errc code) noexcept;
 /// A stable lower-case name, e.g. "bad_config"; used on the wire and in JSON.
 [[nodiscard]] std::string_view name_of(Errc code) noexcept;
+/// The kind of that name; `otherwise` for any other word.
+[[nodiscard]] Errc errc_of(std::string_view name, Errc otherwise) noexcept;
 
 struct Error {
   Errc code = Errc::kInternal;

@@ -69,7 +69,8 @@ JobHome::JobHome(JobId job, std::uint32_t generation, proto::JobSpec spec, const
       opened_(join),
       clock_(make_controller(spec_.consistency)),
       schedule_({join.train_rows, join.chunk_rows, join.phases > 0 ? join.phases : spec_.epochs, spec_.seed}),
-      evaluation_(join.test_rows) {
+      evaluation_(join.test_rows),
+      started_(spec_.start.from.empty()) {
   phases_.total = join.phases;
   if (phases_.any()) schedule_.open_to(1);
   if (spec_.consistency.mode == proto::ConsistencyMode::kBsp) {
@@ -190,6 +191,11 @@ proto::LeaseReply JobHome::lease_for(Incarnation client, Client& record) {
 Result<proto::LeaseReply> JobHome::lease(Incarnation client, Instant now) {
   if (broken_) return fail(*broken_);
   if (!clock_.has(client)) return fail(Errc::kNotFound, fmt::format("client {} is not in job {}: join first", client.value, job_.value));
+  if (!started_) {
+    proto::LeaseReply wait;
+    wait.retry_ms = kRetryMs;
+    return wait;
+  }
   settle(now);
   return lease_for(client, clients_.at(client));
 }
@@ -397,7 +403,7 @@ void JobHome::settle(Instant now) {
 }
 
 void JobHome::at_border(Instant now) {
-  if (closed_ || evaluation_.running()) return;
+  if (closed_ || !started_ || evaluation_.running()) return;
   if (!give_places(now)) return;
   if (evaluation_due()) {
     if (!any_training()) begin_evaluation();
@@ -443,6 +449,7 @@ void JobHome::applied(std::uint64_t clock) {
 }
 
 bool JobHome::finished() const {
+  if (!started_) return false;
   if (bsp_ && !bsp_->committed.empty()) return false;
   return training_over() && (opened_.test_rows == 0 || evaluation_.result().final_one);
 }

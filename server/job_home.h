@@ -106,6 +106,12 @@ class JobHome {
   /// The report is on its way: its window is closed, and a point of the loss curve.
   void report_taken();
 
+  /// A job that begins with values from a file: no slot gets work, and it has not finished, until every lane with shards of it has read them. A lane that
+  /// can't: apply_failed().
+  [[nodiscard]] bool started() const { return started_; }
+  void start();
+  [[nodiscard]] const proto::StartSpec& start_spec() const { return spec_.start; }
+
   [[nodiscard]] bool bsp() const { return bsp_.has_value(); }
   [[nodiscard]] std::uint32_t generation() const { return generation_; }
   [[nodiscard]] const std::vector<proto::TableSpec>& tables() const { return opened_.tables; }
@@ -172,6 +178,7 @@ class JobHome {
   std::uint64_t examples_ = 0;
   std::uint64_t redone_ = 0;
   std::optional<OpenClock> bsp_;  ///< none: another consistency
+  bool started_;
   bool closed_ = false;
   std::set<Incarnation> held_;                ///< closed: have committed since, and wait for the answer
   std::vector<std::optional<Piece>> places_;  ///< bsp, restored: the slots' leases, in the order of their ids, until there are slots again

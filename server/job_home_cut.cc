@@ -128,6 +128,11 @@ Result<void> JobHome::resume(const ResumedHome& from) {
   return {};
 }
 
+void JobHome::start() {
+  started_ = true;
+  if (training_over()) window_.touch(true);
+}
+
 bool JobHome::give_places(Instant now) {
   if (places_.empty()) return true;
   if (!gathered(now)) return false;

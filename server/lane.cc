@@ -33,7 +33,8 @@ Lane::Lane(LaneOptions options, std::unique_ptr<net::Listener> listener, std::sh
       tables_({options.index, options.spare_bytes}, ended_jobs_, std::move(budget), transport),
       homes_(ended_jobs_, from_ms(options.report_ms)),
       applies_(transport, clock, *poller_),
-      cuts_({options.index, tables_, homes_, keeper_, control_}, transport, clock, *poller_) {
+      cuts_({options.index, tables_, homes_, keeper_, control_}, transport, clock, *poller_),
+      starts_(options.index, tables_, homes_, transport, clock, *poller_) {
   poller_->add(endpoint_.listener());
 }
 
@@ -53,6 +54,7 @@ void Lane::end(const LaneInbox::Ended& ended) {
   homes_.forget(job);
   applies_.forget(job);
   cuts_.forget(job);
+  starts_.forget(job);
 }
 
 bool Lane::take_news() {
@@ -103,6 +105,7 @@ Step Lane::step() {
   bool progressed = take_news();
   progressed = receive() || progressed;
   progressed = apply_clocks() || progressed;
+  if (view_) progressed = starts_.step(*view_) || progressed;
   if (view_) progressed = cuts_.step(*view_) || progressed;
   for (auto& released : cuts_.take_released()) send(released.request, released.reply ? std::move(*released.reply) : answer(released.request));
   read_wanted();
@@ -114,7 +117,7 @@ Step Lane::step() {
     progressed = true;
     return control_->offer(report);
   });
-  return {progressed, std::min({again, applies_.next_timer(), cuts_.next_timer()})};
+  return {progressed, std::min({again, applies_.next_timer(), cuts_.next_timer(), starts_.next_timer()})};
 }
 
 bool Lane::apply_clocks() {

@@ -16,6 +16,7 @@
 #include "server/detail/keeper.h"
 #include "server/detail/links.h"
 #include "server/detail/rate_limited.h"
+#include "server/detail/starts.h"
 #include "server/detail/table_host.h"
 #include "server/detail/view.h"
 
@@ -67,6 +68,7 @@ class Lane final : public Actor {
   HomeHost homes_;
   ApplyCalls applies_;
   Cuts cuts_;
+  Starts starts_;
   RateLimited refusals_;
   std::atomic<bool> stopping_{false};
 };

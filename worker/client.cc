@@ -37,6 +37,7 @@ void Client::enter(const proto::Envelope& envelope, std::vector<proto::TableSpec
   layout_ = make_layout(envelope.job, std::move(tables), std::move(uses));
   streams_.enter(envelope.job, envelope.generation, layout_.shards);
   parameters_.enter(layout_);
+  restores_ = start.resume;
   sections_.begin(envelope_, layout_.tables, kind, std::move(start));
   placed_ = {};
   entered_ = true;
@@ -44,7 +45,7 @@ void Client::enter(const proto::Envelope& envelope, std::vector<proto::TableSpec
 
 void Client::join(proto::Join join) {
   joining_ = true;
-  homes_.call(envelope_, std::move(join));
+  homes_.call(envelope_, std::move(join), restores_ ? kRestorePatience : Duration{});
 }
 
 void Client::leave(std::uint64_t lease, std::uint32_t offset, bool finished) {

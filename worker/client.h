@@ -36,6 +36,7 @@ struct SplitOptions {
 
 class Client {
  public:
+  static constexpr Duration kRestorePatience = from_ms(600'000);  ///< of a join, beyond the usual, where the home reads a checkpoint first
   /// The runtime outlives the client; the poller gets its connections.
   Client(const ClientOptions& options, net::Runtime runtime, std::shared_ptr<net::Poller> poller);
 
@@ -132,7 +133,8 @@ class Client {
   proto::Envelope envelope_;
   Layout layout_;
   bool entered_ = false, joining_ = false, failed_ = false;
-  RingVersion placed_;  ///< the slot table that one_lane_ was read from; 0: none
+  bool restores_ = false;  ///< the job's home has a checkpoint to read before it answers a join
+  RingVersion placed_;     ///< the slot table that one_lane_ was read from; 0: none
   bool one_lane_ = false;
   std::vector<std::uint64_t> pulled_;  ///< scratch
 };

@@ -47,12 +47,7 @@ class SideFolder {
 };
 
 Error failed(const Json& job) {
-  const std::string code = detail::text(job, "code");
-  Errc as = Errc::kIo;
-  for (const Errc one :
-       {Errc::kBadConfig, Errc::kBadData, Errc::kCannotConnect, Errc::kDenied, Errc::kUnplaceable, Errc::kTimedOut, Errc::kInternal, Errc::kNotFound})
-    if (code == name_of(one)) as = one;
-  return {as, fmt::format("job '{}' could not be saved: {}", detail::text(job, "job"), detail::text(job, "reason"))};
+  return {errc_of(detail::text(job, "code"), Errc::kIo), fmt::format("job '{}' could not be saved: {}", detail::text(job, "job"), detail::text(job, "reason"))};
 }
 
 /// Until every job is saved or has failed. Errors: those of all jobs; kTimedOut, kInterrupted.

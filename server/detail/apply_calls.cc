@@ -97,7 +97,7 @@ void ApplyCalls::take(const std::string& address, JobId id, std::uint64_t clock,
   const proto::Body& body = answer->header.body;
   if (const auto* refused = std::get_if<proto::Refused>(&body)) {
     if (refused->kind == proto::RefusalKind::kBehind) return again(kAgain, refused->text);
-    return end(id, Error{Errc::kInternal, fmt::format("{} refused {}: {}", address, job.what, refused->text)});
+    return end(id, Error{errc_of(refused->code, Errc::kInternal), fmt::format("{} refused {}: {}", address, job.what, refused->text)});
   }
   if (!std::holds_alternative<proto::Done>(body)) return end(id, Error{Errc::kMalformed, fmt::format("{} answered {} with something else", address, job.what)});
   job.waiting.erase(waiting);

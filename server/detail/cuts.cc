@@ -43,6 +43,7 @@ void Cuts::order(JobId job, proto::SaveJob order, const View& view) {
   if (!view.owns(proto::home_slot(job), parts_.lane)) return;
   JobHome* home = parts_.homes.home(job);
   if (home == nullptr) return say(job, order, {Errc::kNotFound, "the job has not begun: there is nothing to save yet"});
+  if (!home->started()) return say(job, order, {Errc::kNotFound, "the job's first values are being read: there is nothing to save yet"});
   home->close();
   Task& task = tasks_[job];
   task.order = std::move(order);
@@ -99,7 +100,7 @@ void Cuts::mark_all(JobId job, Task& task, JobHome& home, const View& view) {
   task.tables = std::move(*tables);
   proto::SavedJob saved = home.saved();
   saved.servers = view.servers();
-  task.home = CutPiece::Home{std::move(saved), home.cut(), 0};
+  task.home = CutPiece::Home{std::move(saved), home.cut(), home.tables(), 0};
   proto::Envelope envelope;
   envelope.job = job;
   envelope.generation = home.generation();

@@ -40,7 +40,14 @@ Result<JobHome*> HomeHost::open(const proto::Envelope& envelope, const proto::Jo
             request.tables.size());
   std::erase_if(applies_, [&](const ApplyTask& task) { return task.envelope.job == envelope.job; });  // of an older generation: its home goes now
   resumed_.erase(envelope.job);
-  return (homes_[envelope.job] = std::move(*opened)).get();
+  JobHome* home = (homes_[envelope.job] = std::move(*opened)).get();
+  if (!home->started()) {
+    proto::Envelope of;
+    of.job = envelope.job;
+    of.generation = envelope.generation;
+    starts_.push_back({std::move(of), {home->tables(), home->start_spec()}});
+  }
+  return home;
 }
 
 std::optional<Reply> HomeHost::not_resumed(const proto::Envelope& envelope, const proto::Join& request) {
@@ -128,7 +135,19 @@ void HomeHost::applied(JobId job, std::uint64_t clock, const std::optional<Error
   look(job, *it->second);
 }
 
+void HomeHost::started(JobId job, std::uint32_t generation, const std::optional<Error>& error) {
+  const auto it = homes_.find(job);
+  if (it == homes_.end() || it->second->generation() != generation) return;
+  if (!error) {
+    it->second->start();
+    return look(job, *it->second);
+  }
+  log::error("job {} can't begin: {}", job.value, error->what);
+  it->second->apply_failed(*error);
+}
+
 void HomeHost::forget(JobId job) {
+  std::erase_if(starts_, [job](const StartTask& task) { return task.envelope.job == job; });
   std::erase_if(applies_, [job](const ApplyTask& task) { return task.envelope.job == job; });
   homes_.erase(job);
   changed_.erase(job);

@@ -31,6 +31,12 @@ struct ApplyTask {
   const std::vector<proto::TableSpec>* tables = nullptr;  ///< the home's; valid while the job's home is
 };
 
+/// A job that begins with values from a file, as all lanes that own shards of `tables` are to be told; then started().
+struct StartTask {
+  proto::Envelope envelope;  ///< job and generation
+  proto::CreateTables tables;
+};
+
 class HomeHost {
  public:
   static constexpr std::size_t kHomesMax = 1 << 16;
@@ -56,6 +62,10 @@ class HomeHost {
   };
   [[nodiscard]] std::vector<Wanted> take_wanted() { return std::exchange(wanted_, {}); }
   void resumed(JobId job, std::uint32_t generation, Result<ResumedHome> from);
+  /// Homes opened since the last call that wait for started().
+  [[nodiscard]] std::vector<StartTask> take_starts() { return std::exchange(starts_, {}); }
+  /// Every lane has the values that the job begins with, or one can't have them.
+  void started(JobId job, std::uint32_t generation, const std::optional<Error>& error);
 
   /// nullptr if not held here. After what was done to it: look().
   [[nodiscard]] JobHome* home(JobId job);
@@ -78,6 +88,7 @@ class HomeHost {
   std::unordered_map<Incarnation, net::PeerId> peers_;  ///< where each client was last heard from
   std::vector<GateNotice> gates_;
   std::vector<ApplyTask> applies_;
+  std::vector<StartTask> starts_;
   struct Resumed {
     std::uint32_t generation = 0;
     std::optional<Result<ResumedHome>> from;  ///< none: being read

@@ -96,9 +96,14 @@ Step Keeper::step() {
 }
 
 void Keeper::read(const LoadWish& wish) {
-  if (wish.tables.empty()) return wish.to->loaded({wish.job, wish.generation, read_home(wish.start.from)});
+  // 'not found' is how a slot hears that its job is over: a file that is not there is bad data.
+  const auto said = [](auto read) {
+    if (!read && read.error().code == Errc::kNotFound) read.error().code = Errc::kBadData;
+    return read;
+  };
+  if (wish.tables.empty()) return wish.to->loaded({wish.job, wish.generation, said(read_home(wish.start.from))});
   const auto owned = [&](TableId table, ShardId shard) { return wish.view->owns(proto::hash_slot(wish.job, table, shard), wish.lane); };
-  wish.to->loaded({wish.job, wish.generation, read_first_values(wish.start, wish.tables, owned)});
+  wish.to->loaded({wish.job, wish.generation, said(read_first_values(wish.start, wish.tables, owned))});
 }
 
 void Keeper::save(CutPiece piece) {
@@ -126,7 +131,10 @@ Result<std::uint64_t> Keeper::write_cut(const std::map<std::uint32_t, CutPiece>&
   proto::CutPart part{order.cut, pieces.begin()->second.job, {}, {}, nullptr, nullptr};
   std::map<TableId, proto::TableSpec> specs;
   for (const auto& [lane, piece] : pieces) {
-    if (piece.home) part.home_job = &piece.home->job, part.home = &piece.home->home;
+    if (piece.home) {
+      part.home_job = &piece.home->job, part.home = &piece.home->home;
+      for (const auto& spec : piece.home->tables) specs.emplace(spec.id, spec);
+    }
     for (const auto& spec : piece.tables.specs) specs.emplace(spec.id, spec);
     for (const auto& dense : piece.tables.dense) {
       const Bytes bytes = dense.values.values.bytes();

@@ -58,6 +58,7 @@ struct CutPiece {
   struct Home {
     proto::SavedJob job;
     proto::SavedHome home;
+    std::vector<proto::TableSpec> tables;  ///< as the job was opened: lanes know those that somebody asked them for
     double pause_ms = 0;
   };
   std::optional<Home> home;

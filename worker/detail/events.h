@@ -43,7 +43,7 @@ using ClientEvent = std::variant<JoinedEvent, LeasedEvent, CommittedEvent, GateE
 
 /// A server's refusal for good as an error: kNotFound (the job has ended, or we are not in it) is kept apart, for that is nobody's fault.
 [[nodiscard]] inline Errc code_of(const proto::Refused& refusal) {
-  for (const Errc code : {Errc::kNotFound, Errc::kUnplaceable})
+  for (const Errc code : {Errc::kNotFound, Errc::kUnplaceable, Errc::kBadData})
     if (refusal.code == name_of(code)) return code;
   return Errc::kRejected;
 }

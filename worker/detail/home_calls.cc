@@ -22,15 +22,16 @@ std::string_view name_of_call(const proto::Body& body) {
 
 }  // namespace
 
-void HomeCalls::call(const proto::Envelope& envelope, proto::Body body) { begin(envelope, std::move(body), false); }
+void HomeCalls::call(const proto::Envelope& envelope, proto::Body body, Duration longer) { begin(envelope, std::move(body), false, longer); }
 void HomeCalls::leave(const proto::Envelope& envelope, proto::Leave body) { begin(envelope, body, true); }
 
-void HomeCalls::begin(const proto::Envelope& envelope, proto::Body body, bool is_leave) {
+void HomeCalls::begin(const proto::Envelope& envelope, proto::Body body, bool is_leave, Duration longer) {
   Call call;
   call.id = next_id_++;
   call.header = {envelope, std::move(body)};
   call.due = clock_.now();
-  call.deadline = call.due + patience_;
+  call.patience = patience_ + longer;
+  call.deadline = call.due + call.patience;
   call.is_leave = is_leave;
   calls_.push_back(std::move(call));
 }
@@ -93,7 +94,7 @@ void HomeCalls::wait(Call& call, bool newer_table) {
 
 void HomeCalls::timed_out(const Call& call) {
   const std::string where = lanes_.made() ? lanes_.table().lane_address(proto::home_slot(call.header.envelope.job)) : "no server (there is no slot table yet)";
-  const std::string what = fmt::format("{} did not answer a {} within {:g} s", where, name_of_call(call.header.body), patience_.seconds());
+  const std::string what = fmt::format("{} did not answer a {} within {:g} s", where, name_of_call(call.header.body), call.patience.seconds());
   if (call.is_leave)
     log::warn("job {}: {}", call.header.envelope.job.value, what);
   else

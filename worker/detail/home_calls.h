@@ -19,7 +19,8 @@ class HomeCalls {
   HomeCalls(Lanes& lanes, Clock& clock, Duration patience, std::deque<ClientEvent>& events)
       : lanes_(lanes), clock_(clock), patience_(patience), events_(events) {}
   /// Begins a call in the envelope's name; `body`: Join, LeaseRequest, Commit, EvaluateCommit, PhaseCommit or Gate. Its answer comes as an event.
-  void call(const proto::Envelope& envelope, proto::Body body);
+  /// longer: patience beyond the usual.
+  void call(const proto::Envelope& envelope, proto::Body body, Duration longer = {});
   /// Leaves a job in the background: sent until it is answered or late, whatever the slot does meanwhile. No event.
   void leave(const proto::Envelope& envelope, proto::Leave body);
   [[nodiscard]] bool leaving(JobId job) const;
@@ -41,12 +42,13 @@ class HomeCalls {
     std::uint64_t id = 0;
     proto::Header header;
     Instant deadline, due;
+    Duration patience;
     std::uint32_t attempts = 0;
     std::uint32_t lane = 0;
     RingVersion ring;
     bool is_leave = false, in_flight = false;
   };
-  void begin(const proto::Envelope& envelope, proto::Body body, bool is_leave);
+  void begin(const proto::Envelope& envelope, proto::Body body, bool is_leave, Duration longer = {});
   void wait(Call& call, bool newer_table);
   bool refused(Call& call, const proto::Refused& refusal);
   void timed_out(const Call& call);

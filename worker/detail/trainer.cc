@@ -89,8 +89,8 @@ Trainer::Trainer(TrainerSetup setup, Client& client, Clock& clock, const DataReg
     entry.keys.resize(specs.size());
     entry.sets.resize(specs.size());
   }
-  // Without keys to wait for, a gate, or a phase that may end first, the values can come while the join is under way.
-  if (!sparse && phases_ == 0 && setup_.spec.consistency.mode == proto::ConsistencyMode::kAsp) {
+  // Without keys to wait for, a gate, a phase that may end first, or files to be read, the values can come while the join is under way.
+  if (!sparse && setup_.spec.start.from.empty() && phases_ == 0 && setup_.spec.consistency.mode == proto::ConsistencyMode::kAsp) {
     early_pull_ = client_.pull(ring_[0].sets);
     pull_in_flight_ = true;
   }
