@@ -83,8 +83,11 @@ struct Push {
   PushKind kind = PushKind::kGradient;
   AckLevel ack = AckLevel::kApplied;
   std::vector<Section> sections;
-  std::uint64_t batch =
-      0;  ///< the client's number of the batch it is part of (bsp, or a phase's end): it is checked and kept, until an Apply names it; 0: applied at once
+  /// The client's number of the batch it is part of (bsp, or a phase's end): it is checked and kept, until an Apply names it; 0: applied at once.
+  std::uint64_t batch = 0;
+  /// Not 0: it was sent right behind the commit of the clock before this one, to the lane that has the job's home, which is `behind` until that commit is
+  /// there.
+  std::uint64_t clock = 0;
   friend bool operator==(const Push&, const Push&) = default;
 };
 /// One section an asked section, same order. text: why, where a section was rejected.

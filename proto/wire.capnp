@@ -71,6 +71,7 @@ struct Push {
   ack @1 :AckLevel;
   sections @2 :Data;
   batch @3 :UInt64;
+  clock @4 :UInt64;
 }
 struct Apply {
   clock @0 :UInt64;

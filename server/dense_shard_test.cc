@@ -155,5 +155,65 @@ TEST_F(DenseShardTest, TrimmingThePoolFreesOnlyWhatNobodyReads) {
   EXPECT_NE(reinterpret_cast<const std::byte*>(pool.take(100)->data()), frame.data());
 }
 
+/// A shard pushed to at random; what a snapshot said when it was taken, and what it says later.
+TEST_F(DenseShardTest, ASnapshotKeepsItsMomentAndAShardThatIsRestoredFromItGoesOnToTheLastBit) {
+  for (const std::string& name : builtin_optimizers().names()) {
+    const auto optimizer = *make_optimizer({name, {}});
+    const auto spec = dense_table(3, 70, {name, {}});
+    DenseShard shard(spec, ShardId(0), *optimizer, pool);
+    SeededRng rng(7);
+    const auto random = [&] {
+      std::vector<float> update(shard.floats());
+      for (float& x : update) x = static_cast<float>(rng.uniform()) - 0.5F;
+      return update;
+    };
+    const auto push = [&](DenseShard& to, const std::vector<float>& update, std::uint32_t step) {
+      ASSERT_TRUE(to.apply(PushKind::kGradient, bytes_of(update), step)) << name;
+    };
+    struct Kept {
+      DenseSnapshot snapshot;
+      std::vector<float> values, state;
+      std::uint32_t step;
+    };
+    std::vector<Kept> kept;
+    std::vector<std::vector<float>> updates;
+    for (std::uint32_t step = 0; step < 60; ++step) {
+      if (rng.below(4) == 0) {
+        auto snapshot = shard.snapshot();
+        auto values = floats_of_frame(snapshot.values);
+        ASSERT_EQ(values, copy(shard));
+        std::vector<float> state(snapshot.state.get(), snapshot.state.get() + snapshot.state_floats);
+        EXPECT_EQ(state.size(), optimizer->state_floats(shard.floats()));
+        EXPECT_EQ(snapshot.updates, step);
+        kept.push_back({std::move(snapshot), std::move(values), std::move(state), step});
+      }
+      if (rng.below(3) == 0) kept.erase(kept.begin(), kept.begin() + static_cast<std::ptrdiff_t>(rng.below(kept.size() + 1)));  // readers go
+      updates.push_back(random());
+      push(shard, updates.back(), step);
+    }
+    for (const Kept& one : kept) {
+      ASSERT_EQ(floats_of_frame(one.snapshot.values), one.values) << name << ": a push changed what was shared";
+      ASSERT_EQ(std::vector<float>(one.snapshot.state.get(), one.snapshot.state.get() + one.snapshot.state_floats), one.state) << name;
+      DenseShard again(spec, ShardId(0), *optimizer, pool);
+      again.restore(one.values, one.state, one.snapshot.updates);
+      for (std::uint32_t step = one.step; step < updates.size(); ++step) push(again, updates[step], step);
+      ASSERT_EQ(copy(again), copy(shard)) << name << " from step " << one.step;
+    }
+  }
+}
+
+TEST_F(DenseShardTest, ValuesWithoutStateBeginAfresh) {
+  const auto spec = dense_table(1, 10, {"adam", {}});
+  DenseShard trained(spec, ShardId(0), *adam, pool), fresh(spec, ShardId(0), *adam, pool), from(spec, ShardId(0), *adam, pool);
+  const std::vector<float> g(10, 0.5F);
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(trained.apply(PushKind::kGradient, bytes_of(g), 0));
+  const auto before = copy(trained), first = copy(fresh);
+  from.restore(before, {}, 0);
+  EXPECT_EQ(copy(from), before);
+  ASSERT_TRUE(from.apply(PushKind::kGradient, bytes_of(g), 0));
+  ASSERT_TRUE(fresh.apply(PushKind::kGradient, bytes_of(g), 0));
+  for (std::size_t i = 0; i < 10; ++i) EXPECT_FLOAT_EQ(from.values()[i] - before[i], fresh.values()[i] - first[i]) << "the first step of a new optimizer";
+}
+
 }  // namespace
 }  // namespace sluice::server

@@ -86,6 +86,9 @@ class JobHome {
   /// Slots that may begin now, or ask for work again, and were told otherwise before: send each a Gate.
   [[nodiscard]] std::vector<GateRise> take_gate_rises();
 
+  /// Whether the client has committed all clocks before this one (in its own count). True of one that is not in the job: it has nothing to commit.
+  [[nodiscard]] bool reached(Incarnation client, std::uint64_t clock) const { return !clock_.has(client) || clock_.clock(client) >= clock; }
+
   /// No slot begins a batch from here on, until reopen(). Idempotent.
   void close() { closed_ = true; }
   /// Whether what this client asks must wait for reopen(): all of it, in its order, and the answer to its last commit. REQUIRES: closed.

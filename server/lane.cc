@@ -155,7 +155,11 @@ Reply Lane::answer(const net::Request& request) {
   if (view_->is_expired(envelope.client) && envelope.client.value != 0) {
     return {proto::Refused{proto::RefusalKind::kNotMember, "denied", fmt::format("client {} is expired", envelope.client.value), ""}, {}};
   }
-  if (const auto* push = std::get_if<proto::Push>(&body)) return tables_.push(envelope, *push, request.payload, *view_);
+  if (const auto* push = std::get_if<proto::Push>(&body)) {
+    const JobHome* home = push->clock == 0 ? nullptr : homes_.home(envelope.job);
+    if (home != nullptr && !home->reached(envelope.client, push->clock)) return behind("the commit before it is not here yet");
+    return tables_.push(envelope, *push, request.payload, *view_);
+  }
   if (const auto* pull = std::get_if<proto::Pull>(&body)) return tables_.pull(envelope, *pull, request.payload, *view_);
   if (is_for_home(body)) return answer_home(request);
   if (const auto* apply = std::get_if<proto::Apply>(&body)) return tables_.apply(envelope, *apply);

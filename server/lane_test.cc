@@ -123,6 +123,29 @@ TEST_F(LaneTest, ANanIsRefusedWithJobTableAndPlaceItsNumberIsConsumedAndTheAnswe
   EXPECT_THAT(pull_all(client, 0, 0), Each(1.0F));
 }
 
+TEST_F(LaneTest, APushThatOvertakesTheCommitBeforeItIsSentAwayAndTakesItsNumberLater) {
+  start();
+  TestClient client(harness, Incarnation(1), kJob);
+  const std::vector<proto::TableSpec> tables = {dense_spec(0, 4)};
+  create(client, tables);
+  proto::JobSpec spec;
+  spec.name = "j", spec.model = "m", spec.data.name = "d", spec.data.format = "idx", spec.data.train = {"/a", "/b"};
+  proto::Join join;
+  join.spec = proto::to_json(spec), join.train_rows = 50, join.chunk_rows = 10, join.tables = tables;
+  ASSERT_EQ(client.expect<proto::JoinReply>(0, join).clock, 0U);
+  const auto lease = client.expect<proto::LeaseReply>(0, proto::LeaseRequest{});
+  EXPECT_EQ(push_one(client, section(0, 0, 1, 4), {1, 1, 1, 1}).outcome, Outcome::kOk);
+  proto::Push next{proto::PushKind::kGradient, proto::AckLevel::kApplied, {section(0, 0, 2, 4)}, 0, 1};
+  const auto away = client.expect<proto::Refused>(0, next, {frame_of({1, 1, 1, 1})});
+  EXPECT_EQ(away.kind, RefusalKind::kBehind);
+  EXPECT_THAT(pull_all(client, 0, 0), Each(1.0F)) << "a batch whose commit is not there is not followed by another";
+  proto::Commit commit;
+  commit.sequence = 1, commit.lease = lease.lease, commit.offset = commit.examples = 5;
+  client.expect<proto::CommitReply>(0, commit);
+  EXPECT_EQ(client.expect<proto::PushReply>(0, next, {frame_of({1, 1, 1, 1})}).sections.at(0).outcome, Outcome::kOk);
+  EXPECT_THAT(pull_all(client, 0, 0), Each(2.0F));
+}
+
 TEST_F(LaneTest, UnknownTablesAndShardsAreNamedAndNothingOfTheMessageIsApplied) {
   start();
   TestClient client(harness, Incarnation(1), kJob);

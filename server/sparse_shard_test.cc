@@ -209,5 +209,72 @@ TEST_F(SparseShardTest, UnalignedBytesAreTheSameAsAligned) {
   EXPECT_EQ(read(a, keys), read(b, keys));
 }
 
+/// Keys, values, state and counts, by key.
+struct AllRows {
+  std::vector<Key> keys;
+  std::vector<float> values, state;
+  std::vector<std::uint64_t> counts;
+  friend bool operator==(const AllRows&, const AllRows&) = default;
+};
+AllRows all_rows(const SparseSnapshot& from, std::size_t width) {
+  AllRows out{std::vector<Key>(from.rows()), std::vector<float>(from.rows() * width), std::vector<float>(from.rows() * from.state_floats()),
+              std::vector<std::uint64_t>(from.rows())};
+  for (std::size_t first = 0; first < from.rows(); first += 100) {  // in pieces, as files are written
+    const std::size_t n = std::min<std::size_t>(100, from.rows() - first);
+    from.copy(first, n,
+              {out.keys.data() + first, out.counts.data() + first, out.values.data() + first * width, out.state.data() + first * from.state_floats()});
+  }
+  return out;
+}
+
+TEST_F(SparseShardTest, ASnapshotKeepsItsMomentAndAShardThatIsRestoredFromItGoesOnToTheLastBit) {
+  for (const std::string& name : builtin_optimizers().names()) {
+    const auto optimizer = *make_optimizer({name, {}});
+    for (const std::uint32_t width : {1U, 5U}) {
+      const auto spec = sparse_table(1 << 16, width);
+      SparseShard shard(spec, ShardId(0), *optimizer);
+      SeededRng rng(width);
+      struct Push {
+        std::vector<Key> keys;
+        std::vector<float> update;
+      };
+      const auto random = [&] {
+        Push push{std::vector<Key>(1 + rng.below(300)), {}};
+        for (Key& key : push.keys) key = mix64(rng.below(3000));
+        push.update.resize(push.keys.size() * width);
+        for (float& x : push.update) x = static_cast<float>(rng.uniform()) - 0.5F;
+        return push;
+      };
+      struct Kept {
+        std::shared_ptr<const SparseSnapshot> snapshot;
+        AllRows then;
+        std::uint32_t step;
+      };
+      std::vector<Kept> kept;
+      std::vector<Push> pushes;
+      for (std::uint32_t step = 0; step < 60; ++step) {
+        if (rng.below(4) == 0) {
+          auto snapshot = shard.snapshot();
+          auto then = all_rows(*snapshot, width);
+          ASSERT_EQ(read(shard, then.keys), then.values);
+          kept.push_back({std::move(snapshot), std::move(then), step});
+        }
+        if (rng.below(3) == 0) kept.erase(kept.begin(), kept.begin() + static_cast<std::ptrdiff_t>(rng.below(kept.size() + 1)));  // readers go
+        pushes.push_back(random());
+        ASSERT_TRUE(shard.apply(PushKind::kGradient, bytes_of(pushes.back().keys), bytes_of(pushes.back().update), step));
+      }
+      const auto end = all_rows(*shard.snapshot(), width);
+      for (const Kept& one : kept) {
+        ASSERT_EQ(all_rows(*one.snapshot, width), one.then) << name << ": a push changed what was shared";
+        SparseShard again(spec, ShardId(0), *optimizer);
+        again.restore(one.then.keys, one.then.values, one.then.state, one.then.counts);
+        for (std::uint32_t step = one.step; step < pushes.size(); ++step)
+          ASSERT_TRUE(again.apply(PushKind::kGradient, bytes_of(pushes[step].keys), bytes_of(pushes[step].update), step));
+        ASSERT_EQ(all_rows(*again.snapshot(), width), end) << name << " from step " << one.step;
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace sluice::server

@@ -113,8 +113,8 @@ void Client::split(net::WritableFrame arena, std::span<const KeySet> sets, std::
   }
 }
 
-Result<std::uint64_t> Client::push(std::span<const ShardUpdate> updates, std::uint64_t step, bool held) {
-  return streams_.push(updates, static_cast<std::uint32_t>(step), held);
+Result<std::uint64_t> Client::push(std::span<const ShardUpdate> updates, std::uint64_t step, bool held, std::uint64_t clock) {
+  return streams_.push(updates, static_cast<std::uint32_t>(step), held, clock);
 }
 
 bool Client::push_follows_commit() {

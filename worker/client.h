@@ -94,9 +94,9 @@ class Client {
   /// sets[table].rows()). Appends to `out`. Copies the sparse rows only.
   void split(net::WritableFrame arena, std::span<const KeySet> sets, std::span<const std::vector<float>> rows, std::vector<ShardUpdate>& out,
              SplitOptions options = {});
-  /// Sends; the push's number. Answer: PushedEvent. `held`: bsp, the end of a phase: the servers keep it under that number, which its commit names. Errors:
-  /// kFull.
-  [[nodiscard]] Result<std::uint64_t> push(std::span<const ShardUpdate> updates, std::uint64_t step, bool held = false);
+  /// Sends; the push's number. Answer: PushedEvent. `held`: bsp, the end of a phase: the servers keep it under that number, which its commit names. clock: not
+  /// 0: it is that clock's batch, and the commit before it is not acknowledged (push_follows_commit()). Errors: kFull.
+  [[nodiscard]] Result<std::uint64_t> push(std::span<const ShardUpdate> updates, std::uint64_t step, bool held = false, std::uint64_t clock = 0);
   /// True if the job's home and all its shards are on one lane and nothing asked of the home waits to be sent again: then what is pushed from now on gets there
   /// after the commit that was asked for last. Sends that commit if it has not gone yet.
   [[nodiscard]] bool push_follows_commit();

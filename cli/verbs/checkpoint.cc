@@ -50,7 +50,7 @@ Error failed(const Json& job) {
   return {errc_of(detail::text(job, "code"), Errc::kIo), fmt::format("job '{}' could not be saved: {}", detail::text(job, "job"), detail::text(job, "reason"))};
 }
 
-/// Until every job is saved or has failed. Errors: those of all jobs; kTimedOut, kInterrupted.
+/// Until every job is saved or has failed. Errors: those of all jobs (with --all an end meanwhile is none); kTimedOut, kInterrupted.
 Result<Json> wait_for_cut(detail::ManagerClient& manager, const std::string& cut, Clock& clock, const CheckpointFlags& flags) {
   detail::Signals signals;
   const Instant late = clock.now() + from_ms(std::int64_t{1000} * flags.timeout_s);
@@ -60,7 +60,8 @@ Result<Json> wait_for_cut(detail::ManagerClient& manager, const std::string& cut
     if (status->value("done", false)) {
       Error errors;
       for (const auto& job : detail::list(*status, "jobs")) {
-        if (detail::text(job, "state") != "failed") continue;
+        const std::string state = detail::text(job, "state");
+        if (state != "failed" && (state != "ended" || flags.all)) continue;
         const Error error = failed(job);
         errors = {error.code, errors.what + (errors.what.empty() ? "" : "\n") + error.what};
       }
@@ -77,6 +78,7 @@ Result<detail::CheckpointManifest> check_cut(const std::string& folder, const st
   detail::CheckpointManifest out{cut, {}};
   for (const auto& job : detail::list(status, "jobs")) {
     const std::string name = detail::text(job, "job");
+    if (detail::text(job, "state") == "ended") continue;
     if (detail::text(job, "state") == "not_begun") {
       auto spec = proto::job_spec_from_json(detail::text(job, "spec"));
       if (!spec) return fail(spec.error());
@@ -132,6 +134,7 @@ Result<void> checkpoint(const CheckpointFlags& flags) {
   if (!status) return tl::unexpected(status.error());
   const auto made = check_cut(side.path(), cut, *status);
   if (!made) return tl::unexpected(made.error());
+  if (made->jobs.empty()) return fail(Errc::kNotFound, "all jobs ended meanwhile: there is nothing to save");
   fs::remove(side.path() + "/checkpoint.request", error);
   if (auto written = detail::write_manifest(side.path(), *made); !written) return written;
   if (auto synced = sync_folder(side.path()); !synced) return synced;

@@ -83,13 +83,18 @@ void Checkpoints::ended(JobId id, const std::string& how) {
   for (One& one : all_) {
     const auto it = one.jobs.find(id);
     if (it == one.jobs.end()) continue;
-    fail(it->second, "bad_config", fmt::format("the job ended while it was saved: {}", how));
-    if (it->second.state != State::kSaved) it->second.waiting.clear();  // the servers forget all of it
+    OneJob& job = it->second;
+    if (job.state == State::kSaved) continue;
+    if (job.state == State::kSaving) {
+      fail(job, "bad_config", fmt::format("the job ended while it was saved: {}", how));
+      job.state = State::kEnded;
+    }
+    job.waiting.clear();  // the servers forget all of it
   }
 }
 
 Result<nlohmann::json> Checkpoints::status(const std::string& cut) const {
-  constexpr std::string_view kNames[] = {"saving", "saved", "failed", "not_begun"};
+  constexpr std::string_view kNames[] = {"saving", "saved", "failed", "not_begun", "ended"};
   const auto one = std::find_if(all_.begin(), all_.end(), [&](const One& o) { return o.cut == cut; });
   if (one == all_.end()) return sluice::fail(Errc::kNotFound, fmt::format("no checkpoint '{}' is known: was the manager restarted?", cut));
   nlohmann::json jobs = nlohmann::json::array();

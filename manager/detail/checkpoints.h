@@ -26,7 +26,7 @@ class Checkpoints {
 
   /// Errors: kBadConfig: a job is being saved already, that name is known, or there are too many under way.
   [[nodiscard]] Result<void> begin(const std::string& cut, const std::string& folder, const std::vector<const Job*>& jobs, const std::set<ServerId>& servers);
-  /// `live`: the job has not ended.
+  /// A server's word.
   void saved(JobId job, ServerId server, const proto::Saved& said);
   void lost(ServerId server, const std::string& name);
   /// The job is over: what is not saved of it will not be.
@@ -44,7 +44,7 @@ class Checkpoints {
   [[nodiscard]] Instant next_timer() const;
 
  private:
-  enum class State : std::uint8_t { kSaving, kSaved, kFailed, kNotBegun };
+  enum class State : std::uint8_t { kSaving, kSaved, kFailed, kNotBegun, kEnded };
   struct OneJob {
     std::string name, spec;
     State state = State::kSaving;

@@ -140,6 +140,7 @@ bool write_data_plane(wire::Header::Body::Builder to, const Body& body) {
     out.setKind(to_enum<wire::PushKind>(push->kind));
     out.setAck(to_enum<wire::AckLevel>(push->ack));
     out.setBatch(push->batch);
+    out.setClock(push->clock);
     write_sections(room_for(out, push->sections), push->sections);
   } else if (const auto* push_reply = std::get_if<PushReply>(&body)) {
     write(to.initPushReply(), push_reply->sections, &push_reply->text);
@@ -166,7 +167,7 @@ bool read_data_plane(wire::Header::Body::Reader from, Body& body) {
     case Kind::PUSH: {
       const auto in = from.getPush();
       body = Push{enum_of(in.getKind(), PushKind::kAverage, "push kind"), enum_of(in.getAck(), AckLevel::kDurable, "acknowledgement level"),
-                  read_sections(in.getSections()), in.getBatch()};
+                  read_sections(in.getSections()), in.getBatch(), in.getClock()};
       return true;
     }
     case Kind::PUSH_REPLY: {

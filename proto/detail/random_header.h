@@ -81,7 +81,7 @@ class RandomHeader {
 
   Done fill(Done) { return {}; }
   Refused fill(Refused) { return {any(RefusalKind::kNotMember), text(), text(), text()}; }
-  Push fill(Push) { return {any(PushKind::kAverage), any(AckLevel::kDurable), sections(), u64()}; }
+  Push fill(Push) { return {any(PushKind::kAverage), any(AckLevel::kDurable), sections(), u64(), u64()}; }
   PushReply fill(PushReply) { return {sections(), text()}; }
   Pull fill(Pull) { return {sections()}; }
   PullReply fill(PullReply) { return {sections()}; }

@@ -89,7 +89,10 @@ bool Cuts::hold_back(net::Request& request, Reply& reply) {
 }
 
 void Cuts::forget(JobId job) {
-  last_mark_.erase(job);
+  if (const auto mark = last_mark_.find(job); mark != last_mark_.end()) {
+    parts_.keeper->drop(job, mark->second);  // other lanes may never hand over theirs
+    last_mark_.erase(mark);
+  }
   if (tasks_.contains(job)) end(job, Error{Errc::kNotFound, "the job has ended"});
 }
 

@@ -176,6 +176,33 @@ class ProcessTest(unittest.TestCase):
             return False
 
 
+class ClusterTest(ProcessTest):
+    """Against clusters of `up`, which stay until `down`."""
+
+    def tearDown(self):
+        self.call("down")
+        super().tearDown()
+
+    def well(self, *arguments):
+        """What it printed; it must not fail."""
+        status, out, err = self.call(*arguments)
+        self.assertEqual(status, 0, err)
+        return out
+
+    def up(self, *more):
+        return self.well("up", "--slots", "2", "--round-ms", "100", *more)
+
+    def state(self, *name):
+        return os.path.join(self.folder, "state", "sluice", *name)
+
+    def roles(self):
+        with open(self.state("cluster.json"), encoding="utf-8") as file:
+            return {role["role"]: role["pid"] for role in json.load(file)["roles"]}
+
+    def jobs(self):
+        return {job["job"]: job for job in json.loads(self.well("ps", "--json"))["jobs"]}
+
+
 def main():
     sys.argv = sys.argv[:1] + sys.argv[3:]
     unittest.main(verbosity=2)

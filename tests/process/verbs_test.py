@@ -100,30 +100,8 @@ class Orders(harness.ProcessTest):
         process.communicate(timeout=60 * harness.PATIENCE)
 
 
-class Up(harness.ProcessTest):
+class Up(harness.ClusterTest):
     """A cluster that stays until `down`, whatever happens to it."""
-
-    def tearDown(self):
-        self.call("down")
-        super().tearDown()
-
-    def well(self, *arguments):
-        status, out, err = self.call(*arguments)
-        self.assertEqual(status, 0, err)
-        return out
-
-    def up(self, *more):
-        return self.well("up", "--slots", "2", "--round-ms", "100", *more)
-
-    def state(self, *name):
-        return os.path.join(self.folder, "state", "sluice", *name)
-
-    def roles(self):
-        with open(self.state("cluster.json"), encoding="utf-8") as file:
-            return {role["role"]: role["pid"] for role in json.load(file)["roles"]}
-
-    def jobs(self):
-        return {job["job"]: job for job in json.loads(self.well("ps", "--json"))["jobs"]}
 
     def assert_nothing_left(self):
         self.assertEqual(self.processes(), [])

@@ -37,7 +37,7 @@ void PushStreams::reset() {
   jobs_.clear();
 }
 
-Result<std::uint64_t> PushStreams::push(std::span<const ShardUpdate> updates, std::uint32_t step, bool held) {
+Result<std::uint64_t> PushStreams::push(std::span<const ShardUpdate> updates, std::uint32_t step, bool held, std::uint64_t clock) {
   SLUICE_ASSERT(job_ != nullptr);
   for (const auto& update : updates) {
     if (job_->streams[update.index].items.size() >= proto::kUnansweredPushesMax) return fail(Errc::kFull, "a shard has too many unanswered pushes");
@@ -59,6 +59,7 @@ Result<std::uint64_t> PushStreams::push(std::span<const ShardUpdate> updates, st
     item.stream = update.index;
     item.push = id;
     item.held = held;
+    item.clock = clock;
     item.deadline = until;
     resend(item, false);
     stream.items.push_back(std::move(item));
@@ -73,6 +74,7 @@ void PushStreams::resend(const Item& item, bool later) {
   op.slot = item.slot;
   op.push = true;
   op.batch = item.held ? item.push : 0;
+  op.clock = item.clock;
   op.tag = item.stream;
   op.deadline = item.deadline;
   if (later) {

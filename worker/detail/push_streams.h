@@ -36,8 +36,8 @@ class PushStreams {
   void reset();
 
   /// Queues one push of several shards; its number, from 1. `held`: the shards keep it under that number (bsp). Errors: kFull when a shard has
-  /// kUnansweredPushesMax unanswered.
-  [[nodiscard]] Result<std::uint64_t> push(std::span<const ShardUpdate> updates, std::uint32_t step, bool held);
+  /// kUnansweredPushesMax unanswered. `clock`: as proto::Push has it.
+  [[nodiscard]] Result<std::uint64_t> push(std::span<const ShardUpdate> updates, std::uint32_t step, bool held, std::uint64_t clock = 0);
 
   struct Finished {
     std::uint64_t push = 0;
@@ -56,6 +56,7 @@ class PushStreams {
     std::uint32_t stream = 0;
     std::uint64_t push = 0;
     bool held = false;
+    std::uint64_t clock = 0;
     Instant deadline;
     std::uint32_t gaps = 0;
     bool answered = false;

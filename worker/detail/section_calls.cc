@@ -78,14 +78,14 @@ void SectionCalls::release_parked(Instant now) {
   });
 }
 
-SectionCalls::Open& SectionCalls::open_for(std::uint32_t lane, bool push, std::uint64_t batch) {
+SectionCalls::Open& SectionCalls::open_for(std::uint32_t lane, const SectionOp& op) {
   for (auto& open : open_) {
-    if (open.lane != lane || open.push != push) continue;
-    if (open.batch != batch && !open.ops.empty()) send(open);  // a message is of one batch
-    open.batch = batch;
+    if (open.lane != lane || open.push != op.push) continue;
+    if ((open.batch != op.batch || open.clock != op.clock) && !open.ops.empty()) send(open);  // a message is of one batch
+    open.batch = op.batch, open.clock = op.clock;
     return open;
   }
-  open_.push_back({lane, push, batch, 0, {}, {}});
+  open_.push_back({lane, op.push, op.batch, op.clock, 0, {}, {}});
   return open_.back();
 }
 
@@ -100,7 +100,7 @@ bool SectionCalls::flush() {
       fail_with(lane.error().code, lane.error().what);
       return true;
     }
-    Open& open = open_for(*lane, op.push, op.batch);
+    Open& open = open_for(*lane, op);
     open.bytes += op.payload.size() + op.reply_floats * sizeof(float);
     append(open.frames, op.payload);
     open.ops.push_back(std::move(op));
@@ -131,7 +131,7 @@ void SectionCalls::send(Open& open) {
     deadline = std::min(deadline, op.deadline);
   }
   if (open.push) {
-    header.body = proto::Push{kind_, proto::AckLevel::kApplied, std::move(sections), open.batch};
+    header.body = proto::Push{kind_, proto::AckLevel::kApplied, std::move(sections), open.batch, open.clock};
   } else {
     header.body = proto::Pull{std::move(sections)};
   }

@@ -25,6 +25,7 @@ struct SectionOp {
   HashSlot slot;
   bool push = false;
   std::uint64_t batch = 0;        ///< push: of a held batch (bsp), its number; 0: applied at once
+  std::uint64_t clock = 0;        ///< push: as proto::Push has it
   std::size_t reply_floats = 0;   ///< pull: floats that an answer with values must have
   std::uint32_t reply_count = 0;  ///< pull: the answer's count
   std::uint64_t tag = 0;          ///< the asker's
@@ -84,14 +85,14 @@ class SectionCalls {
   struct Open {
     std::uint32_t lane = 0;
     bool push = false;
-    std::uint64_t batch = 0;
+    std::uint64_t batch = 0, clock = 0;
     std::size_t bytes = 0;
     std::vector<SectionOp> ops;
     std::vector<net::Frame> frames;
   };
   Creation& creation(std::uint32_t lane);
   void release_parked(Instant now);
-  Open& open_for(std::uint32_t lane, bool push, std::uint64_t batch);
+  Open& open_for(std::uint32_t lane, const SectionOp& op);
   void send(Open& open);
   void send_tables(std::uint32_t lane, Instant deadline);
   /// Asks the lane that is no owner for the slot table it goes by.

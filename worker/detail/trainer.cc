@@ -277,7 +277,8 @@ void Trainer::redo() {
 
 bool Trainer::push() {
   if (!held_ || pushed_ || (committing_ && !client_.push_follows_commit())) return false;
-  const auto id = client_.push(held_->shards, held_->step_read, bulk_ || held_->phase);
+  const bool held = bulk_ || held_->phase;
+  const auto id = client_.push(held_->shards, held_->step_read, held, committing_ && !held ? held_->clock : 0);
   if (!id) return false;  // a shard's window is full: its answers come first
   held_->push = *id;
   pushed_ = std::move(held_);
