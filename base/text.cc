@@ -53,10 +53,34 @@ bool valid_name(std::string_view name) {
   return std::all_of(name.begin(), name.end(), [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-'; });
 }
 
+namespace {
+/// Bytes of the UTF-8 character that the text begins with; 0: none does. (RFC 3629: overlong forms, surrogates and what is above U+10FFFF are none.)
+std::size_t character(std::string_view text) {
+  const auto byte = [text](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U; };
+  const unsigned first = byte(0), second = byte(1);
+  const std::size_t n = first < 0x80 ? 1 : first < 0xC2 ? 0 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : first < 0xF5 ? 4 : 0;
+  for (std::size_t i = 1; i < n; ++i)
+    if ((byte(i) & 0xC0U) != 0x80) return 0;
+  const bool out_of_range =
+      (first == 0xE0 && second < 0xA0) || (first == 0xED && second > 0x9F) || (first == 0xF0 && second < 0x90) || (first == 0xF4 && second > 0x8F);
+  return out_of_range ? 0 : n;
+}
+}  // namespace
+
 std::string printable(std::string_view text) {
-  std::string out(text);
-  for (char& c : out)
-    if ((static_cast<unsigned char>(c) < ' ' && c != '\n' && c != '\t') || c == 127) c = '?';
+  std::string out;
+  out.reserve(text.size());
+  while (!text.empty()) {
+    const std::size_t n = character(text);
+    const auto c = static_cast<unsigned char>(text.front());
+    const bool control = n == 1 && ((c < ' ' && c != '\n' && c != '\t') || c == 127);
+    const bool control_1 = n == 2 && c == 0xC2 && static_cast<unsigned char>(text[1]) < 0xA0;  // U+0080 … U+009F, CSI among them
+    if (n == 0 || control || control_1)  // nor do bytes that are no UTF-8 go to a terminal, or to a reader that expects it
+      out += '?';
+    else
+      out += text.substr(0, n);
+    text.remove_prefix(std::max<std::size_t>(n, 1));
+  }
   return out;
 }
 

@@ -16,7 +16,7 @@ namespace sluice::text {
 /// [a-z0-9._-]{1,64}, and neither "." nor "..": what jobs, datasets and groups may be called (never a path).
 [[nodiscard]] bool valid_name(std::string_view name);
 
-/// The text with '?' for each control character but newline and tab: names out of users' files must not steer a terminal.
+/// The text with '?' for each control character but newline and tab, and for each byte that is no UTF-8: names out of users' files must not steer a terminal.
 [[nodiscard]] std::string printable(std::string_view text);
 
 }  // namespace sluice::text

@@ -31,6 +31,16 @@ TEST(Text, ANameIsNeverAPath) {
 TEST(Text, PrintableLeavesNothingThatSteersATerminal) {
   EXPECT_EQ(text::printable("a\x1b[31mb\x07\r\n\tc\x7f é"), "a?[31mb??\n\tc? é");
   EXPECT_EQ(text::printable(std::string_view("\0x", 2)), "?x");
+  EXPECT_EQ(text::printable("a\xc2\x9b"
+                            "b"),
+            "a?b")
+      << "the other CSI";
+  EXPECT_EQ(text::printable("a\xba"
+                            "b\xe2\x82"),
+            "a?b??")
+      << "no UTF-8";
+  EXPECT_EQ(text::printable("\xed\xa0\x80\xc0\xaf"), "?????") << "a surrogate, an overlong form";
+  EXPECT_EQ(text::printable("€ 😀"), "€ 😀");
 }
 
 }  // namespace

@@ -56,8 +56,10 @@ TEST(PhasesOfTheDead, ASlotThatDiesAtItLeavesNothingBehind) {
     SimCluster cluster({.seed = seed, .servers = 2, .workers = 2, .slots = 1});
     const auto& mode = kModes[seed % 4];
     cluster.submit({phased(write_data(cluster.folder(), 60, 10), mode, 400)});
-    // Right after an end was computed: by this worker in half of the seeds.
-    for (int i = 0; i < 100'000 && cluster.recording.phase_ends < 10 + 2 * seed; ++i) cluster.run_for(0.0005);
+    for (int i = 0; i < 2000 && !(cluster.ps()["jobs"][0]["examples"].get<double>() > 600 + 150 * static_cast<double>(seed)); ++i) cluster.run_for(0.003);
+    // To the moment when the next end is computed and not yet committed: by one of two workers.
+    const std::uint64_t ends = cluster.recording.phase_ends;
+    for (int i = 0; i < 2000 && cluster.recording.phase_ends == ends; ++i) cluster.run_for(0.0001);
     cluster.kill("worker-1");
     ASSERT_TRUE(cluster.run_to_end(900)) << "seed " << seed << cluster.ps().dump(1);
     const auto j = cluster.ps()["jobs"][0];

@@ -124,7 +124,7 @@ int Host::serve() {
     ssize_t got = 0;
     while ((got = ::read(kCallFd, &events, sizeof events)) < 0 && errno == EINTR) {}
     if (got != sizeof events) return 0;
-    std::atomic_thread_fence(std::memory_order_acquire);
+    std::atomic_signal_fence(std::memory_order_acquire);  // see SlotProcess::call
     const Call call = work_.at<Page>(0)->call;
     if (call.number != last + 1) return exit_code(Errc::kInternal);
     last = call.number;
@@ -137,7 +137,7 @@ int Host::serve() {
       if (!work_.fit(kPageBytes)) return exit_code(Errc::kInternal);
     }
     work_.at<Page>(0)->reply = reply;
-    std::atomic_thread_fence(std::memory_order_release);
+    std::atomic_signal_fence(std::memory_order_release);
   }
 }
 

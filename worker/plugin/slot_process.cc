@@ -176,11 +176,11 @@ Result<Reply> SlotProcess::call(Call& call, const Interrupt& interrupt) {
   call.work_bytes = work_.bytes();
   call.values_bytes = values_.bytes();
   reinterpret_cast<Page*>(work_.data())->call = call;
-  std::atomic_thread_fence(std::memory_order_release);
+  std::atomic_signal_fence(std::memory_order_release);  // between the processes the eventfd's write and read order it; the compiler must too
   const std::uint64_t one = 1;
   if (::write(call_fd_, &one, sizeof one) != sizeof one) return fail(dead("could not be reached"));
   if (auto answered = await(interrupt); !answered) return fail(answered.error());
-  std::atomic_thread_fence(std::memory_order_acquire);
+  std::atomic_signal_fence(std::memory_order_acquire);
   Reply reply;
   std::memcpy(&reply, work_.data() + offsetof(Page, reply), sizeof reply);
   reply.text[sizeof reply.text - 1] = '\0';
