@@ -138,7 +138,8 @@ Result<std::vector<JobId>> JobTable::submit(std::vector<proto::JobSpec> specs, I
   for (const auto& spec : specs) {
     const auto known = names_.find(spec.name);
     const bool taken = known != names_.end() && live_.contains(known->second);
-    if (taken || !fresh.insert(spec.name).second) return sluice::fail(Errc::kBadConfig, fmt::format("there is a job named '{}' already", spec.name));
+    if (taken || !fresh.insert(spec.name).second)
+      return sluice::fail(Errc::kBadConfig, fmt::format("there is a job named '{}' already: cancel it, or take another name", spec.name));
   }
   std::vector<JobId> ids;
   for (auto& spec : specs) {

@@ -74,13 +74,16 @@ Result<Json> wait_for_cut(detail::ManagerClient& manager, const std::string& cut
 }
 
 /// Reads every job back and gives the folders their jobs' names. Errors: kBadData, kIo.
-Result<detail::CheckpointManifest> check_cut(const std::string& folder, const std::string& cut, const Json& status) {
+Result<detail::CheckpointManifest> check_cut(const std::string& folder, const std::string& cut, const Json& status, detail::ManagerClient& manager) {
   detail::CheckpointManifest out{cut, {}};
   for (const auto& job : detail::list(status, "jobs")) {
     const std::string name = detail::text(job, "job");
     if (detail::text(job, "state") == "ended") continue;
     if (detail::text(job, "state") == "not_begun") {
-      auto spec = proto::job_spec_from_json(detail::text(job, "spec"));
+      const auto asked = manager.call("checkpoint_status", {{"checkpoint", cut}, {"job", name}});
+      if (!asked) return tl::unexpected(asked.error());
+      const Json entries = detail::list(*asked, "jobs");
+      auto spec = proto::job_spec_from_json(entries.empty() ? "" : detail::text(entries[0], "spec"));
       if (!spec) return fail(spec.error());
       out.jobs.push_back({name, false, std::move(*spec), 0, 0, 0});
       continue;
@@ -132,7 +135,7 @@ Result<void> checkpoint(const CheckpointFlags& flags) {
     return tl::unexpected(begun.error());
   const auto status = wait_for_cut(manager, cut, clock, flags);
   if (!status) return tl::unexpected(status.error());
-  const auto made = check_cut(side.path(), cut, *status);
+  const auto made = check_cut(side.path(), cut, *status, manager);
   if (!made) return tl::unexpected(made.error());
   if (made->jobs.empty()) return fail(Errc::kNotFound, "all jobs ended meanwhile: there is nothing to save");
   fs::remove(side.path() + "/checkpoint.request", error);

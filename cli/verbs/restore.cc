@@ -24,6 +24,14 @@ struct RestoreFlags {
   bool json = false;
 };
 
+/// What is submitted in one call: a message may have 4 MiB.
+constexpr std::size_t kPieceBytes = std::size_t{1} << 20;
+struct Piece {
+  Json specs = Json::array(), curves = Json::object();
+  std::size_t bytes = 0;
+  std::string words;
+};
+
 /// Those that are wanted: all where none is named. Errors: kNotFound, kBadConfig.
 Result<std::vector<detail::CheckpointJob>> wanted(const detail::CheckpointManifest& manifest, const RestoreFlags& flags) {
   std::vector<detail::CheckpointJob> out;
@@ -39,7 +47,7 @@ Result<std::vector<detail::CheckpointJob>> wanted(const detail::CheckpointManife
 }
 
 /// Reads all files of the job through. Errors: kBadData.
-Result<proto::JobSpec> spec_of(const std::string& folder, const detail::CheckpointManifest& manifest, const detail::CheckpointJob& job, Json& curves,
+Result<proto::JobSpec> spec_of(const std::string& folder, const detail::CheckpointManifest& manifest, const detail::CheckpointJob& job, Json& curve,
                                const std::string& name) {
   proto::JobSpec spec = job.spec;
   spec.name = name;
@@ -48,7 +56,7 @@ Result<proto::JobSpec> spec_of(const std::string& folder, const detail::Checkpoi
   const auto cut = proto::Cut::open(spec.start.from);
   if (!cut) return fail(cut.error());
   if (cut->name() != manifest.cut) return fail(Errc::kBadData, fmt::format("{}: of another checkpoint than {}", spec.start.from, detail::kManifestFile));
-  for (const auto& p : cut->home().curve) curves[name].push_back({p.step, p.examples, p.seconds, p.loss, p.spread, p.weight});
+  for (const auto& p : cut->home().curve) curve.push_back({p.step, p.examples, p.seconds, p.loss, p.spread, p.weight});
   return spec;
 }
 
@@ -61,21 +69,33 @@ Result<void> restore(const RestoreFlags& flags) {
   if (!manifest) return tl::unexpected(manifest.error());
   const auto jobs = wanted(*manifest, flags);
   if (!jobs) return tl::unexpected(jobs.error());
-  Json specs = Json::array(), curves = Json::object();
-  std::string words;
+  std::vector<Piece> pieces(1);
   for (const auto& job : *jobs) {
     const std::string name = flags.as.empty() ? job.name : flags.as;
-    const auto spec = spec_of(folder, *manifest, job, curves, name);
+    Json curve = Json::array();
+    const auto spec = spec_of(folder, *manifest, job, curve, name);
     if (!spec) return tl::unexpected(spec.error());
-    specs.push_back(Json::parse(proto::to_json(*spec)));
-    words += job.begun ? fmt::format("{}: goes on at step {}\n", name, job.step) : fmt::format("{}: begins\n", name);
+    std::string text = proto::to_json(*spec);
+    if (pieces.back().bytes > kPieceBytes) pieces.emplace_back();
+    Piece& piece = pieces.back();
+    piece.bytes += text.size() + curve.dump().size();
+    piece.specs.push_back(Json::parse(text));
+    if (!curve.empty()) piece.curves[name] = std::move(curve);
+    piece.words += job.begun ? fmt::format("{}: goes on at step {}\n", name, job.step) : fmt::format("{}: begins\n", name);
   }
   SystemClock clock;
   net::ZmqTransport transport(clock);
   detail::ManagerClient manager(transport, clock, flags.manager.address);
-  const auto answer = manager.call("submit", {{"jobs", std::move(specs)}, {"curves", std::move(curves)}}, from_ms(10'000));
-  if (!answer) return tl::unexpected(answer.error());
-  return detail::print(flags.json ? answer->dump() + "\n" : words);
+  Json all = Json::array();
+  for (Piece& piece : pieces) {
+    const auto answer = manager.call("submit", {{"jobs", std::move(piece.specs)}, {"curves", std::move(piece.curves)}}, from_ms(10'000));
+    if (!answer && all.empty()) return tl::unexpected(answer.error());
+    if (!answer) return fail(Errc::kPartlyDone, fmt::format("{} of {} jobs are submitted; then: {}", all.size(), jobs->size(), answer.error().what));
+    for (const auto& job : detail::list(*answer, "jobs")) all.push_back(job);
+    if (flags.json) continue;
+    if (auto printed = detail::print(piece.words); !printed) return printed;
+  }
+  return flags.json ? detail::print(Json{{"version", 1}, {"jobs", std::move(all)}}.dump() + "\n") : Result<void>{};
 }
 
 }  // namespace

@@ -253,7 +253,7 @@ Result<std::string> ManagerActor::call(const proto::Call& call) try {
   if (call.verb == "checkpoint" || call.verb == "checkpoint_status") {
     const auto cut = arguments.value("checkpoint", std::string{});
     const auto answer = call.verb == "checkpoint_status"
-                            ? core_->checkpoints().status(cut)
+                            ? core_->checkpoints().status(cut, arguments.value("job", std::string{}))
                             : core_->checkpoint(arguments.value("jobs", std::vector<std::string>{}), arguments.value("folder", std::string{}), cut);
     if (!answer) return fail(answer.error());
     return text(*answer);

@@ -93,12 +93,13 @@ void Checkpoints::ended(JobId id, const std::string& how) {
   }
 }
 
-Result<nlohmann::json> Checkpoints::status(const std::string& cut) const {
+Result<nlohmann::json> Checkpoints::status(const std::string& cut, const std::string& name) const {
   constexpr std::string_view kNames[] = {"saving", "saved", "failed", "not_begun", "ended"};
   const auto one = std::find_if(all_.begin(), all_.end(), [&](const One& o) { return o.cut == cut; });
   if (one == all_.end()) return sluice::fail(Errc::kNotFound, fmt::format("no checkpoint '{}' is known: was the manager restarted?", cut));
   nlohmann::json jobs = nlohmann::json::array();
   for (const auto& [id, job] : one->jobs) {
+    if (!name.empty() && name != job.name) continue;
     jobs.push_back({{"job", job.name},
                     {"id", id.value},
                     {"state", kNames[static_cast<std::size_t>(job.state)]},
@@ -107,7 +108,7 @@ Result<nlohmann::json> Checkpoints::status(const std::string& cut) const {
                     {"bytes", job.bytes},
                     {"step", job.step},
                     {"pause_ms", job.pause_ms}});
-    if (job.state == State::kNotBegun) jobs.back()["spec"] = job.spec;
+    if (!name.empty()) jobs.back()["spec"] = job.spec;
   }
   return nlohmann::json{{"version", 1}, {"checkpoint", cut}, {"done", done(*one)}, {"jobs", std::move(jobs)}};
 }

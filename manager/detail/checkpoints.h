@@ -31,8 +31,8 @@ class Checkpoints {
   void lost(ServerId server, const std::string& name);
   /// The job is over: what is not saved of it will not be.
   void ended(JobId job, const std::string& how);
-  /// Errors: kNotFound.
-  [[nodiscard]] Result<nlohmann::json> status(const std::string& cut) const;
+  /// job: only of that one, with its spec; empty: of all, without. Errors: kNotFound.
+  [[nodiscard]] Result<nlohmann::json> status(const std::string& cut, const std::string& job = {}) const;
 
   struct Due {
     ServerId server;

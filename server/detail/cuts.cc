@@ -100,6 +100,7 @@ void Cuts::mark_all(JobId job, Task& task, JobHome& home, const View& view) {
   auto tables = parts_.tables.cut(job);
   if (!tables) return end(job, tables.error());
   task.marking = true;
+  task.give_up = std::min(task.give_up, clock_.now() + kPatience);  // a slot at the end of a phase waits meanwhile in a call
   task.tables = std::move(*tables);
   proto::SavedJob saved = home.saved();
   saved.servers = view.servers();
