@@ -85,7 +85,7 @@ class Checkpoints(harness.ClusterTest):
         job = self.steps("a", 51)
         self.assertEqual(job["state"], "running", job)
         self.assertEqual(self.ended("b")["examples"], 400 * 2000, "every example once")
-        self.fails(2, "job 'a'", "restore", "kept", "a")
+        self.fails(2, "there is a job named 'a' already", "restore", "kept", "a")
         self.well("restore", "kept", "a", "--as", "a-2")
         self.steps("a-2", 51)
         self.fails(2, "--as gives one job a name", "restore", "kept", "--as", "x")
