@@ -17,7 +17,6 @@ using nlohmann::json;
 constexpr std::size_t kKnotsMax = 16;
 constexpr double kMoveCostWeight = 0.3;
 constexpr double kMoveOutlier = 4;
-constexpr std::size_t kRefusedInEntry = 3;
 constexpr std::uint64_t kKappaReports = 12;
 constexpr double kKappaWeight = 0.05;  ///< of a round's
 
@@ -49,7 +48,8 @@ void take_prior(JobView& v, const Job& job, const RemainingPrior& prior) {
   v.prior_remaining = left.mean, v.prior_deviation = left.deviation;
 }
 
-/// A paused job has nothing to do with the policy's reasons. Told from the view, so that a replay says the same.
+}  // namespace
+
 void say_paused(const ClusterView& view, Decision& decision) {
   for (const JobView& job : view.jobs) {
     if (job.slots_max > 0) continue;
@@ -59,8 +59,6 @@ void say_paused(const ClusterView& view, Decision& decision) {
     d->sentence = "it holds no worker slots until it is resumed";
   }
 }
-
-}  // namespace
 
 JobView view_of(const Job& job, const RoundOptions& options, std::uint32_t slots, Duration move_cost) {
   JobView v;
@@ -115,7 +113,7 @@ RoundResult Rounds::run(Instant now, Term term, const std::string& trigger) {
   for (const JobView& v : view_.jobs) changed.push_back(v.id);
   Decision decision = policy_->decide(view_, changed, *memo_);
   say_paused(view_, decision);
-  result.price = decision.price;
+  result.price = price_ = decision.price;
   const Counts before = std::exchange(granted_, {});
   result.changes = carry_out(decision);
   granted_ = fleet_.granted();
