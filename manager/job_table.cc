@@ -213,6 +213,7 @@ News JobTable::add_point(Job& job, const proto::JobReport& r, Instant now) {
     job.loss = smooth(job.loss, point.loss);
     job.best_loss = std::min(job.best_loss, job.loss);
   }
+  for (double at = 0; (at = rung_step(job.declared_steps(), job.rungs.size())) > 0 && static_cast<double>(point.step) >= at;) job.rungs.push_back(job.loss);
   job.last_report_loss = point.loss;
   job.staleness = r.staleness_mean;
   const double steps = static_cast<double>(r.step - job.step), examples = static_cast<double>(r.examples - std::min(r.examples, job.examples));

@@ -16,6 +16,8 @@ constexpr double kPenaltyPrior = 0.02;  ///< standard deviation of the penalty a
 constexpr double kPenaltyMax = 1;
 constexpr double kGainMemory = 0.005;  ///< a comparison
 constexpr double kGainOutlier = 3;     ///< deviations
+constexpr double kPoolMemory = 0.99;   ///< a job that ended
+constexpr double kPoolEnough = 20;     ///< deviations of kappa times the slots in one: a twentieth of a slot
 
 bool positive(double x) { return std::isfinite(x) && x > 0; }
 
@@ -104,6 +106,25 @@ SpeedUp RateModel::speed_up() const {
 double RateModel::spread() const {
   const double prior = 1 - squares_weight_;
   return std::sqrt(squares_ + prior * kUsualSpread * kUsualSpread);
+}
+
+Evidence RateModel::evidence() const {
+  if (!(weight_ > 0)) return {};
+  const double about_mean = xx_ - x_ * x_ / weight_;
+  if (!(about_mean > kPriorSlotSeconds)) return {};
+  const double slope = (xy_ - x_ * y_ / weight_) / about_mean, base = (y_ - slope * x_) / weight_;
+  const double noise = std::max(spread(), kUsualSpread / 10);
+  return {about_mean / (noise * noise), base > 0 ? std::clamp(slope / base, 0.0, 1.0) : slope > 0 ? 1 : 0};
+}
+
+void KappaPool::keep(const Evidence& evidence) {
+  ended_.weight *= kPoolMemory, ended_.kappa *= kPoolMemory;
+  take(ended_, evidence);
+}
+
+double KappaPool::kappa(double slots) const {
+  const double weight = live_.weight + ended_.weight;
+  return weight > 0 && std::sqrt(weight) >= kPoolEnough * slots ? (live_.kappa + ended_.kappa) / weight : -1;
 }
 
 bool RateModel::kappa_measured() const {
