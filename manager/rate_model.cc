@@ -6,7 +6,7 @@
 namespace sluice::manager {
 namespace {
 
-constexpr double kLineMemorySeconds = 60;   ///< of slot time: the slope is a job's nature
+constexpr double kLineMemorySeconds = 60;   ///< at work, with however many slots: the slope is a job's nature
 constexpr double kLevelMemorySeconds = 1;   ///< of slot time: the level is also what else the machine does
 constexpr double kPriorSlotSeconds = 0.25;  ///< what the prior's slope weighs: this much slot time with one more slot
 constexpr double kReportMemory = 0.05;      ///< of the residuals' spread, a report
@@ -51,7 +51,8 @@ void RateModel::observe(double steps, double slot_seconds, double seconds, doubl
     return;
   }
   const double x = std::max(0.0, slot_seconds / seconds - 1), y = slot_seconds / steps;
-  const double weight = std::min(slot_seconds, kLineMemorySeconds);
+  const double worked = slot_seconds / (1 + x);
+  const double weight = std::min(worked, kLineMemorySeconds) * (1 + x);
   double seen = y;
   if (ready()) {
     const Line before = line();
@@ -62,7 +63,7 @@ void RateModel::observe(double steps, double slot_seconds, double seconds, doubl
     squares_ += kReportMemory * (counted * counted - squares_);
     squares_weight_ += kReportMemory * (1 - squares_weight_);
   }
-  const double kept = std::exp(-slot_seconds / kLineMemorySeconds);
+  const double kept = std::exp(-worked / kLineMemorySeconds);
   for (double* sum : {&weight_, &x_, &xx_, &y_, &xy_, &stale_xx_, &stale_xy_}) *sum *= kept;
   weight_ += weight;
   x_ += weight * x;
