@@ -298,7 +298,7 @@ JobPlan read_job(const Node& node, const std::string& written, const std::string
   job.epochs = static_cast<std::uint32_t>(reader.count("epochs", job.epochs, 1, 1'000'000));
   job.seed = reader.count("seed", job.seed, 0);
   if (const Node* stop = reader.take("stop")) detail::read_stop(*stop, context.problems, job);
-  if (job.stop_converged && gives_no_gradients(context, job))
+  if (job.stop_converged && !gives_gradients(context, job))
     context.problems.add(reader.mark("stop"), fmt::format("model '{}' learns in passes, between which its loss stands still: 'converged' can't be told; "
                                                           "take it out, or stop by patience",
                                                           job.model));
