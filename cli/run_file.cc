@@ -139,7 +139,10 @@ void read_consistency(const Node& node, Problems& problems, proto::ConsistencySp
 bool is_plugin(const std::string& model) { return model.find('/') != std::string::npos || model.ends_with(".so"); }
 
 Result<void> check_model(const Context& context, const proto::JobSpec& job, std::optional<proto::LabelKind> labels = std::nullopt) {
-  if (!job.plugin.path.empty()) return context.names.check_plugin(job.plugin.path, job.params, labels);
+  if (!job.plugin.path.empty()) {
+    if (const auto checked = context.names.check_plugin(job.plugin.path, job.params, labels); !checked) return fail(checked.error());
+    return {};
+  }
   if (!labels) return context.names.check_model(job.model, job.params);
   return context.names.check_labels ? context.names.check_labels(job.model, job.params, *labels) : Result<void>();
 }
@@ -253,15 +256,16 @@ void read_validation(const Node& node, Context& context, proto::JobSpec& job) {
     detail::read_test_file(*file, context.folder, context.problems, data);
 }
 
-/// Of a model that is known.
-bool gives_no_gradients(const Context& context, const proto::JobSpec& job) {
-  if (context.names.gives_gradients == nullptr || !context.names.check_model(job.model, job.params)) return false;
-  return !context.names.gives_gradients(job.model, job.params);
+/// Whether the job's model gives gradients; yes, too, where it is none that could be made.
+bool gives_gradients(const Context& context, const proto::JobSpec& job) {
+  if (!job.plugin.path.empty()) return context.names.check_plugin(job.plugin.path, job.params, std::nullopt).value_or(true);
+  if (is_plugin(job.model) || context.names.gives_gradients == nullptr || !context.names.check_model(job.model, job.params)) return true;
+  return context.names.gives_gradients(job.model, job.params);
 }
 
 /// What a model without gradients pushes is added up, and nothing else can be said of it.
 void read_no_optimizer(MapReader& reader, Context& context, proto::JobSpec& job) {
-  if (!gives_no_gradients(context, job)) return;
+  if (gives_gradients(context, job)) return;
   if (job.consistency.local_steps > 0) {
     context.problems.add(reader.mark("consistency"),
                          fmt::format("model '{}' gives no gradients, so a slot can take no local steps with it; take 'local_steps' out", job.model));
@@ -294,7 +298,7 @@ JobPlan read_job(const Node& node, const std::string& written, const std::string
   job.epochs = static_cast<std::uint32_t>(reader.count("epochs", job.epochs, 1, 1'000'000));
   job.seed = reader.count("seed", job.seed, 0);
   if (const Node* stop = reader.take("stop")) detail::read_stop(*stop, context.problems, job);
-  if (job.stop_converged && gives_no_gradients(context, job))
+  if (job.stop_converged && !gives_gradients(context, job))
     context.problems.add(reader.mark("stop"), fmt::format("model '{}' learns in passes, between which its loss stands still: 'converged' can't be told; "
                                                           "take it out, or stop by patience",
                                                           job.model));

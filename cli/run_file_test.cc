@@ -33,10 +33,10 @@ KnownNames test_names() {
     if (!path.ends_with("/libmine.so")) return fail(Errc::kNotFound, path + ": No such file or directory");
     return KnownPlugin{"mine", 7};
   };
-  out.check_plugin = [](const std::string& path, const std::string& params, std::optional<proto::LabelKind> labels) -> Result<void> {
+  out.check_plugin = [](const std::string& path, const std::string& params, std::optional<proto::LabelKind> labels) -> Result<bool> {
     if (params.find("hiden") != std::string::npos) return fail(Errc::kBadConfig, "unknown parameter 'hiden' of " + fs::path(path).filename().string());
     if (labels == proto::LabelKind::kTargets) return fail(Errc::kBadConfig, "model 'mine' learns classes");
-    return {};
+    return params.find("clusters") == std::string::npos;
   };
   out.check_optimizer = [](const proto::OptimizerSpec& spec) -> Result<void> {
     if (spec.name != "adam" && spec.name != "sgd") return fail(Errc::kBadConfig, text::unknown_name("optimizer", spec.name, {"adam", "sgd"}));
@@ -88,6 +88,14 @@ TEST_F(RunFileTest, AModelThatIsAPathIsAPlugIn) {
   EXPECT_EQ(words(kData + job + "libyours.so}\n"), "sweep.yaml:4:36: libyours.so: No such file or directory");
   EXPECT_EQ(words(kData + job + "./libmine.so, params: {hiden: 1}}\n"), "sweep.yaml:4:59: unknown parameter 'hiden' of libmine.so");
   EXPECT_EQ(words(kData + job + "mlp, limits: {call: 1s}}\n"), "sweep.yaml:4:49: 'limits' are a plug-in's; 'mlp' is a built-in model");
+  EXPECT_EQ(words(kData + job + "./libmine.so, optimizer: {name: adam}}\n"), "");
+  EXPECT_EQ(words(kData + job + "./libmine.so, params: {clusters: 3}, optimizer: {name: adam}}\n"),
+            "sweep.yaml:4:79: model 'mine' gives no gradients: what it pushes is added up, with no optimizer, schedule or clip; take 'optimizer' out");
+  EXPECT_EQ(words(kData + job + "./libmine.so, params: {clusters: 3}, consistency: {local_steps: 2}}\n"),
+            "sweep.yaml:4:81: model 'mine' gives no gradients, so a slot can take no local steps with it; take 'local_steps' out");
+  const auto summed = read(kData + job + "./libmine.so, params: {clusters: 3}}\n");
+  ASSERT_TRUE(summed) << summed.error().what;
+  EXPECT_EQ(summed->jobs[0].spec.optimizer, (proto::OptimizerSpec{"add", {}}));
   EXPECT_NE(
       words("data:\n  tiny: {format: libsvm, train: rows.txt, labels: targets}\n" + job + "./libmine.so}\n").find("model 'mine' learns classes (data: tiny)"),
       std::string::npos);

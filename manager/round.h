@@ -104,7 +104,8 @@ class Rounds {
   std::uint64_t rounds_ = 0, decisions_ = 0;
   bool held_ = false;
   std::vector<std::pair<std::string, SlotChange>> lost_;
-  double usual_kappa_ = -1;
+  KappaPool contention_;
+  bool by_index_ = false;
   FairShadow shadow_;
   std::set<JobId> seen_;  ///< live jobs of the last round
   Counts granted_;        ///< after the last round
