@@ -181,14 +181,14 @@ TEST_F(RunFileTest, AJobMayEndWhenItHasConvergedOrReachedItsTarget) {
   EXPECT_EQ(with("stop: {converged: yes}", ""), "converged  metric ");
   EXPECT_EQ(with("stop: {patience: 3epochs, converged: yes}"), "converged  metric ");
   EXPECT_EQ(with("stop: {patience: 3epochs, converged: no}"), " metric ");
-  EXPECT_THAT(with("stop: {converged: soon}"), HasSubstr(":4:60: 'converged' under stop must be yes or no, not 'soon'"));
+  EXPECT_THAT(with("stop: {converged: soon}"), HasSubstr(":4:57: 'converged' under stop must be yes or no, not 'soon'"));
   EXPECT_THAT(with("stop: {}"), HasSubstr("'stop' needs patience (stop: {patience: 3epochs}) or converged"));
   EXPECT_EQ(with("target: {loss: 0.35, by: 60s}", ""), "loss <= 0.35 by 60.0 metric ");
   EXPECT_EQ(with("target: {validation_loss: 0.4}"), "validation_loss <= 0.4 by 0.00 metric ");
   EXPECT_EQ(with("target: {accuracy: 0.9, by: 2min}"), "accuracy >= 0.9 by 120. metric accuracy");
   EXPECT_EQ(with("target: {top-5: 0.9}, validation: {metric: top-5}"), "top-5 >= 0.9 by 0.00 metric top-5");
   EXPECT_THAT(with("target: {top-5: 0.9}, validation: {metric: accuracy}"), HasSubstr("the target is of 'top-5', and validation.metric is 'accuracy'"));
-  EXPECT_THAT(with("target: {acuracy: 0.9}"), AllOf(HasSubstr(":4:49:"), HasSubstr("did you mean 'accuracy'"), HasSubstr("(or loss, validation_loss)")));
+  EXPECT_THAT(with("target: {acuracy: 0.9}"), AllOf(HasSubstr(":4:48:"), HasSubstr("did you mean 'accuracy'"), HasSubstr("(or loss, validation_loss)")));
   EXPECT_THAT(with("target: {accuracy: 0.9}", ""), HasSubstr("'accuracy' is of held-out rows, and dataset 'tiny' has no held-out rows"));
   EXPECT_THAT(with("target: {loss: low}"), HasSubstr("'loss' under target must be a number, not 'low'"));
   EXPECT_THAT(with("target: {by: 60s}"), HasSubstr("'target' needs one of loss, validation_loss and a metric"));
@@ -260,9 +260,9 @@ TEST_F(RunFileTest, AllMistakesAtOnceWithPlaces) {
 }
 
 TEST_F(RunFileTest, NamesOfTheDesignSaySo) {
-  EXPECT_THAT(words("policy: {name: sluice}\n" + kData + "jobs:\n  - {name: m, model: lda, data: tiny, group: g}\n"),
+  EXPECT_THAT(words("policy: {name: sluice}\n" + kData + "jobs:\n  - {name: m, model: lda, data: tiny, replicas: 2}\n"),
               AllOf(HasSubstr("1:16: unknown policy 'sluice'"), HasSubstr("('sluice' is part of the design but not in this version yet)"),
-                    HasSubstr("('lda' is part"), HasSubstr("'group' under job 'm' is part")));
+                    HasSubstr("('lda' is part"), HasSubstr("'replicas' under job 'm' is part")));
 }
 
 TEST_F(RunFileTest, SchedulesBecomeTheOptimizersNumbers) {
