@@ -90,9 +90,9 @@ TEST_F(RunFileTest, AModelThatIsAPathIsAPlugIn) {
   EXPECT_EQ(words(kData + job + "mlp, limits: {call: 1s}}\n"), "sweep.yaml:4:49: 'limits' are a plug-in's; 'mlp' is a built-in model");
   EXPECT_EQ(words(kData + job + "./libmine.so, optimizer: {name: adam}}\n"), "");
   EXPECT_EQ(words(kData + job + "./libmine.so, params: {clusters: 3}, optimizer: {name: adam}}\n"),
-            "sweep.yaml:4:79: model 'mine' gives no gradients: what it pushes is added up, with no optimizer, schedule or clip; take 'optimizer' out");
+            "sweep.yaml:4:84: model 'mine' gives no gradients: what it pushes is added up, with no optimizer, schedule or clip; take 'optimizer' out");
   EXPECT_EQ(words(kData + job + "./libmine.so, params: {clusters: 3}, consistency: {local_steps: 2}}\n"),
-            "sweep.yaml:4:81: model 'mine' gives no gradients, so a slot can take no local steps with it; take 'local_steps' out");
+            "sweep.yaml:4:86: model 'mine' gives no gradients, so a slot can take no local steps with it; take 'local_steps' out");
   const auto summed = read(kData + job + "./libmine.so, params: {clusters: 3}}\n");
   ASSERT_TRUE(summed) << summed.error().what;
   EXPECT_EQ(summed->jobs[0].spec.optimizer, (proto::OptimizerSpec{"add", {}}));
