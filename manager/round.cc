@@ -45,6 +45,7 @@ void take_prior(JobView& v, const Job& job, const RemainingPrior& prior) {
   if (!(v.total_steps > 0)) return;
   const auto left = prior.remaining(job.spec.model, static_cast<double>(job.step) / v.total_steps);
   v.prior_remaining = left.mean, v.prior_deviation = left.deviation;
+  v.prior_slope = prior.steepest(job.spec.model, static_cast<double>(job.step) / v.total_steps) / v.total_steps;
 }
 
 /// A paused job has nothing to do with the policy's reasons. Told from the view, so that a replay says the same.
