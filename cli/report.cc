@@ -48,7 +48,7 @@ Result<void> check_place(const std::string& path) {
   if (std::ifstream in(path, std::ios::binary); fs::is_regular_file(path, error) && in.read(begin.data(), static_cast<std::streamsize>(begin.size()))) {
     if (begin == report::kPageBegin) return {};
   }
-  return fail(Errc::kBadConfig, fmt::format("{}: is there already, and is no report; choose another file with --out", path));
+  return fail(Errc::kBadConfig, fmt::format("{}: is there already, and is no report; choose another file", path));
 }
 
 }  // namespace
@@ -74,6 +74,11 @@ Result<WrittenReport> write_report(const std::vector<std::string>& folders, cons
   out.bytes = text.size();
   if (const auto written = write_file(path, text); !written) return tl::unexpected(written.error());
   return out;
+}
+
+Result<void> write_page(const std::string& path, const std::string& text) {
+  if (const auto free = check_place(path); !free) return free;
+  return write_file(path, text);
 }
 
 }  // namespace sluice::cli

@@ -17,7 +17,6 @@ using nlohmann::json;
 constexpr std::size_t kKnotsMax = 16;
 constexpr double kMoveCostWeight = 0.3;
 constexpr double kMoveOutlier = 4;
-constexpr std::size_t kRefusedInEntry = 3;
 
 std::uint32_t count_of(const std::map<JobId, std::uint32_t>& counts, JobId id) {
   const auto it = counts.find(id);
@@ -48,7 +47,8 @@ void take_prior(JobView& v, const Job& job, const RemainingPrior& prior) {
   v.prior_slope = prior.steepest(job.spec.model, static_cast<double>(job.step) / v.total_steps) / v.total_steps;
 }
 
-/// A paused job has nothing to do with the policy's reasons. Told from the view, so that a replay says the same.
+}  // namespace
+
 void say_paused(const ClusterView& view, Decision& decision) {
   for (const JobView& job : view.jobs) {
     if (job.slots_max > 0) continue;
@@ -58,8 +58,6 @@ void say_paused(const ClusterView& view, Decision& decision) {
     d->sentence = "it holds no worker slots until it is resumed";
   }
 }
-
-}  // namespace
 
 JobView view_of(const Job& job, const RoundOptions& options, std::uint32_t slots, Duration move_cost) {
   JobView v;
@@ -117,7 +115,7 @@ RoundResult Rounds::run(Instant now, Term term, const std::string& trigger) {
   Decision decision = policy_->decide(view_, changed, *memo_);
   say_paused(view_, decision);
   by_index_ = decision.by_index;
-  result.price = decision.price;
+  result.price = price_ = decision.price;
   const Counts before = std::exchange(granted_, {});
   result.changes = carry_out(decision);
   granted_ = fleet_.granted();

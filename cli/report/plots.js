@@ -130,3 +130,23 @@ function band(plot, t, below, above, end) {
   }
   return top.length ? path(top.concat(bottom.reverse())) + 'Z' : '';
 }
+
+// --- what the pages have in common ---
+
+const by = id => document.getElementById(id);
+
+window.addEventListener('error', event => {
+  by('trouble').textContent = 'Part of this page could not be drawn: ' + event.message;
+  by('trouble').hidden = false;
+});
+
+const tip = by('tip');
+function tell(event, words) {
+  tip.hidden = !words;
+  if (!words) return;
+  tip.textContent = words;
+  tip.style.left = Math.max(4, Math.min(event.clientX + 14, window.innerWidth - tip.offsetWidth - 8)) + 'px';
+  tip.style.top = (event.clientY + 18 + tip.offsetHeight > window.innerHeight ? event.clientY - tip.offsetHeight - 10 : event.clientY + 18) + 'px';
+}
+
+const tile = (what, value, more) => el('div', {class: 'tile'}, el('span', {}, what), el('b', {}, value), more ? el('span', {}, more) : null);
