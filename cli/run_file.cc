@@ -37,7 +37,6 @@ constexpr Duration kSubmitAfterMax = from_ms(7 * 86'400'000LL);
 
 /// Names of the design that this version doesn't have; a name that a room knows never gets here.
 constexpr std::string_view kPlannedModels[] = {"mf", "matrix-factorization", "lda", "gbt"};
-constexpr std::string_view kPlannedPolicies[] = {"fifo", "srtf", "las", "progress", "slaq-maxmin", "optimus", "asha", "sluice"};
 /// The room's words, with a hint if the name is one of the design's.
 Error with_plan(Error error, const std::string& name, std::span<const std::string_view> planned) {
   if (std::find(planned.begin(), planned.end(), name) != planned.end())
@@ -381,8 +380,7 @@ void read_cluster(const Node& node, Problems& problems, ClusterPlan& out) {
 void read_policy(const Node& node, const KnownNames& names, Problems& problems, PolicyPlan& out) {
   MapReader reader(node, "policy", problems);
   out.name = reader.text("name", out.name);
-  if (const auto checked = names.check_policy(out.name); !checked)
-    problems.add(reader.mark("name"), with_plan(checked.error(), out.name, kPlannedPolicies).what);
+  if (const auto checked = names.check_policy(out.name); !checked) problems.add(reader.mark("name"), checked.error().what);
   out.round_ms = static_cast<std::uint32_t>(reader.duration("round", from_ms(out.round_ms), from_ms(10), from_ms(60'000)).ms());
   if (const Node* fairness = reader.take("fairness")) {
     out.fairness = fairness->text;

@@ -75,6 +75,7 @@ struct JobView {
   bool declared = false;               ///< total_steps is what its run file asks for
   double prior_remaining = 1;          ///< T: remaining normalised loss of past jobs of its model at this share of their steps
   double prior_deviation = 0;          ///< between those jobs
+  double prior_slope = 0;              ///< the steepest average fall of T from there to any later share, a step
   std::vector<ForecastKnot> forecast;  ///< by steps, from a first knot above 0; empty: no opinion
   std::vector<double> rungs;           ///< smoothed losses when it had done what rung_step() says, of those it has passed
   Duration waited;                     ///< since it last held a slot (at first: since its submission); 0 while it holds one

@@ -232,7 +232,7 @@ News JobTable::add_point(Job& job, const proto::JobReport& r, Instant now) {
   job.seconds_seen_ = r.seconds;
   job.slot_seconds_seen_ = r.slot_seconds;
   job.plateau = flat(job.curve, job.first_loss - job.best_loss);
-  if (!std::exchange(job.diverging, false)) return News::kLoss;
+  if (!std::exchange(job.diverging, false)) return job.reports == 2 ? News::kPhase : News::kLoss;
   job.reason.clear();
   return News::kPhase;
 }

@@ -51,8 +51,8 @@ class KappaPool {
   Sum live_, ended_;
 };
 
-/// Fits SpeedUp. The rate: slot-seconds a step against slots − 1, a line through sums that forget by time at work, values ≥ 0; reports far off it count less; the
-/// newest reports set the level, the older ones the slope. Until a second count of slots was seen, the slope is a prior's. The penalty: see progressed().
+/// Fits SpeedUp. The rate: slot-seconds a step against slots − 1, a line through sums that forget by time at work, values ≥ 0; reports far off it count less;
+/// the newest reports set the level, the older ones the slope. Until a second count of slots was seen, the slope is a prior's. The penalty: see progressed().
 class RateModel {
  public:
   /// `prior_kappa`: what to expect before this job was seen with different counts of slots, e.g. the mean over this cluster's other jobs.

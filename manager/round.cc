@@ -44,6 +44,7 @@ void take_prior(JobView& v, const Job& job, const RemainingPrior& prior) {
   if (!(v.total_steps > 0)) return;
   const auto left = prior.remaining(job.spec.model, static_cast<double>(job.step) / v.total_steps);
   v.prior_remaining = left.mean, v.prior_deviation = left.deviation;
+  v.prior_slope = prior.steepest(job.spec.model, static_cast<double>(job.step) / v.total_steps) / v.total_steps;
 }
 
 }  // namespace

@@ -45,6 +45,7 @@ json to_json(const JobView& j) {
           {"declared", j.declared},
           {"prior_remaining", j.prior_remaining},
           {"prior_deviation", j.prior_deviation},
+          {"prior_slope", j.prior_slope},
           {"forecast", std::move(knots)},
           {"rungs", j.rungs},
           {"waited_ns", j.waited.ns},
@@ -95,6 +96,7 @@ JobView job_from(const std::string& id, const json& j) {
   out.declared = j.at("declared");
   out.prior_remaining = j.at("prior_remaining");
   out.prior_deviation = j.at("prior_deviation");
+  out.prior_slope = j.value("prior_slope", 0.0);
   for (const json& k : j.at("forecast")) out.forecast.push_back({k.at(0), k.at(1), k.at(2)});
   out.rungs = j.value("rungs", std::vector<double>{});
   out.waited = Duration{j.at("waited_ns").get<std::int64_t>()};

@@ -18,7 +18,11 @@ constexpr double kStillLinear = 0.85;   ///< … where jobs are served by the in
 constexpr double kDearMove = 0.05;      ///< of a round: the index moves half of the slots a round
 constexpr double kStillDear = 1.5;      ///< times that, where …
 constexpr double kStrict = 4;
+constexpr double kWaitedByIndex = 2;
 constexpr double kMillion = 1e6;
+
+/// Of what past jobs say, beside the job's own reports.
+double prior_weight(const JobView& job) { return job.total_steps > 0 ? kPriorReports / (kPriorReports + static_cast<double>(job.reports)) : 0; }
 
 class Sharing {
  public:
@@ -86,10 +90,20 @@ class Sharing {
     double best = 0;
     if (hearing_ == Hearing::kAttained) return worth_[i];
     if (left > 0) best = worth_[i] / left;
-    const double range = job.first_loss - job.floor;
-    if (hearing_ == Hearing::kLoss && range > 0 && job.steps_per_slot_second > 0)
-      for (const ForecastKnot& knot : job.forecast) best = std::max(best, job.weight * knot.drop / range * job.steps_per_slot_second / knot.steps);
-    return best;
+    best += waited(job);
+    if (hearing_ != Hearing::kLoss || !(job.steps_per_slot_second > 0)) return best;
+    const double range = job.first_loss - (job.declared ? job.end_loss : job.floor), w = prior_weight(job);
+    double fit = 0;
+    if (range > 0)
+      for (const ForecastKnot& knot : job.forecast) fit = std::max(fit, std::min(remaining_[i], knot.drop / range) / knot.steps);
+    return std::max(best, job.weight * ((1 - w) * fit + w * job.prior_slope) * job.steps_per_slot_second + waited(job));
+  }
+  /// Grows with the square of a job's age, and does not fall with the job's length: who is long waits, but not for ever.
+  [[nodiscard]] double waited(const JobView& job) const {
+    const double stay = view_.usual_stay.seconds();
+    if (!(stay > 0) || !(usual_ > 0)) return 0;
+    const double age = job.age.seconds() / stay;
+    return job.weight * kWaitedByIndex * view_.fairness.ageing * age * age / usual_;
   }
   void serve() {
     std::size_t working = 0;
@@ -232,7 +246,7 @@ double remaining_loss(const JobView& job, Hearing hearing, double usual) {
   if (hearing == Hearing::kProgress || job.reports < 2) return prior;
   const double floor = job.declared ? job.end_loss : job.floor;
   const double fit = job.first_loss > floor ? std::clamp((job.loss - floor) / (job.first_loss - floor), 0.0, 1.0) : 1;
-  const double w = job.total_steps > 0 ? kPriorReports / (kPriorReports + static_cast<double>(job.reports)) : 0;
+  const double w = prior_weight(job);
   const double root = w * std::sqrt(prior) + (1 - w) * std::sqrt(fit);
   return root * root;
 }
