@@ -137,7 +137,8 @@ TEST_F(RunFileTest, LocalStepsAreAveragedInStepAndAddedElsewhere) {
   EXPECT_EQ(with("mode: bsp, local_steps: 8, push: delta"), "8 delta");
   EXPECT_EQ(with("mode: ssp, staleness: 2, local_steps: 8"), "8 delta");
   EXPECT_THAT(with("mode: asp, local_steps: 8, push: average"), HasSubstr("push: average needs mode: bsp"));
-  EXPECT_THAT(with("mode: bsp, local_steps: 8", "adam"), HasSubstr("local_steps needs optimizer sgd: the slots take the steps, and 'adam' is the servers'"));
+  EXPECT_THAT(with("mode: bsp, local_steps: 8", "adam"),
+              HasSubstr("local_steps needs optimizer sgd or adagrad: the slots take the steps, and 'adam' is the servers'"));
   EXPECT_THAT(with("mode: bsp, local_steps: 8", "{name: sgd, schedule: {kind: step, every: 5}}"), HasSubstr("no schedule"));
   EXPECT_THAT(with("mode: bsp, push: delta"), HasSubstr("give local_steps too"));
   EXPECT_THAT(with("mode: bsp, local_steps: 8, push: deltas"), HasSubstr("did you mean 'delta'"));
@@ -184,12 +185,11 @@ TEST_F(RunFileTest, AllMistakesAtOnceWithPlaces) {
                           "jobs:\n  - name: one\n    model: mpl\n    data: tinny\n  - name: Two!\n    model: mlp\n    data: tiny\n    params: {hiden: [3]}\n   "
                           " optimizer: {name: adm}\n    batch: 0\n"
                           "  - name: three\n    model: mlp\n    data: tiny\n    optimizer:\n        learning_rate: 0.1\n    init_from: one\n");
-  for (const char* part :
-       {"sweep.yaml:1:1: unknown key 'clustr' under the run file; did you mean 'cluster'?", "sweep.yaml:2:16: unknown policy 'slack'",
-        "sweep.yaml:7:12: unknown model 'mpl'; did you mean 'mlp'?", "sweep.yaml:8:11: unknown dataset 'tinny'; did you mean 'tiny'?",
-        "sweep.yaml:9:11: 'Two!' is not a name", "sweep.yaml:12:14: unknown parameter 'hiden'; did you mean 'hidden'?",
-        "sweep.yaml:13:23: unknown optimizer 'adm'", "sweep.yaml:14:12: 'batch'", "sweep.yaml:19:9: unknown key 'learning_rate'; did you mean 'lr'?",
-        "sweep.yaml:20:16: init_from: one is not there"}) {
+  for (const char* part : {"sweep.yaml:1:1: unknown key 'clustr' under the run file; did you mean 'cluster'?", "sweep.yaml:2:16: unknown policy 'slack'",
+                           "sweep.yaml:7:12: unknown model 'mpl'; did you mean 'mlp'?", "sweep.yaml:8:11: unknown dataset 'tinny'; did you mean 'tiny'?",
+                           "sweep.yaml:9:11: 'Two!' is not a name", "sweep.yaml:12:14: unknown parameter 'hiden'; did you mean 'hidden'?",
+                           "sweep.yaml:13:23: unknown optimizer 'adm'", "sweep.yaml:14:12: 'batch'",
+                           "sweep.yaml:19:9: unknown key 'learning_rate'; did you mean 'lr'?", "sweep.yaml:20:16: init_from: one is not there"}) {
     EXPECT_THAT(said, HasSubstr(part));
   }
   EXPECT_EQ(std::count(said.begin(), said.end(), '\n'), 9);
