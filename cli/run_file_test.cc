@@ -145,7 +145,8 @@ TEST_F(RunFileTest, LocalStepsAreAveragedInStepAndAddedElsewhere) {
   EXPECT_EQ(with("mode: bsp, local_steps: 8, push: delta"), "8 delta");
   EXPECT_EQ(with("mode: ssp, staleness: 2, local_steps: 8"), "8 delta");
   EXPECT_THAT(with("mode: asp, local_steps: 8, push: average"), HasSubstr("push: average needs mode: bsp"));
-  EXPECT_THAT(with("mode: bsp, local_steps: 8", "adam"), HasSubstr("local_steps needs optimizer sgd: the slots take the steps, and 'adam' is the servers'"));
+  EXPECT_THAT(with("mode: bsp, local_steps: 8", "adam"),
+              HasSubstr("local_steps needs optimizer sgd or adagrad: the slots take the steps, and 'adam' is the servers'"));
   EXPECT_THAT(with("mode: bsp, local_steps: 8", "{name: sgd, schedule: {kind: step, every: 5}}"), HasSubstr("no schedule"));
   EXPECT_THAT(with("mode: bsp, push: delta"), HasSubstr("give local_steps too"));
   EXPECT_THAT(with("mode: bsp, local_steps: 8, push: deltas"), HasSubstr("did you mean 'delta'"));
