@@ -24,6 +24,7 @@ struct ClusterPlan {
 struct PolicyPlan {
   std::string name = "slaq";
   std::uint32_t round_ms = 500;
+  std::string fairness = "0.01";  ///< manager::parse_fairness
 };
 struct JobPlan {
   proto::JobSpec spec;

@@ -145,7 +145,8 @@ TEST_F(RunFileTest, LocalStepsAreAveragedInStepAndAddedElsewhere) {
   EXPECT_EQ(with("mode: bsp, local_steps: 8, push: delta"), "8 delta");
   EXPECT_EQ(with("mode: ssp, staleness: 2, local_steps: 8"), "8 delta");
   EXPECT_THAT(with("mode: asp, local_steps: 8, push: average"), HasSubstr("push: average needs mode: bsp"));
-  EXPECT_THAT(with("mode: bsp, local_steps: 8", "adam"), HasSubstr("local_steps needs optimizer sgd: the slots take the steps, and 'adam' is the servers'"));
+  EXPECT_THAT(with("mode: bsp, local_steps: 8", "adam"),
+              HasSubstr("local_steps needs optimizer sgd or adagrad: the slots take the steps, and 'adam' is the servers'"));
   EXPECT_THAT(with("mode: bsp, local_steps: 8", "{name: sgd, schedule: {kind: step, every: 5}}"), HasSubstr("no schedule"));
   EXPECT_THAT(with("mode: bsp, push: delta"), HasSubstr("give local_steps too"));
   EXPECT_THAT(with("mode: bsp, local_steps: 8, push: deltas"), HasSubstr("did you mean 'delta'"));
@@ -170,6 +171,63 @@ TEST_F(RunFileTest, PatienceIsANumberOfEpochsAndNeedsHeldOutRows) {
   EXPECT_EQ(with("{patience: 3epochs}", "", ", validation: {fraction: 0.1}"), "3");
 }
 
+TEST_F(RunFileTest, AJobMayEndWhenItHasConvergedOrReachedItsTarget) {
+  const auto with = [&](const std::string& keys, const std::string& test = ", test: [a.idx, b.idx]") {
+    const auto got = read("data:\n  tiny: {format: idx, train: [a.idx, b.idx]" + test + "}\njobs:\n  - {name: m, model: mlp, data: tiny, " + keys + "}\n");
+    if (!got) return got.error().what;
+    const auto& job = got->jobs[0].spec;
+    return (job.stop_converged ? "converged " : "") + (job.target ? to_text(*job.target) + " by " + std::to_string(job.target->by_seconds).substr(0, 4) : "") +
+           " metric " + job.validation.metric;
+  };
+  EXPECT_EQ(with("stop: {converged: yes}", ""), "converged  metric ");
+  EXPECT_EQ(with("stop: {patience: 3epochs, converged: yes}"), "converged  metric ");
+  EXPECT_EQ(with("stop: {patience: 3epochs, converged: no}"), " metric ");
+  EXPECT_THAT(with("stop: {converged: soon}"), HasSubstr(":4:57: 'converged' under stop must be yes or no, not 'soon'"));
+  EXPECT_THAT(with("stop: {}"), HasSubstr("'stop' needs patience (stop: {patience: 3epochs}) or converged"));
+  EXPECT_EQ(with("target: {loss: 0.35, by: 60s}", ""), "loss <= 0.35 by 60.0 metric ");
+  EXPECT_EQ(with("target: {validation_loss: 0.4}"), "validation_loss <= 0.4 by 0.00 metric ");
+  EXPECT_EQ(with("target: {accuracy: 0.9, by: 2min}"), "accuracy >= 0.9 by 120. metric accuracy");
+  EXPECT_EQ(with("target: {top-5: 0.9}, validation: {metric: top-5}"), "top-5 >= 0.9 by 0.00 metric top-5");
+  EXPECT_THAT(with("target: {top-5: 0.9}, validation: {metric: accuracy}"), HasSubstr("the target is of 'top-5', and validation.metric is 'accuracy'"));
+  EXPECT_THAT(with("target: {acuracy: 0.9}"), AllOf(HasSubstr(":4:48:"), HasSubstr("did you mean 'accuracy'"), HasSubstr("(or loss, validation_loss)")));
+  EXPECT_THAT(with("target: {accuracy: 0.9}", ""), HasSubstr("'accuracy' is of held-out rows, and dataset 'tiny' has no held-out rows"));
+  EXPECT_THAT(with("target: {loss: low}"), HasSubstr("'loss' under target must be a number, not 'low'"));
+  EXPECT_THAT(with("target: {by: 60s}"), HasSubstr("'target' needs one of loss, validation_loss and a metric"));
+  EXPECT_THAT(with("target: {loss: 1, accuracy: 1}"), HasSubstr("'target' needs one of"));
+  EXPECT_THAT(with("target: 0.35"), HasSubstr("target must be a map"));
+  EXPECT_THAT(with("target: {loss: 0.3, by: 60}"), HasSubstr("'by'"));
+}
+
+TEST_F(RunFileTest, MembersOfAGroupAreNamedOrAreASweepsJobs) {
+  const auto with = [&](const std::string& keys) {
+    const auto got = read(kData + "jobs:\n  - {name: m, model: mlp, data: tiny, " + keys + "}\n");
+    if (!got) return got.error().what;
+    std::string out;
+    for (const auto& [job, submit_after] : got->jobs) out += job.group + (job.objective == proto::Objective::kBest ? "/best " : "/each ");
+    return out;
+  };
+  EXPECT_EQ(with("batch: 4"), "/each ");
+  EXPECT_EQ(with("seed: [1, 2]"), "/each /each ") << "a sweep is a group only where somebody says so";
+  EXPECT_EQ(with("seed: [1, 2], objective: best"), "m/best m/best ");
+  EXPECT_EQ(with("seed: [1, 2], group: search, objective: best"), "search/best search/best ");
+  EXPECT_EQ(with("group: search"), "search/each ");
+  EXPECT_THAT(with("objective: best"), HasSubstr("'objective' is about a group of jobs; give 'group' its name"));
+  EXPECT_THAT(with("group: search, objective: beast"), HasSubstr("did you mean 'best'"));
+  EXPECT_THAT(with("group: My Search"), HasSubstr("'My Search' is not a group's name"));
+}
+
+TEST_F(RunFileTest, FairnessIsANumberUpToOneOrStrict) {
+  const auto with = [&](const std::string& fairness) {
+    const auto got = read(kData + "policy: {name: fair, fairness: " + fairness + "}\njobs:\n  - {name: m, model: mlp, data: tiny}\n");
+    return got ? got->policy.fairness : got.error().what;
+  };
+  EXPECT_EQ(with("strict"), "strict");
+  EXPECT_EQ(with("0"), "0");
+  EXPECT_EQ(with("0.25"), "0.25");
+  for (const std::string wrong : {"1.5", "-0.1", "nan", "lenient", "[1]"})
+    EXPECT_THAT(with(wrong), HasSubstr("'fairness' under policy must be a number from 0 to 1")) << wrong;
+}
+
 TEST_F(RunFileTest, SweepsAreTheProductOfTheirAxesInTheFilesOrder) {
   const auto got = read(
       kData + "jobs:\n  - name: m\n    model: mlp\n    data: tiny\n    params: {hidden: [[64], [256, 128]]}\n    optimizer: {name: adam, lr: [0.1, 0.2]}\n");
@@ -192,21 +250,20 @@ TEST_F(RunFileTest, AllMistakesAtOnceWithPlaces) {
                           "jobs:\n  - name: one\n    model: mpl\n    data: tinny\n  - name: Two!\n    model: mlp\n    data: tiny\n    params: {hiden: [3]}\n   "
                           " optimizer: {name: adm}\n    batch: 0\n"
                           "  - name: three\n    model: mlp\n    data: tiny\n    optimizer:\n        learning_rate: 0.1\n    init_from: one\n");
-  for (const char* part :
-       {"sweep.yaml:1:1: unknown key 'clustr' under the run file; did you mean 'cluster'?", "sweep.yaml:2:16: unknown policy 'slack'",
-        "sweep.yaml:7:12: unknown model 'mpl'; did you mean 'mlp'?", "sweep.yaml:8:11: unknown dataset 'tinny'; did you mean 'tiny'?",
-        "sweep.yaml:9:11: 'Two!' is not a name", "sweep.yaml:12:14: unknown parameter 'hiden'; did you mean 'hidden'?",
-        "sweep.yaml:13:23: unknown optimizer 'adm'", "sweep.yaml:14:12: 'batch'", "sweep.yaml:19:9: unknown key 'learning_rate'; did you mean 'lr'?",
-        "sweep.yaml:20:16: init_from: one is not there"}) {
+  for (const char* part : {"sweep.yaml:1:1: unknown key 'clustr' under the run file; did you mean 'cluster'?", "sweep.yaml:2:16: unknown policy 'slack'",
+                           "sweep.yaml:7:12: unknown model 'mpl'; did you mean 'mlp'?", "sweep.yaml:8:11: unknown dataset 'tinny'; did you mean 'tiny'?",
+                           "sweep.yaml:9:11: 'Two!' is not a name", "sweep.yaml:12:14: unknown parameter 'hiden'; did you mean 'hidden'?",
+                           "sweep.yaml:13:23: unknown optimizer 'adm'", "sweep.yaml:14:12: 'batch'",
+                           "sweep.yaml:19:9: unknown key 'learning_rate'; did you mean 'lr'?", "sweep.yaml:20:16: init_from: one is not there"}) {
     EXPECT_THAT(said, HasSubstr(part));
   }
   EXPECT_EQ(std::count(said.begin(), said.end(), '\n'), 9);
 }
 
 TEST_F(RunFileTest, NamesOfTheDesignSaySo) {
-  EXPECT_THAT(words("policy: {name: sluice}\n" + kData + "jobs:\n  - {name: m, model: lda, data: tiny, group: g}\n"),
+  EXPECT_THAT(words("policy: {name: sluice}\n" + kData + "jobs:\n  - {name: m, model: lda, data: tiny, replicas: 2}\n"),
               AllOf(HasSubstr("1:16: unknown policy 'sluice'"), HasSubstr("('sluice' is part of the design but not in this version yet)"),
-                    HasSubstr("('lda' is part"), HasSubstr("'group' under job 'm' is part")));
+                    HasSubstr("('lda' is part"), HasSubstr("'replicas' under job 'm' is part")));
 }
 
 TEST_F(RunFileTest, SchedulesBecomeTheOptimizersNumbers) {
