@@ -40,6 +40,7 @@ class Group {
         place.index = job(i).prior_slope * job(i).steps_per_slot_second;
       } else if (place.leads) {
         place.index = lead();
+        place.value = remaining_;
       } else {
         explore(i, place);
       }
@@ -51,6 +52,8 @@ class Group {
       if (index > best) best = index, serves = i;
     }
     places_[serves].serves = true;
+    if (heard_ > 0) return;
+    for (const std::size_t i : members_) places_[i].value = i == serves ? 1 : kUnheardSpread;
   }
 
  private:
@@ -73,7 +76,8 @@ class Group {
       ++heard_;
     }
     if (heard_ == 0) return;
-    best_ = job(leader_).group_best;
+    // Without a report there is none yet (a yardstick may know more than was reported).
+    best_ = job(leader_).group_best != 0 ? job(leader_).group_best : first;
     end_ = end_of(job(leader_));
     range_ = std::max(first - std::min(end_, best_), 1e-9 * std::abs(first) + 1e-12);
     remaining_ = std::clamp((best_ - end_) / range_, 0.0, 1.0);
@@ -94,7 +98,7 @@ class Group {
     const JobView &j = job(i), &like = heard(i) ? j : job(leader_);
     const double own = heard(i) ? end_of(j) : mean_end_, deviation = heard(i) ? deviation_of(j) : spread_;
     const double improvement = expected_improvement(end_ - own, std::hypot(deviation, deviation_of(job(leader_))));
-    place.improvement = improvement / range_;
+    place.value = place.improvement = std::clamp(improvement / range_, 0.0, 1.0);
     const double rate = like.speed_up.alone > 0 ? like.speed_up.alone : like.steps_per_slot_second;
     const double steps = std::max({static_cast<double>(j.step), like.total_steps / kTellingShare, 1.0});
     place.index = rate > 0 ? kCuriosity * place.improvement * rate / steps : 0;

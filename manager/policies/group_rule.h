@@ -18,6 +18,7 @@ struct GroupPlace {
   bool serves = false;  ///< the member to which the group's slots go first
   bool leads = false;
   double remaining = 1;    ///< of the group's loss, 0 … 1
+  double value = 0;        ///< what its end is worth to the group: of the leader `remaining`, of others `improvement`
   double index = 0;        ///< expected fall of the group's normalised best loss a slot-second
   double improvement = 0;  ///< expected, on the leader's end, as a share of the group's range
 };

@@ -19,6 +19,7 @@ constexpr double kStillLinear = 0.85;   ///< … where jobs are served by the in
 constexpr double kDearMove = 0.05;      ///< of a round: the index moves half of the slots a round
 constexpr double kStillDear = 1.5;      ///< times that, where …
 constexpr double kStrict = 4;
+constexpr double kWorthMin = 1e-6;
 constexpr double kWaitedByIndex = 2;
 constexpr double kMillion = 1e6;
 
@@ -35,9 +36,10 @@ class Sharing {
     places_ = hearing == Hearing::kLoss ? places_in_groups(claims_) : std::vector<GroupPlace>(claims_.size());
     for (std::size_t i = 0; i < claims_.size(); ++i) {
       const Claim& c = claims_[i];
-      const double q = places_[i].member ? places_[i].remaining : remaining_loss(*c.job, hearing_, usual_);
+      const GroupPlace& place = places_[i];
+      const double q = place.member ? place.value : remaining_loss(*c.job, hearing_, usual_);
       remaining_.push_back(q);
-      worth_.push_back(c.job->weight * std::max(q + ageing(*c.job), 1e-6));
+      worth_.push_back(c.job->weight * std::max(q + (place.member && !place.serves ? 0 : ageing(*c.job)), kWorthMin));
     }
     linear_ = near_linear();
   }
@@ -153,8 +155,6 @@ class Sharing {
     for (std::size_t i = 0; i < claims_.size(); ++i) claims_[i].share = share_at(i, low);
   }
   void share() {
-    for (std::size_t i = 0; i < claims_.size(); ++i)
-      if (!tried(i)) claims_[i].max = claims_[i].min;
     fill();
     std::int64_t left = slots_;
     std::vector<double> wants(claims_.size());  // slots beyond those given, with what is owed
