@@ -52,6 +52,55 @@ std::vector<Json> history(const Json& job) {
   return out;
 }
 
+/// "  label: words" where there are words.
+std::string line_of(const char* label, const std::string& words) { return words.empty() ? "" : fmt::format("  {}: {}\n", label, words); }
+
+bool flag(const Json& from, const char* key) {
+  const auto it = from.find(key);
+  return it != from.end() && it->is_boolean() && it->get<bool>();
+}
+
+std::string names_of(const Json& holders) {
+  std::string out;
+  for (const auto& h : holders)
+    out += fmt::format("{}{} ({:g}, index {:.3g})", out.empty() ? "" : ", ", detail::text(h, "job", "?"), number(h, "slots"), number(h, "index"));
+  return out;
+}
+
+/// What one job's answer says beside its history: its rate, what is left, what the next slot is worth, who holds it, what would change that.
+std::string standing(const Json& job) {
+  std::string out;
+  const auto part = [&](const char* key) -> const Json& {
+    static const Json none = Json::object();
+    const auto it = job.find(key);
+    return it != job.end() && it->is_object() ? *it : none;
+  };
+  const Json &next = part("next_slot"), &speed = part("speed_up"), &left = part("remaining"), &outcome = part("outcome");
+  out += line_of("target", detail::text(part("target"), "sentence"));
+  if (!speed.empty() && speed.contains("now") && speed.contains("next"))
+    out += line_of(
+        "rate", fmt::format("{:.4g} steps/s with {:g} slots, {:.4g} with one more (contention {:.3g}{}; staleness {:.3g} steps, a step then counts {:.2f})",
+                            number(speed["now"], "steps_per_s"), number(speed["now"], "slots"), number(speed["next"], "steps_per_s"), number(speed, "kappa"),
+                            flag(speed, "kappa_measured") ? "" : ", not measured yet", number(speed, "staleness"), number(speed["now"], "efficiency")));
+  if (!left.empty())
+    out += line_of("left of its loss",
+                   fmt::format("{:.2f} by its own reports, {:.2f} ± {:.2f} by {:g} past jobs of its model; {:.0f} steps in all{}", number(left, "fitted"),
+                               number(left, "past_jobs"), number(left, "past_deviation"), number(left, "jobs_of_model"), number(left, "total_steps"),
+                               flag(left, "declared") ? "" : " (not declared: an estimate)"));
+  if (!outcome.empty())
+    out += line_of("last forecast", fmt::format("a drop of {:.4g} over {:g} steps; it fell by {:.4g}", number(outcome, "predicted_drop"),
+                                                number(outcome, "steps"), number(outcome, "actual_drop")));
+  if (!next.empty())
+    out +=
+        line_of("its next slot", fmt::format("{} of its loss a second; index {:.3g}, price {:.3g}",
+                                             next.contains("gain_per_s") && next["gain_per_s"].is_number() ? fmt::format("{:.3g}", number(next, "gain_per_s"))
+                                                                                                           : "nobody knows yet how much",
+                                             number(next, "index"), number(next, "price")));
+  out += line_of("held by", names_of(detail::list(job, "holders")));
+  for (const auto& change : detail::list(job, "would_change")) out += line_of("more", detail::text(change, "sentence"));
+  return out;
+}
+
 struct Entries {
   Json decisions = Json::array(), asked = Json::array();
 };
@@ -108,9 +157,24 @@ std::string explain_text(const nlohmann::json& document) {
     const std::string reason = detail::text(job, "reason"), limits = detail::limits_text(job);
     out += fmt::format("{}: {}{}{}{}{}\n", detail::text(job, "job", "?"), detail::text(job, "state", "?"), reason.empty() ? "" : ", ", reason,
                        limits.empty() ? "" : "; ", limits);
+    if (job.is_object()) out += standing(job);
     for (const auto& entry : history(job)) out += decision_line(entry);
   }
   return out.empty() ? "no jobs\n" : out;
 }
+
+std::string prior_text(const nlohmann::json& document) try {
+  detail::Table table({{"MODEL", detail::Align::kLeft}, {"JOBS"}, {"LEFT AT 1/8"}, {"1/4"}, {"1/2"}, {"3/4"}, {"MEDIAN STEPS"}});
+  for (const auto& [model, family] : document.at("prior").at("families").items()) {
+    const double jobs = family.at("jobs");
+    const auto& sum = family.at("sum");
+    auto steps = family.at("steps").get<std::vector<double>>();
+    std::sort(steps.begin(), steps.end());
+    const auto left = [&](std::size_t eighths) { return fmt::format("{:.3f}", sum.at(eighths * (sum.size() - 1) / 8).get<double>() / jobs); };
+    table.add(
+        {model, fmt::format("{:g}", jobs), left(1), left(2), left(4), left(6), steps.empty() ? "-" : fmt::format("{:.0f}", steps[(steps.size() - 1) / 2])});
+  }
+  return table.text();
+} catch (const nlohmann::json::exception&) { return "what past jobs taught is not readable\n"; }
 
 }  // namespace sluice::cli

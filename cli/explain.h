@@ -15,4 +15,7 @@ namespace sluice::cli {
 /// For people: per job its state and then a line for each change with time, slots, reason and evidence.
 [[nodiscard]] std::string explain_text(const nlohmann::json& document);
 
+/// Of an answer with "prior": a line a model, its remaining normalised loss at some shares of the steps, and how long its jobs are. Bad parts are left out.
+[[nodiscard]] std::string prior_text(const nlohmann::json& document);
+
 }  // namespace sluice::cli

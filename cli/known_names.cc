@@ -12,6 +12,13 @@
 namespace sluice::cli {
 namespace {
 
+/// Shapes of data that a plug-in is tried on: small ones, and some that suit a model that needs a few rows and features.
+struct TriedShape {
+  std::uint64_t rows = 1, features = 1;
+  bool sparse = false;
+};
+constexpr TriedShape kTried[] = {{1, 1, false}, {1, 1, true}, {1000, 64, false}, {1000, 64, true}};
+
 /// Plug-ins in slot processes of this process, one for each path.
 class Plugins {
  public:
@@ -26,17 +33,17 @@ class Plugins {
     }
     return one.known;
   }
-  /// A plug-in that takes the params for one shape of data is fine so far: the data's own is not known yet.
-  Result<void> check(const std::string& path, const std::string& params, std::optional<proto::LabelKind> labels) {
+  /// A plug-in that takes the params for one shape of data is fine so far: the data's own is not known yet. Returns whether it gives gradients.
+  Result<bool> check(const std::string& path, const std::string& params, std::optional<proto::LabelKind> labels) {
     const auto known = open(path);
     if (!known) return fail(known.error());
     std::optional<Error> first;
     for (const std::uint32_t classes : {2U, 0U}) {
       if (labels && (*labels == proto::LabelKind::kTargets) != (classes == 0)) continue;
-      for (const bool sparse : {false, true}) {
+      for (const auto& [rows, features, sparse] : kTried) {
         const auto made =
-            worker::plugin::try_model(*opened_[path].process, known->model, params, {.rows = 1, .features = 1, .classes = classes, .sparse = sparse});
-        if (made) return {};
+            worker::plugin::try_model(*opened_[path].process, known->model, params, {.rows = rows, .features = features, .classes = classes, .sparse = sparse});
+        if (made) return *made == worker::UpdateKind::kGradient;
         if (!first) first = made.error();
       }
     }

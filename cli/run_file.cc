@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <filesystem>
 #include <map>
 #include <optional>
@@ -15,7 +14,9 @@
 #include "base/text.h"
 #include "cli/detail/checkpoint_folder.h"
 #include "cli/detail/data_section.h"
+#include "cli/detail/ends_section.h"
 #include "cli/detail/sweep.h"
+#include "manager/cluster_view.h"
 
 namespace sluice::cli {
 namespace {
@@ -36,7 +37,6 @@ constexpr Duration kSubmitAfterMax = from_ms(7 * 86'400'000LL);
 
 /// Names of the design that this version doesn't have; a name that a room knows never gets here.
 constexpr std::string_view kPlannedModels[] = {"mf", "matrix-factorization", "lda", "gbt"};
-constexpr std::string_view kPlannedPolicies[] = {"fifo", "srtf", "las", "progress", "slaq-maxmin", "optimus", "asha", "sluice"};
 /// The room's words, with a hint if the name is one of the design's.
 Error with_plan(Error error, const std::string& name, std::span<const std::string_view> planned) {
   if (std::find(planned.begin(), planned.end(), name) != planned.end())
@@ -138,7 +138,10 @@ void read_consistency(const Node& node, Problems& problems, proto::ConsistencySp
 bool is_plugin(const std::string& model) { return model.find('/') != std::string::npos || model.ends_with(".so"); }
 
 Result<void> check_model(const Context& context, const proto::JobSpec& job, std::optional<proto::LabelKind> labels = std::nullopt) {
-  if (!job.plugin.path.empty()) return context.names.check_plugin(job.plugin.path, job.params, labels);
+  if (!job.plugin.path.empty()) {
+    if (const auto checked = context.names.check_plugin(job.plugin.path, job.params, labels); !checked) return fail(checked.error());
+    return {};
+  }
   if (!labels) return context.names.check_model(job.model, job.params);
   return context.names.check_labels ? context.names.check_labels(job.model, job.params, *labels) : Result<void>();
 }
@@ -188,31 +191,7 @@ void read_model(MapReader& reader, Context& context, proto::JobSpec& job, const 
   }
 }
 
-/// "3epochs", "1epoch", "500steps": the number, where the unit is `unit`.
-std::optional<std::uint64_t> to_count_of(const std::string& text, const std::string& unit, std::uint64_t most) {
-  std::uint64_t count = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
-  const std::string_view written(end, text.data() + text.size());
-  if (error != std::errc() || count == 0 || count > most || (written != unit && written != unit + "s")) return std::nullopt;
-  return count;
-}
-constexpr std::uint64_t kEpochsMax = 1'000'000, kEveryStepsMax = 1'000'000'000;
-
-void read_stop(const Node& node, Problems& problems, proto::JobSpec& job) {
-  MapReader reader(node, "stop", problems);
-  const std::string written = reader.needed_text("patience");
-  if (const auto epochs = to_count_of(written, "epoch", kEpochsMax)) {
-    job.patience_epochs = static_cast<std::uint32_t>(*epochs);
-  } else if (!written.empty()) {
-    problems.add(reader.mark("patience"),
-                 fmt::format("'patience' under stop must be a number of epochs with its unit (3epochs), not '{}'", written.substr(0, 80)));
-  }
-  if (!job.data.format.empty() && job.data.test.empty() && job.data.held_out.share == 0) {
-    problems.add(node.mark,
-                 fmt::format("stop looks at the held-out loss, and dataset '{}' has no held-out rows; give it 'test', or the job 'validation'", job.data.name));
-  }
-  reader.finish();
-}
+constexpr std::uint64_t kEveryStepsMax = 1'000'000'000;
 
 void read_data_name(MapReader& reader, Context& context, proto::JobSpec& job) {
   const std::string name = reader.needed_text("data");
@@ -233,9 +212,9 @@ void read_data_name(MapReader& reader, Context& context, proto::JobSpec& job) {
 void read_scoring(MapReader& reader, Context& context, const proto::DataSpec& data, proto::ValidationSpec& out) {
   if (reader.take("every") != nullptr) {
     const std::string written = reader.needed_text("every");
-    if (const auto epochs = to_count_of(written, "epoch", kEpochsMax)) {
+    if (const auto epochs = detail::to_count_of(written, "epoch", detail::kEpochsMax)) {
       out.every_epochs = static_cast<std::uint32_t>(*epochs);
-    } else if (const auto steps = to_count_of(written, "step", kEveryStepsMax)) {
+    } else if (const auto steps = detail::to_count_of(written, "step", kEveryStepsMax)) {
       out.every_steps = *steps;
     } else if (!written.empty()) {
       context.problems.add(
@@ -276,10 +255,16 @@ void read_validation(const Node& node, Context& context, proto::JobSpec& job) {
     detail::read_test_file(*file, context.folder, context.problems, data);
 }
 
+/// Whether the job's model gives gradients; yes, too, where it is none that could be made.
+bool gives_gradients(const Context& context, const proto::JobSpec& job) {
+  if (!job.plugin.path.empty()) return context.names.check_plugin(job.plugin.path, job.params, std::nullopt).value_or(true);
+  if (is_plugin(job.model) || context.names.gives_gradients == nullptr || !context.names.check_model(job.model, job.params)) return true;
+  return context.names.gives_gradients(job.model, job.params);
+}
+
 /// What a model without gradients pushes is added up, and nothing else can be said of it.
 void read_no_optimizer(MapReader& reader, Context& context, proto::JobSpec& job) {
-  if (context.names.gives_gradients == nullptr || !context.names.check_model(job.model, job.params)) return;
-  if (context.names.gives_gradients(job.model, job.params)) return;
+  if (gives_gradients(context, job)) return;
   if (job.consistency.local_steps > 0) {
     context.problems.add(reader.mark("consistency"),
                          fmt::format("model '{}' gives no gradients, so a slot can take no local steps with it; take 'local_steps' out", job.model));
@@ -294,8 +279,8 @@ void read_no_optimizer(MapReader& reader, Context& context, proto::JobSpec& job)
 }
 
 /// One job of the file, its sweep spread out already. `written`: its name in the file, for messages, so that a sweep's mistake has the same words in every
-/// variant.
-JobPlan read_job(const Node& node, const std::string& written, Context& context) {
+/// variant. `sweep`: that name, of one of several.
+JobPlan read_job(const Node& node, const std::string& written, const std::string& sweep, Context& context) {
   JobPlan plan;
   proto::JobSpec& job = plan.spec;
   MapReader reader(node, "job '" + written + "'", context.problems);
@@ -311,7 +296,13 @@ JobPlan read_job(const Node& node, const std::string& written, Context& context)
   if (const auto problem = proto::local_steps_problem(job); !problem.empty()) context.problems.add(reader.mark("consistency"), problem);
   job.epochs = static_cast<std::uint32_t>(reader.count("epochs", job.epochs, 1, 1'000'000));
   job.seed = reader.count("seed", job.seed, 0);
-  if (const Node* stop = reader.take("stop")) read_stop(*stop, context.problems, job);
+  if (const Node* stop = reader.take("stop")) detail::read_stop(*stop, context.problems, job);
+  if (job.stop_converged && !gives_gradients(context, job))
+    context.problems.add(reader.mark("stop"), fmt::format("model '{}' learns in passes, between which its loss stands still: 'converged' can't be told; "
+                                                          "take it out, or stop by patience",
+                                                          job.model));
+  if (const Node* target = reader.take("target")) detail::read_target(*target, context.names.check_metric, context.problems, job);
+  detail::read_group(reader, sweep, context.problems, job);
   job.weight = reader.positive("weight", job.weight);
   plan.submit_after = reader.duration("submit_after", {}, {}, kSubmitAfterMax);
   if (const Node* slots = reader.take("slots")) {
@@ -329,7 +320,7 @@ JobPlan read_job(const Node& node, const std::string& written, Context& context)
     else if (!from.empty())
       context.problems.add(reader.mark("init_from"), fmt::format("init_from: {}", path.error().what));
   }
-  reader.planned({"target", "group", "objective", "ack", "replicas", "work", "python"});
+  reader.planned({"ack", "replicas", "work", "python"});
   reader.finish();
   return plan;
 }
@@ -362,7 +353,7 @@ void read_jobs(const Node& list, Context& context, std::vector<JobPlan>& out) {
     for (std::size_t i = 0; i < variants.size(); ++i) {
       const std::string name = variants.size() == 1 ? base : fmt::format("{}-{}", base, i + 1);
       if (!base.empty() && !taken.insert(name).second) context.problems.add(node.find("name")->mark, fmt::format("two jobs are called '{}'", name));
-      out.push_back(read_job(variants[i], base.empty() ? "?" : base, context));
+      out.push_back(read_job(variants[i], base.empty() ? "?" : base, variants.size() > 1 ? base : "", context));
       out.back().spec.name = name;
       if (!base.empty() && !text::valid_name(name))
         context.problems.add(node.find("name")->mark, fmt::format("the name '{}' is longer than 64 characters", name));
@@ -389,10 +380,14 @@ void read_cluster(const Node& node, Problems& problems, ClusterPlan& out) {
 void read_policy(const Node& node, const KnownNames& names, Problems& problems, PolicyPlan& out) {
   MapReader reader(node, "policy", problems);
   out.name = reader.text("name", out.name);
-  if (const auto checked = names.check_policy(out.name); !checked)
-    problems.add(reader.mark("name"), with_plan(checked.error(), out.name, kPlannedPolicies).what);
+  if (const auto checked = names.check_policy(out.name); !checked) problems.add(reader.mark("name"), checked.error().what);
   out.round_ms = static_cast<std::uint32_t>(reader.duration("round", from_ms(out.round_ms), from_ms(10), from_ms(60'000)).ms());
-  reader.planned({"fairness"});
+  if (const Node* fairness = reader.take("fairness")) {
+    out.fairness = fairness->text;
+    if (fairness->kind != Kind::kScalar || !manager::parse_fairness(out.fairness))
+      problems.add(fairness->mark, fmt::format("'fairness' under policy must be a number from 0 to 1 (how much waiting counts beside loss) or strict, not {}",
+                                               config::describe(*fairness)));
+  }
   reader.finish();
 }
 

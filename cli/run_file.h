@@ -24,6 +24,7 @@ struct ClusterPlan {
 struct PolicyPlan {
   std::string name = "slaq";
   std::uint32_t round_ms = 500;
+  std::string fairness = "0.01";  ///< manager::parse_fairness
 };
 struct JobPlan {
   proto::JobSpec spec;
@@ -49,8 +50,8 @@ struct KnownNames {
   std::function<Result<void>(const std::string& metric, proto::LabelKind labels)> check_metric;
   /// A plug-in by its path: its model's name and the file's digest. Its code is run, in a slot process.
   std::function<Result<KnownPlugin>(const std::string& path)> open_plugin;
-  /// As check_model and check_labels, for a plug-in that open_plugin accepted. labels: none: any.
-  std::function<Result<void>(const std::string& path, const std::string& params, std::optional<proto::LabelKind> labels)> check_plugin;
+  /// As check_model and check_labels, for a plug-in that open_plugin accepted. labels: none: any. Returns whether it gives gradients.
+  std::function<Result<bool>(const std::string& path, const std::string& params, std::optional<proto::LabelKind> labels)> check_plugin;
   /// Whether a model that check_model accepts gives gradients, which an optimizer takes; none: all do.
   std::function<bool(const std::string& model, const std::string& params)> gives_gradients;
   std::function<Result<void>(const proto::OptimizerSpec&)> check_optimizer;

@@ -33,10 +33,10 @@ KnownNames test_names() {
     if (!path.ends_with("/libmine.so")) return fail(Errc::kNotFound, path + ": No such file or directory");
     return KnownPlugin{"mine", 7};
   };
-  out.check_plugin = [](const std::string& path, const std::string& params, std::optional<proto::LabelKind> labels) -> Result<void> {
+  out.check_plugin = [](const std::string& path, const std::string& params, std::optional<proto::LabelKind> labels) -> Result<bool> {
     if (params.find("hiden") != std::string::npos) return fail(Errc::kBadConfig, "unknown parameter 'hiden' of " + fs::path(path).filename().string());
     if (labels == proto::LabelKind::kTargets) return fail(Errc::kBadConfig, "model 'mine' learns classes");
-    return {};
+    return params.find("clusters") == std::string::npos;
   };
   out.check_optimizer = [](const proto::OptimizerSpec& spec) -> Result<void> {
     if (spec.name != "adam" && spec.name != "sgd") return fail(Errc::kBadConfig, text::unknown_name("optimizer", spec.name, {"adam", "sgd"}));
@@ -88,6 +88,14 @@ TEST_F(RunFileTest, AModelThatIsAPathIsAPlugIn) {
   EXPECT_EQ(words(kData + job + "libyours.so}\n"), "sweep.yaml:4:36: libyours.so: No such file or directory");
   EXPECT_EQ(words(kData + job + "./libmine.so, params: {hiden: 1}}\n"), "sweep.yaml:4:59: unknown parameter 'hiden' of libmine.so");
   EXPECT_EQ(words(kData + job + "mlp, limits: {call: 1s}}\n"), "sweep.yaml:4:49: 'limits' are a plug-in's; 'mlp' is a built-in model");
+  EXPECT_EQ(words(kData + job + "./libmine.so, optimizer: {name: adam}}\n"), "");
+  EXPECT_EQ(words(kData + job + "./libmine.so, params: {clusters: 3}, optimizer: {name: adam}}\n"),
+            "sweep.yaml:4:84: model 'mine' gives no gradients: what it pushes is added up, with no optimizer, schedule or clip; take 'optimizer' out");
+  EXPECT_EQ(words(kData + job + "./libmine.so, params: {clusters: 3}, consistency: {local_steps: 2}}\n"),
+            "sweep.yaml:4:86: model 'mine' gives no gradients, so a slot can take no local steps with it; take 'local_steps' out");
+  const auto summed = read(kData + job + "./libmine.so, params: {clusters: 3}}\n");
+  ASSERT_TRUE(summed) << summed.error().what;
+  EXPECT_EQ(summed->jobs[0].spec.optimizer, (proto::OptimizerSpec{"add", {}}));
   EXPECT_NE(
       words("data:\n  tiny: {format: libsvm, train: rows.txt, labels: targets}\n" + job + "./libmine.so}\n").find("model 'mine' learns classes (data: tiny)"),
       std::string::npos);
@@ -163,6 +171,63 @@ TEST_F(RunFileTest, PatienceIsANumberOfEpochsAndNeedsHeldOutRows) {
   EXPECT_EQ(with("{patience: 3epochs}", "", ", validation: {fraction: 0.1}"), "3");
 }
 
+TEST_F(RunFileTest, AJobMayEndWhenItHasConvergedOrReachedItsTarget) {
+  const auto with = [&](const std::string& keys, const std::string& test = ", test: [a.idx, b.idx]") {
+    const auto got = read("data:\n  tiny: {format: idx, train: [a.idx, b.idx]" + test + "}\njobs:\n  - {name: m, model: mlp, data: tiny, " + keys + "}\n");
+    if (!got) return got.error().what;
+    const auto& job = got->jobs[0].spec;
+    return (job.stop_converged ? "converged " : "") + (job.target ? to_text(*job.target) + " by " + std::to_string(job.target->by_seconds).substr(0, 4) : "") +
+           " metric " + job.validation.metric;
+  };
+  EXPECT_EQ(with("stop: {converged: yes}", ""), "converged  metric ");
+  EXPECT_EQ(with("stop: {patience: 3epochs, converged: yes}"), "converged  metric ");
+  EXPECT_EQ(with("stop: {patience: 3epochs, converged: no}"), " metric ");
+  EXPECT_THAT(with("stop: {converged: soon}"), HasSubstr(":4:57: 'converged' under stop must be yes or no, not 'soon'"));
+  EXPECT_THAT(with("stop: {}"), HasSubstr("'stop' needs patience (stop: {patience: 3epochs}) or converged"));
+  EXPECT_EQ(with("target: {loss: 0.35, by: 60s}", ""), "loss <= 0.35 by 60.0 metric ");
+  EXPECT_EQ(with("target: {validation_loss: 0.4}"), "validation_loss <= 0.4 by 0.00 metric ");
+  EXPECT_EQ(with("target: {accuracy: 0.9, by: 2min}"), "accuracy >= 0.9 by 120. metric accuracy");
+  EXPECT_EQ(with("target: {top-5: 0.9}, validation: {metric: top-5}"), "top-5 >= 0.9 by 0.00 metric top-5");
+  EXPECT_THAT(with("target: {top-5: 0.9}, validation: {metric: accuracy}"), HasSubstr("the target is of 'top-5', and validation.metric is 'accuracy'"));
+  EXPECT_THAT(with("target: {acuracy: 0.9}"), AllOf(HasSubstr(":4:48:"), HasSubstr("did you mean 'accuracy'"), HasSubstr("(or loss, validation_loss)")));
+  EXPECT_THAT(with("target: {accuracy: 0.9}", ""), HasSubstr("'accuracy' is of held-out rows, and dataset 'tiny' has no held-out rows"));
+  EXPECT_THAT(with("target: {loss: low}"), HasSubstr("'loss' under target must be a number, not 'low'"));
+  EXPECT_THAT(with("target: {by: 60s}"), HasSubstr("'target' needs one of loss, validation_loss and a metric"));
+  EXPECT_THAT(with("target: {loss: 1, accuracy: 1}"), HasSubstr("'target' needs one of"));
+  EXPECT_THAT(with("target: 0.35"), HasSubstr("target must be a map"));
+  EXPECT_THAT(with("target: {loss: 0.3, by: 60}"), HasSubstr("'by'"));
+}
+
+TEST_F(RunFileTest, MembersOfAGroupAreNamedOrAreASweepsJobs) {
+  const auto with = [&](const std::string& keys) {
+    const auto got = read(kData + "jobs:\n  - {name: m, model: mlp, data: tiny, " + keys + "}\n");
+    if (!got) return got.error().what;
+    std::string out;
+    for (const auto& [job, submit_after] : got->jobs) out += job.group + (job.objective == proto::Objective::kBest ? "/best " : "/each ");
+    return out;
+  };
+  EXPECT_EQ(with("batch: 4"), "/each ");
+  EXPECT_EQ(with("seed: [1, 2]"), "/each /each ") << "a sweep is a group only where somebody says so";
+  EXPECT_EQ(with("seed: [1, 2], objective: best"), "m/best m/best ");
+  EXPECT_EQ(with("seed: [1, 2], group: search, objective: best"), "search/best search/best ");
+  EXPECT_EQ(with("group: search"), "search/each ");
+  EXPECT_THAT(with("objective: best"), HasSubstr("'objective' is about a group of jobs; give 'group' its name"));
+  EXPECT_THAT(with("group: search, objective: beast"), HasSubstr("did you mean 'best'"));
+  EXPECT_THAT(with("group: My Search"), HasSubstr("'My Search' is not a group's name"));
+}
+
+TEST_F(RunFileTest, FairnessIsANumberUpToOneOrStrict) {
+  const auto with = [&](const std::string& fairness) {
+    const auto got = read(kData + "policy: {name: fair, fairness: " + fairness + "}\njobs:\n  - {name: m, model: mlp, data: tiny}\n");
+    return got ? got->policy.fairness : got.error().what;
+  };
+  EXPECT_EQ(with("strict"), "strict");
+  EXPECT_EQ(with("0"), "0");
+  EXPECT_EQ(with("0.25"), "0.25");
+  for (const std::string wrong : {"1.5", "-0.1", "nan", "lenient", "[1]"})
+    EXPECT_THAT(with(wrong), HasSubstr("'fairness' under policy must be a number from 0 to 1")) << wrong;
+}
+
 TEST_F(RunFileTest, SweepsAreTheProductOfTheirAxesInTheFilesOrder) {
   const auto got = read(
       kData + "jobs:\n  - name: m\n    model: mlp\n    data: tiny\n    params: {hidden: [[64], [256, 128]]}\n    optimizer: {name: adam, lr: [0.1, 0.2]}\n");
@@ -196,9 +261,9 @@ TEST_F(RunFileTest, AllMistakesAtOnceWithPlaces) {
 }
 
 TEST_F(RunFileTest, NamesOfTheDesignSaySo) {
-  EXPECT_THAT(words("policy: {name: sluice}\n" + kData + "jobs:\n  - {name: m, model: lda, data: tiny, group: g}\n"),
+  EXPECT_THAT(words("policy: {name: sluice}\n" + kData + "jobs:\n  - {name: m, model: lda, data: tiny, replicas: 2}\n"),
               AllOf(HasSubstr("1:16: unknown policy 'sluice'"), HasSubstr("('sluice' is part of the design but not in this version yet)"),
-                    HasSubstr("('lda' is part"), HasSubstr("'group' under job 'm' is part")));
+                    HasSubstr("('lda' is part"), HasSubstr("'replicas' under job 'm' is part")));
 }
 
 TEST_F(RunFileTest, SchedulesBecomeTheOptimizersNumbers) {

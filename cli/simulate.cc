@@ -8,6 +8,10 @@
 #include <string>
 #include <vector>
 
+#include "cli/report.h"
+#include "cli/report/page.h"
+#include "cli/report/study_document.h"
+
 namespace sluice::cli {
 namespace {
 
@@ -99,6 +103,22 @@ Result<void> write_csv(const sim::Study& study, const std::string& path) {
   out.close();
   if (!out) return fail(Errc::kIo, fmt::format("cannot write {}", path));
   return {};
+}
+
+std::vector<std::string> measure_names() {
+  std::vector<std::string> out;
+  for (const Measure& measure : kMeasures) out.emplace_back(measure.name);
+  return out;
+}
+
+nlohmann::json means_of(const sim::Study& study, const std::string& policy) {
+  nlohmann::json out = nlohmann::json::object();
+  for (const Measure& measure : kMeasures) out[measure.name] = mean_of(study, policy, measure);
+  return out;
+}
+
+Result<void> write_study_page(const sim::Study& study, const std::string& path) {
+  return write_page(path, report::page(report::study_document(study), report::study_parts()), "--html");
 }
 
 }  // namespace sluice::cli

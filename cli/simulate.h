@@ -1,7 +1,9 @@
 #pragma once
-/// What `sluice simulate` prints of a study: a table for people, JSON, CSV. Pure but for the file.
+/// What `sluice simulate` prints of a study: a table for people, JSON, CSV, a page. Pure but for the files.
 
+#include <nlohmann/json_fwd.hpp>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "sim/study.h"
@@ -16,5 +18,14 @@ namespace sluice::cli {
 [[nodiscard]] std::string to_text(const sim::Study& study);
 /// The entries of to_json as lines under a header. Errors: kIo naming the file.
 [[nodiscard]] Result<void> write_csv(const sim::Study& study, const std::string& path);
+
+/// One self-contained page with plots (report/study_document.h), written whole or not at all; takes the place of an older page of ours only. Errors: kBadConfig
+/// (`path` is no page of ours), kIo naming the file.
+[[nodiscard]] Result<void> write_study_page(const sim::Study& study, const std::string& path);
+
+/// What is measured, in the order of the columns.
+[[nodiscard]] std::vector<std::string> measure_names();
+/// Of one policy, by measure: means over the seeds.
+[[nodiscard]] nlohmann::json means_of(const sim::Study& study, const std::string& policy);
 
 }  // namespace sluice::cli

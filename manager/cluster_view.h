@@ -55,6 +55,7 @@ struct JobView {
   JobId id;  ///< also the order of submission
   std::string name;
   std::string group;  ///< variants of one model; empty: none
+  bool best = false;  ///< of its group only the best model counts
   double weight = 1;
   std::uint32_t slots_min = 0;
   std::uint32_t slots_max = 1;                                       ///< 0: it is paused and can use none, whatever its minimum
@@ -74,7 +75,9 @@ struct JobView {
   bool declared = false;               ///< total_steps is what its run file asks for
   double prior_remaining = 1;          ///< T: remaining normalised loss of past jobs of its model at this share of their steps
   double prior_deviation = 0;          ///< between those jobs
+  double prior_slope = 0;              ///< the steepest average fall of T from there to any later share, a step
   std::vector<ForecastKnot> forecast;  ///< by steps, from a first knot above 0; empty: no opinion
+  std::vector<double> rungs;           ///< smoothed losses when it had done what rung_step() says, of those it has passed
   Duration waited;                     ///< since it last held a slot (at first: since its submission); 0 while it holds one
   Duration move_cost;                  ///< measured stall of moving a slot to this job
   double end_loss = 0;                 ///< predicted at total_steps; the floor where there is no prediction
@@ -104,12 +107,17 @@ struct ClusterView {
   Duration quantum_min = from_ms(500);
   Fairness fairness;
   Duration usual_stay;        ///< S: running mean of a job's time in system, would slots be shared equally; 0: not known yet
-  double usual_kappa = -1;    ///< contention (SpeedUp::kappa) as measured on this cluster's jobs, a running mean; below 0: not known yet
+  double usual_kappa = -1;    ///< contention (SpeedUp::kappa) as measured on all of this cluster's jobs; below 0: not known yet
+  bool by_index = false;      ///< carried: jobs were served one after the other by an index in the decision before
   double usual_attained = 0;  ///< running mean of the slot-seconds of ended jobs; 0: not known yet
   std::vector<HostView> hosts;
   std::vector<JobView> jobs;
   friend bool operator==(const ClusterView&, const ClusterView&) = default;
 };
+
+/// Successive halving's rungs: the steps of the k-th, from 0 on: of a declared length 1/27, 1/9, 1/3, else 100 × 3ᵏ; after the last one 0.
+inline constexpr double kRungFactor = 3;
+[[nodiscard]] double rung_step(double declared_steps, std::size_t k);
 
 /// Sum over the hosts.
 [[nodiscard]] std::uint32_t slots_of(const ClusterView& view);

@@ -49,11 +49,24 @@ const std::deque<nlohmann::json>& DecisionLog::entries(const std::string& job) c
   return it == by_job_.end() ? none : it->second;
 }
 
+const nlohmann::json& DecisionLog::outcome(const std::string& job) const {
+  static const nlohmann::json none;
+  const auto it = outcomes_.find(job);
+  return it == outcomes_.end() ? none : it->second;
+}
+
 void DecisionLog::index(const nlohmann::json& line) try {
   last_decision_ = std::max(last_decision_, line.value("decision", std::uint64_t{0}));
   const std::string kind = line.value("kind", "");
   if (kind == "moved") remember(line.value("to", ""), line);
   if (kind == "asked") remember(line.value("job", ""), line);
+  if (kind == "outcome") {
+    for (nlohmann::json entry : line.at("jobs")) {
+      entry["decision"] = line.at("decision");
+      const std::string job = entry.value("job", "");
+      outcomes_[job] = std::move(entry);
+    }
+  }
   if (kind != "round") return;
   for (nlohmann::json entry : line.at("changes")) {
     for (const char* key : {"decision", "round", "time_ms", "policy"}) entry[key] = line.at(key);

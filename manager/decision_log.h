@@ -29,6 +29,8 @@ class DecisionLog {
   /// The newest entries of a job, the oldest first: each the job's entry of a "round" line with "decision", "round", "time_ms", "policy" added; or a "moved"
   /// or "asked" line.
   [[nodiscard]] const std::deque<nlohmann::json>& entries(const std::string& job) const;
+  /// Of the newest "outcome" line that names the job: its entry with "decision" added; null: none.
+  [[nodiscard]] const nlohmann::json& outcome(const std::string& job) const;
   /// The highest decision and round number in the file; 0 if none.
   [[nodiscard]] std::uint64_t last_decision() const { return last_decision_; }
 
@@ -41,6 +43,7 @@ class DecisionLog {
   std::int64_t size_ = 0;  ///< of the whole lines
   std::uint64_t last_decision_ = 0;
   std::map<std::string, std::deque<nlohmann::json>> by_job_;
+  std::map<std::string, nlohmann::json> outcomes_;
 };
 
 }  // namespace sluice::manager

@@ -15,8 +15,9 @@ namespace {
 
 /// A loss this many times what it began with is not training.
 constexpr double kDivergingFactor = 100;
-constexpr double kRateMemorySeconds = 1;  ///< of slot time
-constexpr double kStalenessWeight = 0.1;  ///< of a report
+constexpr double kRateMemorySeconds = 1;             ///< of slot time
+constexpr double kStalenessWeight = 0.1;             ///< of a report
+constexpr double kSteady = 0.1, kSteadySlots = 0.5;  ///< how far the slots at work in a window are from those granted, at most, for the rate to be theirs
 constexpr std::size_t kPlateauReports = 12;
 constexpr double kPlateauShare = 0.002;  ///< of the range so far
 
@@ -213,6 +214,7 @@ News JobTable::add_point(Job& job, const proto::JobReport& r, Instant now) {
     job.loss = smooth(job.loss, point.loss);
     job.best_loss = std::min(job.best_loss, job.loss);
   }
+  for (double at = 0; (at = rung_step(job.declared_steps(), job.rungs.size())) > 0 && static_cast<double>(point.step) >= at;) job.rungs.push_back(job.loss);
   job.last_report_loss = point.loss;
   job.staleness = r.staleness_mean;
   const double steps = static_cast<double>(r.step - job.step), examples = static_cast<double>(r.examples - std::min(r.examples, job.examples));
@@ -230,16 +232,18 @@ News JobTable::add_point(Job& job, const proto::JobReport& r, Instant now) {
   job.seconds_seen_ = r.seconds;
   job.slot_seconds_seen_ = r.slot_seconds;
   job.plateau = flat(job.curve, job.first_loss - job.best_loss);
-  if (!std::exchange(job.diverging, false)) return News::kLoss;
+  if (!std::exchange(job.diverging, false)) return job.reports == 2 ? News::kPhase : News::kLoss;
   job.reason.clear();
   return News::kPhase;
 }
 
 void JobTable::learn_rates(Job& job, const proto::JobReport& r, const LossPoint& point) {
   const double steps = static_cast<double>(r.step - job.step);
-  // A repeat after the home was moved may bring totals that did not grow.
-  if (r.slot_seconds > job.slot_seconds_seen_ && r.seconds > job.seconds_seen_)
-    job.rates.observe(steps, r.slot_seconds - job.slot_seconds_seen_, r.seconds - job.seconds_seen_, r.staleness_mean);
+  const double busy = r.slot_seconds - job.slot_seconds_seen_, passed = r.seconds - job.seconds_seen_;
+  // A repeat after the home was moved may bring totals that did not grow. And a window in which the count of slots changed, or the job had none for a while,
+  // says nothing of any count: taken for its mean, rates look as if contention did not matter.
+  const bool steady = std::abs(busy / passed - job.slots) <= kSteady * job.slots + kSteadySlots;
+  if (busy > 0 && passed > 0 && (steady || !job.rates.ready())) job.rates.observe(steps, busy, passed, r.staleness_mean);
   if (job.predictor->ready() && r.staleness_mean >= 0) {
     const double level = job.predictor->after(0).mean;
     const Forecast f = job.predictor->after(steps);

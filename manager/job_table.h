@@ -64,6 +64,7 @@ struct Job {
   LossCurve curve;
   double first_loss = 0, loss = 0, best_loss = 0, last_report_loss = 0;  ///< first as reported; loss and best are smoothed
   double largest_drop = 0;                                               ///< between two reports
+  std::vector<double> rungs;                                             ///< smoothed losses at successive halving's rungs (rung_step), of those it has passed
   double steps_per_slot_second = 0;
   bool diverging = false, plateau = false;
   std::unique_ptr<Predictor> predictor;
@@ -106,7 +107,7 @@ enum class News : std::uint8_t {
   kLoss,        ///< totals, perhaps a new point on the curve
   kEvaluating,  ///< training is over; held-out scores are being made
   kFinished,    ///< done
-  kPhase,       ///< it began or ceased to diverge
+  kPhase,       ///< it began or ceased to diverge, or something can be foretold of it from now on
 };
 
 class JobTable {

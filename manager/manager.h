@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/result.h"
+#include "manager/cluster_view.h"
 #include "net/runtime.h"
 
 namespace sluice::manager {
@@ -16,6 +17,7 @@ struct ManagerOptions {
   std::uint32_t servers = 1;  ///< the slot table is made once this many have registered
   std::string policy = "slaq";
   std::uint32_t round_ms = 500;
+  Fairness fairness = {};  ///< how much waiting counts, under policies that weigh it
   std::uint32_t heartbeat_ms = 200;
   std::uint32_t suspicion_ms = 800;                          ///< a worker not heard for so long is lost; servers: Membership::kServerPatience times that
   std::uint32_t virtual_nodes = 64;                          ///< per server on the ring

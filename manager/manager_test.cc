@@ -3,8 +3,10 @@
 
 #include <sys/resource.h>
 
+#include <cmath>
 #include <csignal>
 
+#include "base/rng.h"
 #include "manager/fake_cluster_test.h"
 #include "manager/view_json.h"
 
@@ -333,6 +335,34 @@ TEST(Manager, AGrantIsSentAgainUntilItIsAcknowledged) {
   grants = 0;
   c.run(2);
   EXPECT_EQ(grants, 0);
+}
+
+/// Twelve exploratory jobs of 15 slot-seconds each on two slots: some learn all they can in the first second, some all their life, some nothing. Mean seconds
+/// to 90 % of each job's own drop.
+double seconds_to_90(const std::string& policy, std::uint64_t seed) {
+  Cluster c(seed);
+  c.options.policy = policy;
+  c.start();
+  c.server("s1");
+  c.worker("w1", 2);
+  std::vector<std::string> names;
+  for (std::uint64_t id = 1; id <= 12; ++id) {
+    auto& job = c.world.jobs[JobId{id}];
+    job.steps_total = 15000;
+    SeededRng rng(mix64(seed, id));
+    const double tau = 150 * std::pow(40, rng.uniform()), range = 0.5 + 2 * rng.uniform(), floor = 0.1 + rng.uniform(), power = 0.7 + rng.uniform();
+    const bool exponential = rng.below(2) == 0;
+    job.loss = [=, noise = SeededRng(seed + id)](double step) mutable {
+      const double shape = exponential ? std::exp(-step / tau) : std::pow(1 + step / tau, -power);
+      return (floor + range * shape) * (1 + 0.01 * (noise.uniform() - 0.5));
+    };
+    names.push_back(fmt::format("job-{}", id));
+  }
+  c.submit(names);
+  EXPECT_TRUE(c.run_to_end(300));
+  const json summary = c.call("summary");
+  EXPECT_EQ(summary["aggregate"]["seconds_to_90_reached"], 12) << policy << seed;
+  return summary["aggregate"]["seconds_to_90_mean"];
 }
 
 TEST(Manager, SlaqReachesNinetyPercentSoonerThanFair) {

@@ -2,13 +2,26 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
+#include <cmath>
 
+#include "manager/policies/asha.h"
 #include "manager/policies/fair.h"
+#include "manager/policies/in_order.h"
+#include "manager/policies/optimus.h"
 #include "manager/policies/share_rule.h"
 #include "manager/policies/slaq.h"
 
 namespace sluice::manager {
+
+double rung_step(double declared_steps, std::size_t k) {
+  constexpr std::size_t kOfDeclared = 3, kOfSteps = 12;
+  constexpr double kFirst = 100;
+  if (k >= (declared_steps > 0 ? kOfDeclared : kOfSteps)) return 0;
+  const double power = std::pow(kRungFactor, static_cast<double>(k));
+  return declared_steps > 0 ? std::max(1.0, declared_steps / 27 * power) : kFirst * power;
+}
 
 std::uint32_t slots_of(const ClusterView& view) {
   std::uint32_t slots = 0;
@@ -73,10 +86,15 @@ std::string_view name_of(Reason reason) {
 PolicyRegistry builtin_policies() {
   PolicyRegistry registry("policy");
   registry.add("fair", [] { return make_fair_policy(); });
+  registry.add("asha", [] { return make_asha_policy(); });
+  registry.add("fifo", [] { return make_fifo_policy(); });
   registry.add("las", [] { return make_share_rule("las", Hearing::kAttained); });
+  registry.add("optimus", [] { return make_optimus_policy(); });
   registry.add("progress", [] { return make_share_rule("progress", Hearing::kProgress); });
   registry.add("sluice", [] { return make_share_rule("sluice", Hearing::kLoss); });
   registry.add("slaq", [] { return make_slaq_policy(); });
+  registry.add("slaq-maxmin", [] { return make_slaq_maxmin_policy(); });
+  registry.add("srtf", [] { return make_srtf_policy(); });
   return registry;
 }
 

@@ -70,6 +70,7 @@ struct Decision {
   std::vector<JobDecision> jobs;  ///< every job of the view, by id
   std::vector<Refusal> refused;   ///< by index, the largest first; at most kRefusedMax
   double price = 0;               ///< per slot, where the policy has one
+  bool by_index = false;          ///< next value of the view's field
   friend bool operator==(const Decision&, const Decision&) = default;
 };
 inline constexpr std::size_t kRefusedMax = 8;

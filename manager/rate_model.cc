@@ -6,7 +6,7 @@
 namespace sluice::manager {
 namespace {
 
-constexpr double kLineMemorySeconds = 60;   ///< of slot time: the slope is a job's nature
+constexpr double kLineMemorySeconds = 60;   ///< at work, with however many slots: the slope is a job's nature
 constexpr double kLevelMemorySeconds = 1;   ///< of slot time: the level is also what else the machine does
 constexpr double kPriorSlotSeconds = 0.25;  ///< what the prior's slope weighs: this much slot time with one more slot
 constexpr double kReportMemory = 0.05;      ///< of the residuals' spread, a report
@@ -16,6 +16,8 @@ constexpr double kPenaltyPrior = 0.02;  ///< standard deviation of the penalty a
 constexpr double kPenaltyMax = 1;
 constexpr double kGainMemory = 0.005;  ///< a comparison
 constexpr double kGainOutlier = 3;     ///< deviations
+constexpr double kPoolMemory = 0.99;   ///< a job that ended
+constexpr double kPoolEnough = 20;     ///< deviations of kappa times the slots in one: a twentieth of a slot
 
 bool positive(double x) { return std::isfinite(x) && x > 0; }
 
@@ -49,7 +51,8 @@ void RateModel::observe(double steps, double slot_seconds, double seconds, doubl
     return;
   }
   const double x = std::max(0.0, slot_seconds / seconds - 1), y = slot_seconds / steps;
-  const double weight = std::min(slot_seconds, kLineMemorySeconds);
+  const double worked = slot_seconds / (1 + x);
+  const double weight = std::min(worked, kLineMemorySeconds) * (1 + x);
   double seen = y;
   if (ready()) {
     const Line before = line();
@@ -60,7 +63,7 @@ void RateModel::observe(double steps, double slot_seconds, double seconds, doubl
     squares_ += kReportMemory * (counted * counted - squares_);
     squares_weight_ += kReportMemory * (1 - squares_weight_);
   }
-  const double kept = std::exp(-slot_seconds / kLineMemorySeconds);
+  const double kept = std::exp(-worked / kLineMemorySeconds);
   for (double* sum : {&weight_, &x_, &xx_, &y_, &xy_, &stale_xx_, &stale_xy_}) *sum *= kept;
   weight_ += weight;
   x_ += weight * x;
@@ -104,6 +107,25 @@ SpeedUp RateModel::speed_up() const {
 double RateModel::spread() const {
   const double prior = 1 - squares_weight_;
   return std::sqrt(squares_ + prior * kUsualSpread * kUsualSpread);
+}
+
+Evidence RateModel::evidence() const {
+  if (!(weight_ > 0)) return {};
+  const double about_mean = xx_ - x_ * x_ / weight_;
+  if (!(about_mean > kPriorSlotSeconds)) return {};
+  const double slope = (xy_ - x_ * y_ / weight_) / about_mean, base = (y_ - slope * x_) / weight_;
+  const double noise = std::max(spread(), kUsualSpread / 10);
+  return {about_mean / (noise * noise), base > 0 ? std::clamp(slope / base, 0.0, 1.0) : slope > 0 ? 1 : 0};
+}
+
+void KappaPool::keep(const Evidence& evidence) {
+  ended_.weight *= kPoolMemory, ended_.kappa *= kPoolMemory;
+  take(ended_, evidence);
+}
+
+double KappaPool::kappa(double slots) const {
+  const double weight = live_.weight + ended_.weight;
+  return weight > 0 && std::sqrt(weight) >= kPoolEnough * slots ? (live_.kappa + ended_.kappa) / weight : -1;
 }
 
 bool RateModel::kappa_measured() const {

@@ -24,8 +24,35 @@ struct SpeedUp {
   friend bool operator==(const SpeedUp&, const SpeedUp&) = default;
 };
 
-/// Fits SpeedUp. The rate: slot-seconds a step against slots − 1, a line through sums that forget by slot time, values ≥ 0; reports far off it count less; the
-/// newest reports set the level, the older ones the slope. Until a second count of slots was seen, the slope is a prior's. The penalty: see progressed().
+/// What some reports say of kappa: `weight` is their slot-seconds × the squared deviation of their counts of slots over the rates' variance, that is, what a
+/// least-squares slope is worth.
+struct Evidence {
+  double weight = 0;
+  double kappa = 0;  ///< 0 … 1
+};
+
+/// The contention of a whole cluster's jobs: the mean of what they say, each weighing what its evidence is worth. One job alone has seen too few counts of
+/// slots most of the time, and then its slope is its prior's. One thread.
+class KappaPool {
+ public:
+  /// Before what live jobs say is added again.
+  void begin() { live_ = {}; }
+  void add(const Evidence& evidence) { take(live_, evidence); }
+  /// What a job that ended had to say is kept, and forgotten over a hundred others.
+  void keep(const Evidence& evidence);
+  /// Below 0: its deviation times `slots` is above a twentieth: it does not tell how much of each slot is left at so many.
+  [[nodiscard]] double kappa(double slots) const;
+
+ private:
+  struct Sum {
+    double weight = 0, kappa = 0;
+  };
+  static void take(Sum& sum, const Evidence& evidence) { sum.weight += evidence.weight, sum.kappa += evidence.weight * evidence.kappa; }
+  Sum live_, ended_;
+};
+
+/// Fits SpeedUp. The rate: slot-seconds a step against slots − 1, a line through sums that forget by time at work, values ≥ 0; reports far off it count less;
+/// the newest reports set the level, the older ones the slope. Until a second count of slots was seen, the slope is a prior's. The penalty: see progressed().
 class RateModel {
  public:
   /// `prior_kappa`: what to expect before this job was seen with different counts of slots, e.g. the mean over this cluster's other jobs.
@@ -45,6 +72,10 @@ class RateModel {
   [[nodiscard]] double spread() const;
   /// Different counts of slots were seen: kappa is measured, not the prior's.
   [[nodiscard]] bool kappa_measured() const;
+  /// What this job alone says of its contention, no prior in it; weight 0: nothing.
+  [[nodiscard]] Evidence evidence() const;
+  /// What to expect from now on where few counts of slots were seen; as in the constructor.
+  void expect(double kappa) { prior_kappa_ = kappa; }
   [[nodiscard]] std::uint64_t left_out() const { return left_out_; }
 
  private:

@@ -73,6 +73,16 @@ RemainingPrior::Value RemainingPrior::remaining(const std::string& family, doubl
   return {mean, std::sqrt(std::max(0.0, squares / jobs - mean * mean)), own == families_.end() ? 0 : own->second.jobs};
 }
 
+double RemainingPrior::steepest(const std::string& family, double share) const {
+  const double now = remaining(family, share).mean;
+  double best = 0;
+  for (std::size_t i = 1; i <= kShares; ++i) {
+    const double at = static_cast<double>(i) / static_cast<double>(kShares);
+    if (at > share) best = std::max(best, (now - remaining(family, at).mean) / (at - share));
+  }
+  return best;
+}
+
 RemainingPrior::Length RemainingPrior::total_steps(const std::string& family, double step) const {
   std::vector<double> longer;
   if (const auto own = families_.find(family); own != families_.end())

@@ -40,6 +40,9 @@ class RemainingPrior {
   static constexpr double kPoolWeight = 4;
   [[nodiscard]] Value remaining(const std::string& family, double share) const;
 
+  /// The steepest average fall from there to any later share: max (T(share) − T(u)) / (u − share). ≥ 0. REQUIRES: share ≥ 0.
+  [[nodiscard]] double steepest(const std::string& family, double share) const;
+
   struct Length {
     double steps = 0;
     double jobs = 0;  ///< finished jobs of the family that say so; 0: a guess from how far it has come

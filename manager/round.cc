@@ -17,9 +17,6 @@ using nlohmann::json;
 constexpr std::size_t kKnotsMax = 16;
 constexpr double kMoveCostWeight = 0.3;
 constexpr double kMoveOutlier = 4;
-constexpr std::size_t kRefusedInEntry = 3;
-constexpr std::uint64_t kKappaReports = 12;
-constexpr double kKappaWeight = 0.05;  ///< of a round's
 
 std::uint32_t count_of(const std::map<JobId, std::uint32_t>& counts, JobId id) {
   const auto it = counts.find(id);
@@ -47,9 +44,11 @@ void take_prior(JobView& v, const Job& job, const RemainingPrior& prior) {
   if (!(v.total_steps > 0)) return;
   const auto left = prior.remaining(job.spec.model, static_cast<double>(job.step) / v.total_steps);
   v.prior_remaining = left.mean, v.prior_deviation = left.deviation;
+  v.prior_slope = prior.steepest(job.spec.model, static_cast<double>(job.step) / v.total_steps) / v.total_steps;
 }
 
-/// A paused job has nothing to do with the policy's reasons. Told from the view, so that a replay says the same.
+}  // namespace
+
 void say_paused(const ClusterView& view, Decision& decision) {
   for (const JobView& job : view.jobs) {
     if (job.slots_max > 0) continue;
@@ -59,8 +58,6 @@ void say_paused(const ClusterView& view, Decision& decision) {
     d->sentence = "it holds no worker slots until it is resumed";
   }
 }
-
-}  // namespace
 
 JobView view_of(const Job& job, const RoundOptions& options, std::uint32_t slots, Duration move_cost) {
   JobView v;
@@ -85,6 +82,8 @@ JobView view_of(const Job& job, const RoundOptions& options, std::uint32_t slots
   v.attained = job.slot_seconds;
   v.rounding = job.rounding;
   v.group = job.spec.group;
+  v.best = job.spec.objective == proto::Objective::kBest;
+  v.rungs = job.rungs;
   v.end_loss = v.floor;
   if (v.declared && job.predictor != nullptr && job.predictor->ready())
     v.end_loss = std::min(job.best_loss, job.predictor->after(std::max(0.0, v.total_steps - static_cast<double>(v.step))).mean);
@@ -115,7 +114,8 @@ RoundResult Rounds::run(Instant now, Term term, const std::string& trigger) {
   for (const JobView& v : view_.jobs) changed.push_back(v.id);
   Decision decision = policy_->decide(view_, changed, *memo_);
   say_paused(view_, decision);
-  result.price = decision.price;
+  by_index_ = decision.by_index;
+  result.price = price_ = decision.price;
   const Counts before = std::exchange(granted_, {});
   result.changes = carry_out(decision);
   granted_ = fleet_.granted();
@@ -147,26 +147,25 @@ int Rounds::refit(int iterations_max) {
 }
 
 void Rounds::go_on_with_shadow(Instant now) {
-  for (const JobId id : seen_)
-    if (const Job* job = jobs_.find(id); job != nullptr && job->ended())
-      shadow_.ended(id, static_cast<double>(job->step), job->state == JobState::kDone ? job->slot_seconds : 0);
-  seen_ = jobs_.live();
-  std::vector<double> kappas;
   for (const JobId id : seen_) {
-    const Job& job = *jobs_.find(id);
-    if (job.rates.kappa_measured() && job.reports >= kKappaReports) kappas.push_back(job.rates.speed_up().kappa);
+    const Job* job = jobs_.find(id);
+    if (job == nullptr || !job->ended()) continue;
+    shadow_.ended(id, static_cast<double>(job->step), job->state == JobState::kDone ? job->slot_seconds : 0);
+    contention_.keep(job->rates.evidence());
+  }
+  seen_ = jobs_.live();
+  contention_.begin();
+  for (const JobId id : seen_) contention_.add(jobs_.find(id)->rates.evidence());
+  view_.usual_kappa = contention_.kappa(fleet_.slots());
+  for (const JobId id : seen_) {
+    Job& job = *jobs_.find(id);
+    if (view_.usual_kappa >= 0) job.rates.expect(view_.usual_kappa);
     shadow_.see(id, job.submitted, job.declared_steps(), job.rates.speed_up());
   }
   shadow_.advance(now, fleet_.slots());
-  if (!kappas.empty()) {
-    // The median: young jobs' slopes are still half their prior's.
-    const auto middle = kappas.begin() + static_cast<std::ptrdiff_t>(kappas.size() / 2);
-    std::nth_element(kappas.begin(), middle, kappas.end());
-    usual_kappa_ = usual_kappa_ < 0 ? *middle : usual_kappa_ + kKappaWeight * (*middle - usual_kappa_);
-  }
-  view_.usual_kappa = usual_kappa_;
   view_.usual_stay = shadow_.usual_stay();
   view_.usual_attained = shadow_.usual_attained();
+  view_.by_index = by_index_;
 }
 
 void Rounds::look(Instant now) {

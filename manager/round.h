@@ -64,6 +64,8 @@ class Rounds {
   [[nodiscard]] const Policy& policy() const { return *policy_; }
   /// What the policy saw in the last round.
   [[nodiscard]] const ClusterView& view() const { return view_; }
+  /// That decision's price; 0 where the policy has none.
+  [[nodiscard]] double price() const { return price_; }
   [[nodiscard]] std::uint64_t count() const { return rounds_; }
 
  private:
@@ -102,13 +104,21 @@ class Rounds {
   std::uint64_t rounds_ = 0, decisions_ = 0;
   bool held_ = false;
   std::vector<std::pair<std::string, SlotChange>> lost_;
-  double usual_kappa_ = -1;
+  KappaPool contention_;
+  bool by_index_ = false;
   FairShadow shadow_;
   std::set<JobId> seen_;  ///< live jobs of the last round
   Counts granted_;        ///< after the last round
   std::deque<Pending> pending_;
   double usual_move_ns_ = 0;  ///< running mean over all jobs
+  double price_ = 0;
 };
+
+/// Of those who were next in line, that an entry of "changes" names.
+inline constexpr std::size_t kRefusedInEntry = 3;
+
+/// A paused job has nothing to do with the policy's reasons: the decision says that it is paused. Told from the view, so that a replay says the same.
+void say_paused(const ClusterView& view, Decision& decision);
 
 /// A job as the policy sees it.
 /// `slots`: of the whole cluster; the forecast reaches as far as all of them would bring the job in a quantum. `move_cost`: of this job, as is to be believed.

@@ -25,6 +25,7 @@ json to_json(const JobView& j) {
   for (const ForecastKnot& k : j.forecast) knots.push_back({k.steps, k.drop, k.deviation});
   return {{"name", j.name},
           {"group", j.group},
+          {"best", j.best},
           {"weight", j.weight},
           {"slots_min", j.slots_min},
           {"slots_max", j.slots_max},
@@ -44,7 +45,9 @@ json to_json(const JobView& j) {
           {"declared", j.declared},
           {"prior_remaining", j.prior_remaining},
           {"prior_deviation", j.prior_deviation},
+          {"prior_slope", j.prior_slope},
           {"forecast", std::move(knots)},
+          {"rungs", j.rungs},
           {"waited_ns", j.waited.ns},
           {"move_cost_ns", j.move_cost.ns},
           {"end_loss", j.end_loss},
@@ -72,6 +75,7 @@ JobView job_from(const std::string& id, const json& j) {
   out.id = JobId{std::stoull(id)};
   out.name = j.at("name");
   out.group = j.at("group");
+  out.best = j.value("best", false);
   out.weight = j.at("weight");
   out.slots_min = j.at("slots_min");
   out.slots_max = j.at("slots_max");
@@ -92,7 +96,9 @@ JobView job_from(const std::string& id, const json& j) {
   out.declared = j.at("declared");
   out.prior_remaining = j.at("prior_remaining");
   out.prior_deviation = j.at("prior_deviation");
+  out.prior_slope = j.value("prior_slope", 0.0);
   for (const json& k : j.at("forecast")) out.forecast.push_back({k.at(0), k.at(1), k.at(2)});
+  out.rungs = j.value("rungs", std::vector<double>{});
   out.waited = Duration{j.at("waited_ns").get<std::int64_t>()};
   out.move_cost = Duration{j.at("move_cost_ns").get<std::int64_t>()};
   out.end_loss = j.at("end_loss");
@@ -119,6 +125,7 @@ json to_json(const ClusterView& view) {
           {"usual_stay_ns", view.usual_stay.ns},
           {"usual_attained", view.usual_attained},
           {"usual_kappa", view.usual_kappa},
+          {"by_index", view.by_index},
           {"hosts", std::move(hosts)},
           {"jobs", std::move(jobs)}};
 }
@@ -132,6 +139,7 @@ Result<ClusterView> view_from_json(const json& from) try {
   view.fairness = parse_fairness(from.at("fairness").get<std::string>()).value_or(Fairness{});
   view.usual_stay = Duration{from.at("usual_stay_ns").get<std::int64_t>()};
   view.usual_kappa = from.at("usual_kappa");
+  view.by_index = from.value("by_index", false);
   view.usual_attained = from.at("usual_attained");
   for (const auto& [id, host] : from.at("hosts").items()) view.hosts.push_back(host_from(id, host));
   for (const auto& [id, job] : from.at("jobs").items()) view.jobs.push_back(job_from(id, job));

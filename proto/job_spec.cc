@@ -1,5 +1,7 @@
 #include "proto/job_spec.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
@@ -191,11 +193,12 @@ std::string read_target(const Json& from, std::optional<TargetSpec>& to) {
   if (from.is_null()) return {};
   Fields in(from, "target");
   TargetSpec out;
-  out.loss = in.number("loss");
+  out.of = in.name("of");
+  out.value = in.number("value");
   out.by_seconds = in.number("by_seconds");
   if (!(out.by_seconds >= 0)) in.wrong("by_seconds", "must not be below 0");
   to = out;
-  return in.finish({"loss", "by_seconds"});
+  return in.finish({"of", "value", "by_seconds"});
 }
 
 std::string read_plugin(const Json& from, PluginSpec& to) {
@@ -284,6 +287,12 @@ std::string local_steps_problem(const JobSpec& spec) {
   return "";
 }
 
+bool metric_rises(std::string_view metric) { return metric == "accuracy" || metric == "top-5"; }
+
+bool reached(const TargetSpec& target, double value) { return metric_rises(target.of) ? value >= target.value : value <= target.value; }
+
+std::string to_text(const TargetSpec& target) { return fmt::format("{} {} {:.6g}", target.of, metric_rises(target.of) ? ">=" : "<=", target.value); }
+
 std::string_view name_of(ConsistencyMode mode) {
   constexpr std::string_view kNames[] = {"asp", "ssp", "bsp"};
   return kNames[static_cast<std::size_t>(mode)];
@@ -327,7 +336,7 @@ std::string to_json(const JobSpec& spec) {
       {"stop_converged", spec.stop_converged ? "yes" : "no"},
       {"group", spec.group},
       {"objective", spec.objective == Objective::kBest ? "best" : "each"},
-      {"target", spec.target ? Json{{"loss", spec.target->loss}, {"by_seconds", spec.target->by_seconds}} : Json()},
+      {"target", spec.target ? Json{{"of", spec.target->of}, {"value", spec.target->value}, {"by_seconds", spec.target->by_seconds}} : Json()},
       {"plugin", {{"path", spec.plugin.path}, {"digest", spec.plugin.digest}, {"call_ms", spec.plugin.call_ms}, {"memory_mb", spec.plugin.memory_mb}}},
       {"start", {{"from", spec.start.from}, {"resume", spec.start.resume}}},
   };

@@ -91,12 +91,20 @@ struct ConsistencySpec {
 /// What of a group of jobs counts: each model, or only the best one.
 enum class Objective : std::uint8_t { kEach = 0, kBest = 1 };
 
-/// A training loss that a job is to reach, and the seconds from its submission by which (0: no matter when).
+/// What a job is to reach: training ends with it.
 struct TargetSpec {
-  double loss = 0;
-  double by_seconds = 0;
+  std::string of = "loss";  ///< "loss": the training loss, smoothed; "validation_loss"; or a metric of the held-out rows (the job's ValidationSpec::metric)
+  double value = 0;         ///< reached at or below it; of a metric that rises (metric_rises()) at or above it
+  double by_seconds = 0;    ///< from the submission; 0: no matter when. What is missed by then may still be reached later
   friend bool operator==(const TargetSpec&, const TargetSpec&) = default;
 };
+
+/// Whether more of this metric is better; what is not known is taken for a cost.
+[[nodiscard]] bool metric_rises(std::string_view metric);
+/// "accuracy >= 0.9", "loss <= 0.35": for people.
+[[nodiscard]] std::string to_text(const TargetSpec& target);
+/// Whether a value of what the target is about reaches it. NaN does not.
+[[nodiscard]] bool reached(const TargetSpec& target, double value);
 
 /// A model that is a user's shared object; workers load it in processes of their own (docs/howto/plug-in-a-model.md).
 struct PluginSpec {

@@ -30,7 +30,7 @@ JobSpec example() {
   spec.stop_converged = true;
   spec.group = "search";
   spec.objective = Objective::kBest;
-  spec.target = TargetSpec{0.25, 60};
+  spec.target = TargetSpec{"loss", 0.25, 60};
   spec.plugin = {"/d/libmine.so", UINT64_MAX, 1500, 4096};
   return spec;
 }
@@ -63,7 +63,7 @@ TEST(JobSpec, GroupsAndTargetsAreChecked) {
   EXPECT_THAT(job_spec_from_json(to_json(spec)).error().what, HasSubstr("best needs a group"));
   spec.objective = Objective::kEach;
   EXPECT_EQ(job_spec_from_json(to_json(spec)), spec);
-  spec.target = TargetSpec{0.25, -1};
+  spec.target = TargetSpec{"loss", 0.25, -1};
   EXPECT_THAT(job_spec_from_json(to_json(spec)).error().what, HasSubstr("by_seconds"));
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "base/text.h"
+#include "server/detail/ends.h"
 #include "server/optimizer.h"
 
 namespace sluice::server {
@@ -120,6 +121,7 @@ void JobHome::take_out(Incarnation client) {
   take_back(clients_.at(client));
   clock_.leave(client);
   held_.erase(client);
+  if (!ended_.empty() && training_over()) window_.touch(true);
 }
 
 void JobHome::leave(Incarnation client) {
@@ -312,15 +314,36 @@ bool JobHome::evaluation_due() const {
 
 void JobHome::judge() {
   const EvaluationResult& scores = evaluation_.result();
-  if (spec_.patience_epochs == 0 || scores.final_one || training_over() || !ended_.empty()) return;
+  if (scores.final_one || training_over() || !ended_.empty()) return;
+  if (spec_.target && spec_.target->of != "loss") {
+    const bool own_loss = spec_.target->of == "validation_loss";
+    if (own_loss || spec_.target->of == scores.metric_name) end_training(reached_words(*spec_.target, own_loss ? scores.loss : scores.metric, scores.step));
+  }
+  if (spec_.patience_epochs == 0 || !ended_.empty()) return;
   if (!best_score_ || scores.loss < *best_score_) {
     best_score_ = scores.loss;
     best_epoch_ = epochs_evaluated_;
   } else if (epochs_evaluated_ - best_epoch_ >= spec_.patience_epochs) {
-    ended_ = fmt::format("stopped early: the held-out loss is {:.6g} after {} epochs, and was {:.6g} after {}; patience: {} epochs", scores.loss,
-                         epochs_evaluated_, *best_score_, best_epoch_, spec_.patience_epochs);
-    window_.touch(true);
+    end_training(fmt::format("stopped early: the held-out loss is {:.6g} after {} epochs, and was {:.6g} after {}; patience: {} epochs", scores.loss,
+                             epochs_evaluated_, *best_score_, best_epoch_, spec_.patience_epochs));
   }
+}
+
+void JobHome::judge_curve() {
+  if (training_over() || !ended_.empty() || !started_) return;
+  const auto points = curve_.points();
+  if (spec_.target && spec_.target->of == "loss" && points.size() >= kTargetReports) end_training(reached_words(*spec_.target, smoothed_loss(points), step_));
+  // Within a pass of a model with phases nothing changes: a level loss says nothing.
+  if (ended_.empty() && spec_.stop_converged && !phases_.any()) end_training(converged_words(points));
+  if (ended_.empty()) return;
+  if (!bsp_ && evaluation_due()) begin_evaluation();
+  settle({});
+}
+
+void JobHome::end_training(std::string why) {
+  if (why.empty()) return;
+  ended_ = std::move(why);
+  window_.touch(true);
 }
 
 void JobHome::begin_evaluation() {
@@ -488,6 +511,7 @@ proto::JobReport JobHome::report() const {
 void JobHome::report_taken() {
   if (window_.has_steps()) (void)curve_.add(window_.point(step_, examples_));  // a step is new in every window with steps
   window_.close();
+  judge_curve();
 }
 
 }  // namespace sluice::server

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "manager/policies/claims.h"
+#include "manager/policies/in_order.h"
 #include "manager/policies/share_rule.h"
 #include "manager/policies/slaq.h"
 
@@ -63,10 +64,48 @@ class Oracle final : public manager::Policy {
   const Truth& truth_;
 };
 
+/// Normalised loss that a slot-second brings on the best stretch ahead.
+double best_slope(const SimJob& job, double step) {
+  const double now = job.curve.normalized(step);
+  double best = 0;
+  for (const double at : job.curve.points())
+    if (at > step) best = std::max(best, (now - job.curve.normalized(at)) / ((at - step) * job.slot_seconds_per_step));
+  return best;
+}
+
+class OracleCurve final : public manager::Policy {
+ public:
+  explicit OracleCurve(const Truth& truth) : truth_(truth) {}
+  std::string_view name() const override { return "oracle-curve"; }
+  std::uint32_t version() const override { return 1; }
+  std::uint32_t moves_max(const ClusterView& view) const override { return slots_of(view); }
+  Decision decide(const ClusterView& view, std::span<const JobId>, manager::Memo&) const override {
+    std::vector<manager::Claim> claims = manager::claims_of(view);
+    std::vector<double> index;
+    for (manager::Claim& c : claims) {
+      const SimJob* job = truth_.job(c.job->id);
+      c.base = c.min;
+      index.push_back(job == nullptr ? 0 : c.job->weight * best_slope(*job, truth_.step(c.job->id)));
+    }
+    Decision out;
+    out.price = manager::serve_in_order(view, claims, index, {});
+    for (std::size_t i = 0; i < claims.size(); ++i) {
+      manager::JobDecision& d = out.jobs.emplace_back(manager::decided(view, claims[i]));
+      d.index = index[i];
+      if (d.sentence.empty()) d.reason = manager::Reason::kLargestDrop, d.sentence = "by the best average slope of its true curve";
+    }
+    return out;
+  }
+
+ private:
+  const Truth& truth_;
+};
+
 }  // namespace
 
 std::unique_ptr<manager::Policy> make_policy(const std::string& name, const Truth& truth) {
   if (std::find(kOracles.begin(), kOracles.end(), name) == kOracles.end()) return (**manager::builtin_policies().find(name))();
+  if (name == "oracle-curve") return std::make_unique<OracleCurve>(truth);
   auto rule = name == "oracle-next" ? manager::make_slaq_policy() : manager::make_share_rule("sluice", manager::Hearing::kLoss);
   return std::make_unique<Oracle>(name, std::move(rule), truth);
 }

@@ -2,6 +2,7 @@
 /// Policies that know the true curves: yardsticks for the others, of simulations only. Each looks at the manager's view with the truth put into it and decides
 /// as one of the manager's policies does.
 ///   oracle-next   SLAQ's greedy on the true loss of the next round
+///   oracle-curve  jobs one after the other by the best average slope of the true curve ahead, up to any later point, in slot-seconds of one slot
 ///   oracle-aged   `sluice` with the true remaining loss, length and speed-up
 
 #include <array>
@@ -15,7 +16,7 @@
 
 namespace sluice::sim {
 
-inline constexpr std::array<std::string_view, 2> kOracles = {"oracle-next", "oracle-aged"};
+inline constexpr std::array<std::string_view, 3> kOracles = {"oracle-next", "oracle-curve", "oracle-aged"};
 
 /// What is true of a running simulation.
 class Truth {

@@ -89,6 +89,7 @@ Outcome outcome_of(const Scenario&, const std::string& policy, std::uint64_t see
   if (!first) return out;
   out.prediction_error_p50 = quantile(result.prediction_errors, 0.5);
   out.prediction_error_p90 = quantile(result.prediction_errors, 0.9);
+  out.prediction_errors = std::move(result.prediction_errors);
   out.to_90 = std::move(to_90);
   out.completion = std::move(completion);
   out.samples = std::move(result.samples);

@@ -33,6 +33,7 @@ struct Outcome {
   double seconds = 0;                     ///< simulated
   std::vector<double> to_90, completion;  ///< of each job, by size; of the first seed
   std::vector<Sample> samples;            ///< of the first seed
+  std::vector<double> prediction_errors;  ///< of a round's drop, share of the range, by size; of the first seed
 };
 
 struct Study {

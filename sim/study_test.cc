@@ -13,6 +13,7 @@
 namespace sluice::sim {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 SimJob falling(const std::string& name, double slot_seconds, double arrives) {
@@ -70,6 +71,29 @@ TEST(Study, MistakesInScenariosAndFilesAreNamed) {
   EXPECT_THAT(read_curves({file("wide.csv", "run,loss\na,1,2\n")}).error().what, HasSubstr("wide.csv:2"));
   EXPECT_THAT(Speedup::parse("concave:x").error().what, HasSubstr("concave"));
   EXPECT_THAT(read_trace(file("trace.csv", "timestamp,duration\nlate,5\n")).error().what, HasSubstr("trace.csv:2"));
+}
+
+/// What is said of a scenario file with these lines.
+std::string mistakes(const std::string& lines) {
+  const std::string path = file("scenario.yaml", lines);
+  const auto got = read_scenario(path, {});
+  return got ? std::string("none") : got.error().what;
+}
+
+TEST(Study, MistakesInAScenarioFileHaveTheirLine) {
+  EXPECT_EQ(mistakes("curves: [a.txt]\nhost_fails: 2h\nhosts: 4\nfairness: strict\npolicies: [fair, oracle-aged]\n"), "none");
+  EXPECT_THAT(mistakes("curves: [a.txt]\nlod: 1\n"), AllOf(HasSubstr("scenario.yaml:2:1"), HasSubstr("did you mean 'load'")));
+  EXPECT_THAT(mistakes("curves: [a.txt]\n\npolicies:\n  - slak\n"), AllOf(HasSubstr("scenario.yaml:4:"), HasSubstr("did you mean 'slaq'")));
+  EXPECT_THAT(mistakes("curves: [a.txt]\nload: heavy\nnoise: -1\nround: 3\n"),
+              AllOf(HasSubstr("scenario.yaml:2:7: 'load' must be a number"), HasSubstr("scenario.yaml:3:8: 'noise'"), HasSubstr("scenario.yaml:4:8")));
+  EXPECT_THAT(mistakes("curves: [a.txt]\nspeedup: convex:2\n"), HasSubstr("scenario.yaml:2:10"));
+  EXPECT_THAT(mistakes("curves: [a.txt]\narrivals: weibull:2\n"), HasSubstr("scenario.yaml:2:11: arrivals 'weibull:2' are none of poisson:TIME"));
+  EXPECT_THAT(mistakes("curves: [a.txt]\nfairness: lenient\nobjective: beast\nseeds: 9..2\n"),
+              AllOf(HasSubstr("scenario.yaml:2:11"), HasSubstr("scenario.yaml:3:12"), HasSubstr("scenario.yaml:4:8")));
+  EXPECT_THAT(mistakes("curves: [a.txt]\nhosts: 900\nslots: 8\n"), HasSubstr("scenario.yaml:2:8"));
+  EXPECT_THAT(mistakes("jobs: 5\n"), HasSubstr("a scenario needs 'curves'"));
+  EXPECT_THAT(mistakes("curves: [a.txt\n"), HasSubstr("scenario.yaml:"));
+  EXPECT_THAT(mistakes(""), HasSubstr("empty; a scenario needs 'curves'"));
 }
 
 }  // namespace

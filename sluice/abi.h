@@ -33,6 +33,8 @@ typedef struct sluice_shape {
   uint64_t features;
   uint32_t classes;
   uint32_t sparse; /* 0 or 1 */
+  uint32_t epochs; /* the run file's, at least 1: for models whose tables grow with them */
+  uint32_t reserved;
 } sluice_shape;
 
 /* Dense: `dense` is rows × features, row-major, the rest NULL. Sparse (CSR): row i has the entries offsets[i] … offsets[i + 1] of indices and values. */
@@ -130,6 +132,8 @@ typedef struct sluice_plugin {
                            sluice_error* error);
   sluice_status (*evaluate)(sluice_model* model, const sluice_view* params, uint32_t tables, const sluice_batch* batch, sluice_scores* scores,
                             sluice_error* error);
+  /* 1: outputs speak of the data's labels; 0: the number of the largest is the answer, from 0: a cluster, a topic. The same at every call. */
+  uint32_t (*predicts_labels)(sluice_model* model);
   /* What metric_sum sums: "accuracy", "mse"; lives as long as the model. */
   const char* (*metric)(sluice_model* model);
 } sluice_plugin;

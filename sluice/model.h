@@ -37,6 +37,7 @@ struct DataShape {
   std::uint64_t features = 0;
   std::uint32_t classes = 0;  ///< labels are 0 … classes − 1; 0: labels are numbers to come near to
   bool sparse = false;
+  std::uint32_t epochs = 1;  ///< the run file's: for models whose tables grow with them
 };
 
 /// Examples. Dense: `dense` is rows × features, row-major. Sparse: row i has the entries [offsets[i], offsets[i + 1]) of indices and values.
@@ -118,6 +119,8 @@ class Model {
   /// What the model says of each row, labels not looked at: rows × outputs, in its own memory until its next call. One output: the number itself where labels
   /// are numbers, else class 1 where it is above 0. More: the class of the largest.
   [[nodiscard]] virtual std::span<const float> outputs(std::span<const TableView> params, const Batch& batch) = 0;
+  /// Whether outputs() speak of the data's labels. Else the largest one's number is the answer, from 0: a cluster, a topic. The same at every call.
+  [[nodiscard]] virtual bool predicts_labels() const { return true; }
   /// Held-out scores.
   [[nodiscard]] virtual Scores evaluate(std::span<const TableView> params, const Batch& batch) = 0;
   /// What metric_sum sums.
@@ -212,6 +215,7 @@ struct Glue {
   struct Object {
     std::unique_ptr<T> model;
     std::string metric;
+    bool predicts_labels = true;
     std::vector<TableView> views;
     std::vector<TableUpdate> updates;
     std::vector<std::vector<Key>> keys;
@@ -334,6 +338,7 @@ struct Glue {
       *scores = {got.examples, got.loss_sum, got.metric_sum};
     });
   }
+  static std::uint32_t predicts_labels(sluice_model* model) noexcept { return of(model).predicts_labels ? 1 : 0; }
   static const char* metric(sluice_model* model) noexcept { return of(model).metric.c_str(); }
 };
 
@@ -342,9 +347,10 @@ sluice_status Glue<T>::make(const sluice_param* params, std::uint64_t count, con
   return guarded(error, [&] {
     const Params read({params, count}, NameOf<T>::value);
     auto object = std::make_unique<Object>();
-    object->model = std::make_unique<T>(read, DataShape{shape->rows, shape->features, shape->classes, shape->sparse != 0});
+    object->model = std::make_unique<T>(read, DataShape{shape->rows, shape->features, shape->classes, shape->sparse != 0, shape->epochs});
     read.finish();
     object->metric = object->model->metric();
+    object->predicts_labels = object->model->predicts_labels();
     object->keys.resize(object->model->tables().size());
     *out = reinterpret_cast<sluice_model*>(object.release());
   });
@@ -379,6 +385,7 @@ constexpr sluice_plugin describe(const char* name, const char* version) {
           &Glue<T>::finish_phase,
           &Glue<T>::outputs,
           &Glue<T>::evaluate,
+          &Glue<T>::predicts_labels,
           &Glue<T>::metric};
 }
 

@@ -25,8 +25,9 @@ struct EmbeddedOptions {
   std::uint32_t slots = 1;
   std::string policy;
   std::uint32_t round_ms = 500;
-  std::string out;     ///< exists, with logs/
-  bool stays = false;  ///< the roles are meant to outlive this process (`up`): they have sessions of their own
+  std::string out;                ///< exists, with logs/
+  bool stays = false;             ///< the roles are meant to outlive this process (`up`): they have sessions of their own
+  std::string fairness = "0.01";  ///< manager::parse_fairness
 };
 
 /// Main thread. Destruction ends all processes that it started and removes the folder of the sockets.

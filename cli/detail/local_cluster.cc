@@ -44,6 +44,7 @@ Json to_json(const LocalCluster& c) {
           {"slots", c.options.slots},
           {"policy", c.options.policy},
           {"round_ms", c.options.round_ms},
+          {"fairness", c.options.fairness},
           {"roles", std::move(roles)}};
 }
 
@@ -52,6 +53,7 @@ std::optional<LocalCluster> from_json(const Json& json, const std::string& dir) 
   LocalCluster out;
   out.options = {
       .servers = json.at("servers"), .slots = json.at("slots"), .policy = json.at("policy"), .round_ms = json.at("round_ms"), .out = dir, .stays = true};
+  out.options.fairness = json.value("fairness", out.options.fairness);
   out.sockets = json.at("sockets");
   const fs::path sockets(out.sockets);
   if (!sockets.is_absolute() || !(sockets.filename() == "sockets" || sockets.filename().string().starts_with("sluice-"))) return std::nullopt;

@@ -32,7 +32,7 @@ int run(int argc, char** argv) {
        {verbs::add_run,          verbs::add_manager,  verbs::add_server,     verbs::add_worker,  verbs::add_submit, verbs::add_ps,   verbs::add_explain,
         verbs::add_cancel,       verbs::add_pause,    verbs::add_resume,     verbs::add_set,     verbs::add_logs,   verbs::add_up,   verbs::add_down,
         verbs::add_compare,      verbs::add_report,   verbs::add_export,     verbs::add_predict, verbs::add_eval,   verbs::add_data, verbs::add_model,
-        verbs::add_slot_process, verbs::add_simulate, verbs::add_checkpoint, verbs::add_restore}) {
+        verbs::add_slot_process, verbs::add_simulate, verbs::add_checkpoint, verbs::add_restore, verbs::add_replay}) {
     add(app, status);
   }
   if (const std::string words = unknown_verb(app, argc, argv); !words.empty()) return sluice::cli::detail::report({sluice::Errc::kBadConfig, words}, false);

@@ -19,8 +19,7 @@ std::string script_safe(const nlohmann::json& data) {
 }
 }  // namespace
 
-std::string page(const nlohmann::json& data) {
-  const PageParts parts = page_parts();
+std::string page(const nlohmann::json& data, const PageParts& parts) {
   const std::string json = script_safe(data);
   const std::array<std::pair<std::string_view, std::string_view>, 5> marks = {{{"{{script}}", parts.script},
                                                                                {"{{style}}", parts.style},

@@ -1,5 +1,6 @@
 #pragma once
-/// The page around a report's data: page.html with page.css, plots.js and page.js, which the build puts into the binary (cmake/embed_page.cmake).
+/// The pages around a report's and a study's data: page.html with page.css, plots.js and page.js, and study.html with the same and study.js, which the build
+/// puts into the binary (cmake/embed_page.cmake).
 
 #include <nlohmann/json.hpp>
 #include <string>
@@ -16,11 +17,13 @@ struct PageParts {
   std::string_view script_hash;  ///< so that nothing but this script ever runs in it
 };
 [[nodiscard]] PageParts page_parts();
+/// Of the page of `sluice simulate`: study.html, page.css, plots.js and study.js.
+[[nodiscard]] PageParts study_parts();
 
 /// How every page begins: by this a file is known to be one of ours.
 inline constexpr std::string_view kPageBegin = "<!doctype html>\n<!-- a report of sluice -->\n";
 
-/// The whole page around `data` (document.h). Texts in it may hold anything: no '<' of theirs reaches the page.
-[[nodiscard]] std::string page(const nlohmann::json& data);
+/// The whole page around `data` (document.h, study_document.h). Texts in it may hold anything: no '<' of theirs reaches the page.
+[[nodiscard]] std::string page(const nlohmann::json& data, const PageParts& parts = page_parts());
 
 }  // namespace sluice::cli::report

@@ -1,12 +1,5 @@
 // The page: what the document beside this script says (cli/report/document.h), drawn anew when the window's width changes.
 
-const by = id => document.getElementById(id);
-
-window.addEventListener('error', event => {
-  by('trouble').textContent = 'Part of this page could not be drawn: ' + event.message;
-  by('trouble').hidden = false;
-});
-
 const data = JSON.parse(by('data').textContent);
 const {runs, jobs: names} = data;
 const several = runs.length > 1;
@@ -65,15 +58,6 @@ function drawLegend() {
   if (others > 0) legend.append(el('span', {}, `and ${count(others)} more in grey: the colours are for those that had most slot-seconds`));
 }
 
-const tip = by('tip');
-function tell(event, words) {
-  tip.hidden = !words;
-  if (!words) return;
-  tip.textContent = words;
-  tip.style.left = Math.max(4, Math.min(event.clientX + 14, window.innerWidth - tip.offsetWidth - 8)) + 'px';
-  tip.style.top = (event.clientY + 18 + tip.offsetHeight > window.innerHeight ? event.clientY - tip.offsetHeight - 10 : event.clientY + 18) + 'px';
-}
-
 // --- words on top ---
 
 const stateOf = (run, state) => run.jobs.filter(job => job.state === state).length;
@@ -81,7 +65,6 @@ function states(run) {
   const found = [...new Set(run.jobs.map(job => job.state))].sort((a, b) => ['done', 'failed'].includes(b) - ['done', 'failed'].includes(a) || a.localeCompare(b));
   return found.map(state => `${count(stateOf(run, state))} ${state}`).join(', ') || 'none';
 }
-const tile = (what, value, more) => el('div', {class: 'tile'}, el('span', {}, what), el('b', {}, value), more ? el('span', {}, more) : null);
 /** What tells a run from the others: its policy, with its folder's name where two have the same. */
 function called(run) {
   const alike = runs.filter(other => other.policy === run.policy).length > 1;

@@ -38,6 +38,9 @@ function linear(low, high, label, wanted = 6) {
 function logarithmic(low, high, label) {
   const decades = [];
   for (let power = Math.ceil(Math.log10(low) - 1e-9); 10 ** power <= high * 1.0001; ++power) decades.push(10 ** power);
+  if (decades.length < 3) {  // what lies between, after the decades: where there is no room it goes
+    for (let power = Math.floor(Math.log10(low)); 10 ** power <= high; ++power) decades.push(...[2, 5, 3].map(times => Number((times * 10 ** power).toPrecision(12))).filter(tick => tick >= low && tick <= high));
+  }
   return {label, place: value => Math.log(Math.max(value, low) / low) / Math.log(high / low), ticks: decades, text: value => show(value)};
 }
 /** Linear within ± step, logarithmic outside: for values of both signs over several powers of ten. */
@@ -130,3 +133,23 @@ function band(plot, t, below, above, end) {
   }
   return top.length ? path(top.concat(bottom.reverse())) + 'Z' : '';
 }
+
+// --- what the pages have in common ---
+
+const by = id => document.getElementById(id);
+
+window.addEventListener('error', event => {
+  by('trouble').textContent = 'Part of this page could not be drawn: ' + event.message;
+  by('trouble').hidden = false;
+});
+
+const tip = by('tip');
+function tell(event, words) {
+  tip.hidden = !words;
+  if (!words) return;
+  tip.textContent = words;
+  tip.style.left = Math.max(4, Math.min(event.clientX + 14, window.innerWidth - tip.offsetWidth - 8)) + 'px';
+  tip.style.top = (event.clientY + 18 + tip.offsetHeight > window.innerHeight ? event.clientY - tip.offsetHeight - 10 : event.clientY + 18) + 'px';
+}
+
+const tile = (what, value, more) => el('div', {class: 'tile'}, el('span', {}, what), el('b', {}, value), more ? el('span', {}, more) : null);

@@ -23,6 +23,7 @@ void add_manager(CLI::App& app, int& status) {
   struct Flags {
     manager::ManagerOptions options;
     detail::RoleFlags role;
+    std::string fairness = manager::to_text(manager::Fairness{});
   };
   auto flags = std::make_shared<Flags>();
   auto& options = flags->options;
@@ -33,6 +34,9 @@ void add_manager(CLI::App& app, int& status) {
       ->check(CLI::Range(1, 64))
       ->capture_default_str();
   verb->add_option("--policy", options.policy, "Who gets how many worker slots: slaq or fair")->capture_default_str();
+  verb->add_option("--fairness", flags->fairness, "How much waiting counts beside loss, under policies that weigh it: 0 to 1, or strict")
+      ->check([](const std::string& text) { return manager::parse_fairness(text) ? "" : "must be a number from 0 to 1 or strict"; })
+      ->capture_default_str();
   verb->add_option("--round-ms", options.round_ms, "Time between decisions, in milliseconds")->check(CLI::Range(10, 60'000))->capture_default_str();
   verb->add_option("--heartbeat-ms", options.heartbeat_ms, "Time between two heartbeats of a server or worker, in milliseconds")
       ->check(CLI::Range(10, 60'000))
@@ -43,7 +47,10 @@ void add_manager(CLI::App& app, int& status) {
       ->capture_default_str();
   flags->role.add_to(*verb);
   verb->footer("Example:\n  sluice manager --listen tcp://127.0.0.1:7070 --state state --servers 2 --insecure-tcp");
-  verb->callback([flags, &status] { status = serve(flags->options, flags->role); });
+  verb->callback([flags, &status] {
+    flags->options.fairness = manager::parse_fairness(flags->fairness).value_or(manager::Fairness{});
+    status = serve(flags->options, flags->role);
+  });
 }
 
 }  // namespace sluice::cli

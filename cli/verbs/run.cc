@@ -137,7 +137,15 @@ int run_verb(const detail::RunFlags& flags, const std::string& out_flag, bool dr
     return printed ? 0 : detail::report(printed.error(), flags.json);
   }
   const std::string out = out_flag.empty() ? detail::default_out(file->name, SystemClock().wall_ms()) : out_flag;
-  const auto ended = run_cluster(*file, {file->cluster.servers, slots, file->policy.name, file->policy.round_ms, out}, flags.json);
+  const auto ended = run_cluster(*file,
+                                 {.servers = file->cluster.servers,
+                                  .slots = slots,
+                                  .policy = file->policy.name,
+                                  .round_ms = file->policy.round_ms,
+                                  .out = out,
+                                  .stays = false,
+                                  .fairness = file->policy.fairness},
+                                 flags.json);
   return ended ? 0 : detail::report(ended.error(), false);
 }
 }  // namespace

@@ -28,7 +28,7 @@ struct UpFlags {
   std::string slots;
   std::optional<std::uint32_t> servers;
   std::optional<std::uint32_t> round_ms;
-  std::string policy;
+  std::string policy, fairness;
   bool json = false;
 };
 
@@ -37,6 +37,9 @@ Result<detail::EmbeddedOptions> with_flags(detail::EmbeddedOptions options, cons
   options.servers = flags.servers.value_or(options.servers);
   options.round_ms = flags.round_ms.value_or(options.round_ms);
   if (!flags.policy.empty()) options.policy = flags.policy;
+  if (!flags.fairness.empty()) options.fairness = flags.fairness;
+  if (!manager::parse_fairness(options.fairness))
+    return fail(Errc::kBadConfig, fmt::format("--fairness must be a number from 0 to 1 or strict, not '{}'", options.fairness));
   if (const auto known = manager::builtin_policies().find(options.policy); !known) return tl::unexpected(known.error());
   if (flags.slots.empty()) return options;
   options.slots = flags.slots == "auto" ? detail::cores() : 0;
@@ -47,8 +50,8 @@ Result<detail::EmbeddedOptions> with_flags(detail::EmbeddedOptions options, cons
 }
 
 std::string described(const detail::EmbeddedOptions& o) {
-  return fmt::format("{} worker slot{}, {} server{}, policy {}, a round of {} ms", o.slots, o.slots == 1 ? "" : "s", o.servers, o.servers == 1 ? "" : "s",
-                     o.policy, o.round_ms);
+  return fmt::format("{} worker slot{}, {} server{}, policy {}, fairness {}, a round of {} ms", o.slots, o.slots == 1 ? "" : "s", o.servers,
+                     o.servers == 1 ? "" : "s", o.policy, o.fairness, o.round_ms);
 }
 
 /// Until all servers and the worker take part. Errors: kInterrupted, a role that ended, kTimedOut.
@@ -190,6 +193,7 @@ void add_up(CLI::App& app, int& status) {
   verb->add_option("--slots", flags->slots, "Worker slots, or auto: one a core (default: auto)");
   verb->add_option("--servers", flags->servers, "Parameter servers (default: 1)")->check(CLI::Range(1, 64));
   verb->add_option("--policy", flags->policy, "Who gets how many worker slots (default: slaq)");
+  verb->add_option("--fairness", flags->fairness, "How much waiting counts beside loss, under policies that weigh it: 0 to 1, or strict (default: 0.01)");
   verb->add_option("--round-ms", flags->round_ms, "Time between decisions, in milliseconds (default: 500)")->check(CLI::Range(10, 60'000));
   verb->add_flag("--json", flags->json, "Print JSON");
   verb->footer("Example:\n  sluice up --slots 2 && sluice submit examples/two-jobs.yaml --wait && sluice down");

@@ -27,6 +27,7 @@ void add_predict(CLI::App& app, int& status);
 void add_eval(CLI::App& app, int& status);
 void add_report(CLI::App& app, int& status);
 void add_data(CLI::App& app, int& status);
+void add_replay(CLI::App& app, int& status);
 void add_simulate(CLI::App& app, int& status);
 void add_model(CLI::App& app, int& status);
 void add_slot_process(CLI::App& app, int& status);

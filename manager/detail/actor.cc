@@ -240,6 +240,7 @@ Result<std::string> ManagerActor::call(const proto::Call& call) try {
   if (call.verb == "ps") return text(core_->ps());
   if (call.verb == "summary") return text(core_->summary());
   if (call.verb == "explain") {
+    if (arguments.value("prior", false)) return text(core_->prior());
     const auto job = arguments.find("job");
     const auto answer = core_->explain(job == arguments.end() || job->is_null() ? std::string{} : job->get<std::string>());
     if (!answer) return fail(answer.error());

@@ -1,19 +1,18 @@
-/// What people ask the manager, as JSON: ps, explain, summary (docs/calls.md).
+/// What people ask the manager, as JSON: ps, summary (docs/calls.md).
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <nlohmann/json.hpp>
 
-#include "base/text.h"
 #include "manager/detail/core.h"
-#include "manager/policies/claims.h"
+#include "manager/detail/json_number.h"
 #include "manager/quality.h"
+#include "manager/target.h"
 
 namespace sluice::manager {
 namespace {
@@ -22,38 +21,12 @@ using nlohmann::json;
 
 constexpr std::size_t kJobsShown = 4000;
 
-json number_or_null(bool known, double value) { return known && std::isfinite(value) ? json(value) : json(); }
-
 /// Predicted fall of the normalised loss per second with the slots it has.
 double gain_per_second(const Job& job, const ClusterView& view) {
   const double range = job.first_loss - job.floor();
   if (job.ended() || !(range > 0)) return 0;
   const double seconds = std::max({view.round, view.quantum_min, job.move_cost * 20}).seconds();
   return job.last_decision.drop_with / range / seconds;
-}
-
-/// Steps a second with the slots it has, with one more, and why.
-json speed_up_of(const Job& job) {
-  const SpeedUp s = job.rates.speed_up();
-  const auto at = [&](std::uint32_t slots) { return json{{"slots", slots}, {"steps_per_s", s.rate(slots)}, {"efficiency", s.efficiency(slots)}}; };
-  return {{"now", at(job.slots)},
-          {"next", at(job.slots + 1)},
-          {"alone_steps_per_s", s.alone},
-          {"kappa", s.kappa},
-          {"kappa_measured", job.rates.kappa_measured()},
-          {"spread", job.rates.spread()},
-          {"staleness_per_slot", s.staleness_per_slot},
-          {"staleness_penalty", s.penalty},
-          {"left_out", job.rates.left_out()}};
-}
-
-/// How much of its loss is left, by its own reports and by what past jobs of its model were like.
-json remaining_of(const Job& job, const RemainingPrior& prior) {
-  const double declared = job.declared_steps(), step = static_cast<double>(job.step);
-  const double total = declared > 0 ? declared : prior.total_steps(job.spec.model, step).steps;
-  const auto past = prior.remaining(job.spec.model, total > 0 ? step / total : 0);
-  return {{"fitted", job.normalized_loss()}, {"past_jobs", past.mean}, {"past_deviation", past.deviation},
-          {"jobs_of_model", past.jobs},      {"total_steps", total},   {"declared", declared > 0}};
 }
 
 Result<void> replace_file(const std::string& path, const std::string& content) {
@@ -104,6 +77,8 @@ json Core::ps_of(const Job& job) const {
           {"validation_loss", number_or_null(job.evaluated > 0, job.validation_loss)},
           {"metric", number_or_null(job.evaluated > 0, job.metric)},
           {"metric_name", job.metric_name},
+          {"target", target_json(job, clock_.now())},
+          {"group", job.spec.group},
           {"seconds", job.seconds_since_submission(clock_.now())},
           {"freed", job.ended() && !ending_.contains(job.id) && !outbox_.ending(job.id)},
           {"last_decision", job.ended() ? "" : d.sentence}};
@@ -140,53 +115,6 @@ json Core::ps() const {
           {"problems", std::move(problems)}};
 }
 
-Result<json> Core::explain(const std::string& wanted) const {
-  if (!wanted.empty() && jobs_.find(wanted) == nullptr) {
-    std::vector<std::string> names;
-    for (const auto& [id, job] : jobs_.all()) names.push_back(job.spec.name);
-    return fail(Errc::kNotFound, text::unknown_name("job", wanted, names));
-  }
-  json jobs = json::array();
-  for (const auto& [id, job] : jobs_.all()) {
-    if (!wanted.empty() && jobs_.find(wanted) != &job) continue;
-    const JobDecision& d = job.last_decision;
-    json decisions = json::array(), moves = json::array(), asked = json::array();
-    for (const json& entry : log_.entries(job.spec.name)) {
-      const std::string kind = entry.value("kind", "");
-      (kind == "moved" ? moves : kind == "asked" ? asked : decisions).push_back(entry);
-    }
-    jobs.push_back({{"job", job.spec.name},
-                    {"id", id.value},
-                    {"state", name_of(job.state)},
-                    {"phase", name_of(job.phase())},
-                    {"reason", reason_of(job)},
-                    {"slots", job.slots},
-                    {"weight", job.spec.weight},
-                    {"slots_min", job.spec.slots_min},
-                    {"slots_max", job.spec.slots_max},
-                    {"loss", number_or_null(job.reports > 0, job.loss)},
-                    {"normalized_loss", job.normalized_loss()},
-                    {"now",
-                     {{"reason", name_of(job.state == JobState::kCancelled ? Reason::kCancelled
-                                         : job.ended()                     ? Reason::kEnded
-                                                                           : d.reason)},
-                      {"sentence", job.ended() ? job.reason : d.sentence},
-                      {"share", d.share},
-                      {"drop_with", d.drop_with},
-                      {"deviation", d.deviation},
-                      {"index", d.index},
-                      {"marginal_gain", d.marginal_gain}}},
-                    {"speed_up", speed_up_of(job)},
-                    {"remaining", remaining_of(job, jobs_.prior())},
-                    {"decisions", std::move(decisions)},
-                    {"asked", std::move(asked)},
-                    {"moves", std::move(moves)}});
-  }
-  json out = {{"version", 1}, {"policy", rounds_.policy().name()}, {"jobs", std::move(jobs)}};
-  if (wanted.empty()) out["prior"] = jobs_.prior().to_json();
-  return out;
-}
-
 Instant Core::first_submission() const {
   Instant first = clock_.now();
   for (const auto& [id, job] : jobs_.all()) first = std::min(first, job.submitted);
@@ -218,6 +146,8 @@ json Core::summary_of(const Job& job, Instant first_submission) const {
           {"best_loss", number_or_null(job.reports > 0, best)},
           {"validation_loss", number_or_null(job.evaluated > 0, job.validation_loss)},
           {"metrics", std::move(metrics)},
+          {"target", target_json(job, clock_.now())},
+          {"group", job.spec.group},
           {"submitted_seconds", (job.submitted - first_submission).seconds()},
           {"seconds", job.seconds_since_submission(clock_.now())},
           {"seconds_to_90", number_or_null(to_90.has_value(), to_90.value_or(0))},

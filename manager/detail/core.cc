@@ -28,6 +28,7 @@ RoundOptions round_options(const ManagerOptions& o, Instant began) {
   RoundOptions out;
   out.round = from_ms(o.round_ms);
   out.quantum_min = from_ms(o.quantum_ms_min);
+  out.fairness = o.fairness;
   out.began = began;
   return out;
 }

@@ -83,10 +83,12 @@ class Core {
   [[nodiscard]] std::uint32_t heartbeat_ms() const { return options_.heartbeat_ms; }
   [[nodiscard]] std::uint32_t suspicion_ms() const { return options_.suspicion_ms; }
 
-  // For people (answers.cc).
+  // For people (answers.cc, explain.cc).
   [[nodiscard]] nlohmann::json ps() const;
-  /// job empty: all. Errors: kNotFound.
+  /// job empty: all, and the prior; of one job also what would change what it has (explain.cc). Errors: kNotFound.
   [[nodiscard]] Result<nlohmann::json> explain(const std::string& job) const;
+  /// What past jobs taught, alone.
+  [[nodiscard]] nlohmann::json prior() const;
   [[nodiscard]] nlohmann::json summary() const;
   void write_summary();
   /// Rows and records to the operating system; what could not be stored is tried again.
@@ -111,6 +113,8 @@ class Core {
   void ask_round(const std::string& trigger) { trigger_ = trigger_.empty() ? trigger : trigger_; }
   [[nodiscard]] nlohmann::json ps_of(const Job& job) const;
   [[nodiscard]] nlohmann::json summary_of(const Job& job, Instant first_submission) const;
+  [[nodiscard]] nlohmann::json explained(const Job& job, bool alone) const;
+  [[nodiscard]] nlohmann::json lacks(const Job& job) const;
   [[nodiscard]] std::string reason_of(const Job& job) const;
   [[nodiscard]] Instant first_submission() const;  ///< now, if there was none
   [[nodiscard]] double wall_seconds() const;

@@ -23,7 +23,7 @@ void cut_minimums(std::vector<Claim>& claims, std::uint32_t slots) {
 double clamped(const Claim& c, double level) { return std::clamp(c.job->weight * level, static_cast<double>(c.min), static_cast<double>(c.max)); }
 
 /// Weighted water-filling: share = clamp(weight × level, min, max) with the level at which the shares add up to the slots.
-void fill_shares(std::vector<Claim>& claims, double slots) {
+void fill_shares(std::span<Claim> claims, double slots) {
   double most = 0, high = 0;
   for (const Claim& c : claims) {
     most += c.max;
@@ -72,13 +72,17 @@ std::vector<Claim> claims_of(const ClusterView& view) {
     if (others) c.max = c.min;
     c.parked = others;
   }
-  fill_shares(claims, slots);
+  share_out(view, claims);
+  return claims;
+}
+
+void share_out(const ClusterView& view, std::span<Claim> claims) {
+  fill_shares(claims, slots_of(view));
   for (Claim& c : claims) {
     const double owed = (c.share - static_cast<double>(c.job->slots)) * static_cast<double>(view.elapsed.ns);
     const std::int64_t bound = quantum_of(view, *c.job).ns * kDeficitQuanta;
     c.deficit_ns = std::clamp<std::int64_t>(c.job->deficit_ns + std::llround(owed), -bound, bound);
   }
-  return claims;
 }
 
 ForecastKnot drop_after(const JobView& job, double steps) {

@@ -13,7 +13,7 @@ namespace sluice::manager {
 /// One job's claim on slots in this round.
 struct Claim {
   const JobView* job = nullptr;
-  std::uint32_t min = 0;  ///< kept whatever the policy thinks; an evaluating job's is at least 1
+  std::uint32_t min = 0;   ///< kept whatever the policy thinks; an evaluating job's is at least 1
   std::uint32_t max = 0;   ///< 0: paused
   std::uint32_t full = 0;  ///< max, or what a parked job may have of slots that nobody else can use
   bool parked = false;
@@ -28,6 +28,9 @@ struct Claim {
 /// By job id. Minimums are cut (evaluating jobs first, then by submission) where they add up to more than the slots. Shares, deficits and quanta are filled in;
 /// slots = 0.
 [[nodiscard]] std::vector<Claim> claims_of(const ClusterView& view);
+
+/// Fills in shares and deficits anew, after a policy changed what some claims may have at most.
+void share_out(const ClusterView& view, std::span<Claim> claims);
 
 /// max(round, quantum_min, 20 × the job's cost of a move): a job keeps a slot at least this long, so that moving costs at most a twentieth.
 [[nodiscard]] Duration quantum_of(const ClusterView& view, const JobView& job);

@@ -253,7 +253,11 @@ TEST_P(PolicyContract, NoSlotsAndNoJobsAreNoTrouble) {
   EXPECT_EQ(decision.jobs[0].reason, Reason::kNoSlots);
 }
 
-INSTANTIATE_TEST_SUITE_P(AllPolicies, PolicyContract, testing::ValuesIn(builtin_policies().names()), [](const auto& p) { return p.param; });
+INSTANTIATE_TEST_SUITE_P(AllPolicies, PolicyContract, testing::ValuesIn(builtin_policies().names()), [](const auto& p) {
+  std::string name = p.param;
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+});
 
 /// Slot-seconds each job got over `rounds` rounds.
 std::map<JobId, double> served(const Policy& policy, ClusterView view, int rounds) {

@@ -14,28 +14,6 @@ constexpr double kWhole = 1e-6;  ///< shares come from bisection: this close bel
 
 std::uint32_t whole(const Claim& c) { return std::min(c.max, static_cast<std::uint32_t>(std::floor(c.share + kWhole))); }
 
-/// Whole slots of the shares first; then the remaining slots, one each, to holders whose quantum runs, then to those that are owed most.
-void allocate(std::vector<Claim>& claims, std::uint32_t slots) {
-  std::uint32_t left = slots;
-  std::vector<Claim*> wanting;
-  for (Claim& c : claims) {
-    c.slots = std::max(c.min, whole(c));
-    left -= c.slots;
-    if (c.share - c.slots > kWhole && c.slots < c.max) wanting.push_back(&c);
-  }
-  std::sort(wanting.begin(), wanting.end(), [](const Claim* a, const Claim* b) {
-    const bool a_keeps = a->job->slots > a->slots && !a->quantum_over, b_keeps = b->job->slots > b->slots && !b->quantum_over;
-    if (a_keeps != b_keeps) return a_keeps;
-    return a->deficit_ns != b->deficit_ns ? a->deficit_ns > b->deficit_ns : a->job->id < b->job->id;
-  });
-  for (Claim* c : wanting) {
-    if (left == 0) break;
-    ++c->slots;
-    --left;
-  }
-  give_spare(claims, left);
-}
-
 void explain(const Claim& c, std::uint32_t slots, JobDecision& d) {
   const double owed = static_cast<double>(c.deficit_ns) * 1e-9;
   d.index = owed;
@@ -67,7 +45,7 @@ class FairPolicy final : public Policy {
   Decision decide(const ClusterView& view, std::span<const JobId>, Memo&) const override {
     const std::uint32_t slots = slots_of(view);
     std::vector<Claim> claims = claims_of(view);
-    allocate(claims, slots);
+    give_spare(claims, give_shares(claims, slots));
     Decision decision;
     for (const Claim& c : claims) {
       JobDecision& d = decision.jobs.emplace_back(decided(view, c));
@@ -88,6 +66,27 @@ class FairPolicy final : public Policy {
 };
 
 }  // namespace
+
+std::uint32_t give_shares(std::span<Claim> claims, std::uint32_t slots) {
+  std::uint32_t left = slots;
+  std::vector<Claim*> wanting;
+  for (Claim& c : claims) {
+    c.slots = std::max(c.min, whole(c));
+    left -= c.slots;
+    if (c.share - c.slots > kWhole && c.slots < c.max) wanting.push_back(&c);
+  }
+  std::sort(wanting.begin(), wanting.end(), [](const Claim* a, const Claim* b) {
+    const bool a_keeps = a->job->slots > a->slots && !a->quantum_over, b_keeps = b->job->slots > b->slots && !b->quantum_over;
+    if (a_keeps != b_keeps) return a_keeps;
+    return a->deficit_ns != b->deficit_ns ? a->deficit_ns > b->deficit_ns : a->job->id < b->job->id;
+  });
+  for (Claim* c : wanting) {
+    if (left == 0) break;
+    ++c->slots;
+    --left;
+  }
+  return left;
+}
 
 std::unique_ptr<Policy> make_fair_policy() { return std::make_unique<FairPolicy>(); }
 

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "manager/policies/claims.h"
+#include "manager/policies/in_order.h"
 
 namespace sluice::manager {
 namespace {
@@ -13,9 +14,15 @@ namespace {
 constexpr double kPriorReports = 30;
 constexpr double kNearLinear = 0.9;     ///< s(n)/n at all slots
 constexpr std::uint32_t kFewSlots = 8;  ///< fewer than these are near-linear whatever was measured
+constexpr double kStillLinear = 0.85;   ///< … where jobs are served by the index already
 constexpr double kDearMove = 0.05;      ///< of a round: the index moves half of the slots a round
+constexpr double kStillDear = 1.5;      ///< times that, where …
 constexpr double kStrict = 4;
+constexpr double kWaitedByIndex = 2;
 constexpr double kMillion = 1e6;
+
+/// Of what past jobs say, beside the job's own reports.
+double prior_weight(const JobView& job) { return job.total_steps > 0 ? kPriorReports / (kPriorReports + static_cast<double>(job.reports)) : 0; }
 
 class Sharing {
  public:
@@ -42,6 +49,7 @@ class Sharing {
   [[nodiscard]] Decision decision() const {
     Decision out;
     out.price = price_;
+    out.by_index = linear_;
     for (std::size_t i = 0; i < claims_.size(); ++i) {
       const Claim& c = claims_[i];
       JobDecision& d = out.jobs.emplace_back(decided(view_, c));
@@ -62,13 +70,15 @@ class Sharing {
     return mu * job.age.seconds() / stay;
   }
 
+  /// With hysteresis: measurements near a limit do not make the rule change to and fro.
   [[nodiscard]] bool near_linear() const {
-    double stall = 0;
+    double stall = 0, jobs = 0;
     for (const Claim& c : claims_)
-      if (c.full > 0) stall = std::max(stall, c.job->move_cost.seconds());
-    if (stall > kDearMove * view_.round.seconds()) return false;
+      if (c.full > 0) stall += c.job->move_cost.seconds(), ++jobs;
+    if (stall > (view_.by_index ? kStillDear : 1) * kDearMove * view_.round.seconds() * jobs) return false;
     if (slots_ <= kFewSlots) return true;
-    return view_.usual_kappa >= 0 && 1 / (1 + view_.usual_kappa * (slots_ - 1)) >= kNearLinear;
+    if (view_.usual_kappa < 0) return view_.by_index;
+    return 1 / (1 + view_.usual_kappa * (slots_ - 1)) >= (view_.by_index ? kStillLinear : kNearLinear);
   }
 
   // --- the index: served in descending order -----------------------------------------------------------------------------------------------------------------
@@ -80,41 +90,38 @@ class Sharing {
     double best = 0;
     if (hearing_ == Hearing::kAttained) return worth_[i];
     if (left > 0) best = worth_[i] / left;
-    const double range = job.first_loss - job.floor;
-    if (hearing_ == Hearing::kLoss && range > 0 && job.steps_per_slot_second > 0)
-      for (const ForecastKnot& knot : job.forecast) best = std::max(best, job.weight * knot.drop / range * job.steps_per_slot_second / knot.steps);
-    return best;
+    best += waited(job);
+    if (hearing_ != Hearing::kLoss || !(job.steps_per_slot_second > 0)) return best;
+    const double range = job.first_loss - (job.declared ? job.end_loss : job.floor), w = prior_weight(job);
+    double fit = 0;
+    if (range > 0)
+      for (const ForecastKnot& knot : job.forecast) fit = std::max(fit, std::min(remaining_[i], knot.drop / range) / knot.steps);
+    return std::max(best, job.weight * ((1 - w) * fit + w * job.prior_slope) * job.steps_per_slot_second + waited(job));
+  }
+  /// Grows with the square of a job's age, and does not fall with the job's length: who is long waits, but not for ever.
+  [[nodiscard]] double waited(const JobView& job) const {
+    const double stay = view_.usual_stay.seconds();
+    if (!(stay > 0) || !(usual_ > 0)) return 0;
+    const double age = job.age.seconds() / stay;
+    return job.weight * kWaitedByIndex * view_.fairness.ageing * age * age / usual_;
   }
   void serve() {
-    std::uint64_t held = 0;
-    std::vector<std::pair<double, std::size_t>> order;
     std::size_t working = 0;
+    std::uint32_t room = room_for_bases(view_, claims_);
     for (const Claim& c : claims_) working += c.full > 0 ? 1 : 0;
+    std::vector<double> indices;
     for (std::size_t i = 0; i < claims_.size(); ++i) {
       Claim& c = claims_[i];
-      // A job that was not heard yet has its fair share, so that it is.
-      c.base = slots_ >= working && c.job->reports < 2 ? std::max(c.min, std::min(c.max, static_cast<std::uint32_t>(c.share))) : c.min;
-      c.slots = c.quantum_over ? c.base : std::max(c.base, std::min(c.job->slots, c.max));
-      held += c.slots;
-      const double untried = c.job->reports < 2 && c.deficit_ns >= 0 ? 1e9 : 0;  // with fewer slots than jobs: each is tried
-      order.emplace_back(untried + index(i), i);
+      indices.push_back(index(i));
+      // A job that was not heard yet has its fair share, so that it is; with fewer slots than jobs one, before all others.
+      c.base = c.min;
+      if (c.job->reports >= 2) continue;
+      const bool turn = c.deficit_ns >= 0;
+      const auto wanted = slots_ >= working ? static_cast<std::uint32_t>(c.share) : turn ? 1U : 0U;
+      const std::uint32_t more = std::min(room, std::min(c.max, wanted) - std::min({c.max, wanted, c.base}));
+      c.base += more, room -= more;
     }
-    std::sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a.first != b.first ? a.first > b.first : a.second < b.second; });
-    for (const bool below_base : {false, true})
-      for (auto at = order.rbegin(); at != order.rend() && held > slots_; ++at) {
-        Claim& c = claims_[at->second];
-        const std::uint32_t floor = below_base ? c.min : std::max(c.min, std::min(c.base, c.slots));
-        const auto less = static_cast<std::uint32_t>(std::min<std::uint64_t>(held - slots_, c.slots - std::min(c.slots, floor)));
-        c.slots -= less, held -= less;
-      }
-    auto left = static_cast<std::uint32_t>(slots_ - held);
-    for (const auto& [index, i] : order) {
-      Claim& c = claims_[i];
-      const std::uint32_t more = std::min(left, c.max - std::min(c.max, c.slots));
-      c.slots += more, left -= more;
-      if (more > 0) price_ = index;
-    }
-    give_spare(claims_, left);
+    price_ = serve_in_order(view_, claims_, indices, {});
   }
 
   // --- the root rule -----------------------------------------------------------------------------------------------------------------------------------------
@@ -239,7 +246,7 @@ double remaining_loss(const JobView& job, Hearing hearing, double usual) {
   if (hearing == Hearing::kProgress || job.reports < 2) return prior;
   const double floor = job.declared ? job.end_loss : job.floor;
   const double fit = job.first_loss > floor ? std::clamp((job.loss - floor) / (job.first_loss - floor), 0.0, 1.0) : 1;
-  const double w = job.total_steps > 0 ? kPriorReports / (kPriorReports + static_cast<double>(job.reports)) : 0;
+  const double w = prior_weight(job);
   const double root = w * std::sqrt(prior) + (1 - w) * std::sqrt(fit);
   return root * root;
 }

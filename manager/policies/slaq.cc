@@ -19,6 +19,7 @@ constexpr std::uint64_t kHistory = 5;
 /// With a slot a job, SLAQ hears everybody always. With fewer slots that is stood in for by turns that take 1/kTurns of all slot time, as one slot a job did in
 /// the authors' own runs (160 jobs on 640 cores).
 constexpr std::int64_t kTurns = 4;
+constexpr double kNoGain = 1e-9;  ///< normalised drop a second
 
 /// One slot more for a claim, and what that is worth.
 struct Bid {
@@ -46,7 +47,8 @@ struct Smaller {
 
 class Auction {
  public:
-  Auction(const ClusterView& view, SlaqScale scale) : view_(view), scale_(scale), claims_(claims_of(view)), slots_(slots_of(view)) {}
+  Auction(const ClusterView& view, SlaqScale scale, bool worst_first)
+      : view_(view), scale_(scale), worst_first_(worst_first), claims_(claims_of(view)), slots_(slots_of(view)) {}
 
   void run() {
     begin();
@@ -61,14 +63,16 @@ class Auction {
     for (const Claim& c : claims_) {
       JobDecision& d = out.jobs.emplace_back(decided(view_, c));
       d.marginal_gain = gain(c, c.slots == 0 ? 1 : c.slots);
-      d.index = d.marginal_gain;
-      const double next = gain(c, c.slots + 1);
+      d.index = bid_of(c, std::max(1U, c.slots));
+      const double next = bid_of(c, c.slots + 1);
       best_refused = std::max(best_refused, c.slots < c.max ? next : 0);
       if (c.slots < c.max) out.refused.push_back({d.job, c.parked ? Reason::kParked : Reason::kSmallerDrop, next, {}});
     }
     for (std::size_t i = 0; i < claims_.size(); ++i) explain(claims_[i], out.jobs[i]);
     keep_largest(out.refused);
-    for (Refusal& r : out.refused) r.sentence = fmt::format("one slot more: predicted normalised drop {:.3g}/s", r.index);
+    for (Refusal& r : out.refused)
+      r.sentence = worst_first_ ? fmt::format("its normalised loss will be {:.3g}, and others' is worse", r.index)
+                                : fmt::format("one slot more: predicted normalised drop {:.3g}/s", r.index);
     out.price = best_refused;
     return out;
   }
@@ -85,6 +89,15 @@ class Auction {
       return job.steps_per_slot_second * (horizon * slots - moved);
     };
     return job.weight * std::max(0.0, drop_after(job, steps(n)).drop - drop_after(job, steps(n - 1)).drop) / scale / horizon;
+  }
+
+  /// What the n-th slot is ranked by.
+  [[nodiscard]] double bid_of(const Claim& c, std::uint32_t n) const {
+    const double gained = gain(c, n);
+    if (!worst_first_ || !(gained > kNoGain)) return worst_first_ ? 0 : gained;
+    const JobView& job = *c.job;
+    const double drop = drop_after(job, job.steps_per_slot_second * quantum_of(view_, job).seconds() * (n - 1)).drop;
+    return job.weight * std::max(0.0, (job.loss - drop - job.floor) / (job.first_loss - job.floor));
   }
 
   /// What each job has before anything is auctioned: its minimum; one slot where there are enough; a newcomer's fair share; and what it holds while its quantum
@@ -116,21 +129,21 @@ class Auction {
     std::uint64_t held = 0;
     for (Claim& c : claims_) {
       held += c.slots;
-      if (c.slots > c.base) cheapest.push({&c, Bid::Rank::kGain, gain(c, c.slots)});
+      if (c.slots > c.base) cheapest.push({&c, Bid::Rank::kGain, bid_of(c, c.slots)});
     }
     while (held > slots_) {
       Claim& c = *cheapest.top().claim;
       cheapest.pop();
       --c.slots;
       --held;
-      if (c.slots > c.base) cheapest.push({&c, Bid::Rank::kGain, gain(c, c.slots)});
+      if (c.slots > c.base) cheapest.push({&c, Bid::Rank::kGain, bid_of(c, c.slots)});
     }
     left_ = slots_ - static_cast<std::uint32_t>(held);
   }
   void grow() {
     std::priority_queue<Bid, std::vector<Bid>, Smaller> bids;
     const auto bid = [&](Claim& c) {
-      if (c.slots < c.max) bids.push({&c, rank(c), gain(c, c.slots + 1)});
+      if (c.slots < c.max) bids.push({&c, rank(c), bid_of(c, c.slots + 1)});
     };
     for (Claim& c : claims_) bid(c);
     for (; left_ > 0 && !bids.empty(); --left_) {
@@ -160,6 +173,7 @@ class Auction {
     if (!c.quantum_over && c.slots <= job.slots) return say(Reason::kQuantum, fmt::format("keeps its slots until its quantum ends; {}", gains));
     if (c.slots <= c.min) return say(Reason::kMinimum, fmt::format("its minimum of {} slots", c.min));
     if (enough_ && c.slots == 1) return say(Reason::kShare, fmt::format("everyone starts at one slot; {}", gains));
+    if (worst_first_) return say(Reason::kLargestDrop, fmt::format("the worst normalised loss, {:.3g}, before its last slot; {}", d.index, gains));
     say(Reason::kLargestDrop, fmt::format("{}, the largest on offer", gains));
   }
 
@@ -177,6 +191,7 @@ class Auction {
 
   const ClusterView& view_;
   SlaqScale scale_;
+  bool worst_first_;
   std::vector<Claim> claims_;
   std::uint32_t slots_;
   std::uint32_t working_ = 0;  ///< jobs that could use a slot
@@ -186,13 +201,13 @@ class Auction {
 
 class SlaqPolicy final : public Policy {
  public:
-  explicit SlaqPolicy(SlaqScale scale) : scale_(scale) {}
-  std::string_view name() const override { return "slaq"; }
+  explicit SlaqPolicy(SlaqScale scale, bool worst_first = false) : scale_(scale), worst_first_(worst_first) {}
+  std::string_view name() const override { return worst_first_ ? "slaq-maxmin" : "slaq"; }
   /// What its authors fit (SLAQ, SoCC'17).
   [[nodiscard]] std::string_view predictor() const override { return "slaq"; }
-  std::uint32_t version() const override { return 4; }
+  std::uint32_t version() const override { return worst_first_ ? 1 : 4; }
   Decision decide(const ClusterView& view, std::span<const JobId>, Memo&) const override {
-    Auction auction(view, scale_);
+    Auction auction(view, scale_, worst_first_);
     auction.run();
     return auction.decision();
   }
@@ -201,9 +216,12 @@ class SlaqPolicy final : public Policy {
 
  private:
   SlaqScale scale_;
+  bool worst_first_;
 };
 
 }  // namespace
+
+std::unique_ptr<Policy> make_slaq_maxmin_policy() { return std::make_unique<SlaqPolicy>(SlaqScale::kRange, true); }
 
 std::unique_ptr<Policy> make_slaq_policy(SlaqScale scale) { return std::make_unique<SlaqPolicy>(scale); }
 

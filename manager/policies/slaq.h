@@ -18,5 +18,8 @@ enum class SlaqScale : std::uint8_t {
 };
 
 [[nodiscard]] std::unique_ptr<Policy> make_slaq_policy(SlaqScale scale = SlaqScale::kRange);
+/// `slaq-maxmin`: the authors' other objective: the same, but a slot goes to the job whose normalised loss (times its weight) is predicted to be the worst at
+/// the end of its quantum with the slots given so far, as long as a further slot is predicted to lower it at all.
+[[nodiscard]] std::unique_ptr<Policy> make_slaq_maxmin_policy();
 
 }  // namespace sluice::manager

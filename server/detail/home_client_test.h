@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "base/assert.h"
@@ -23,12 +24,15 @@ struct Shape {
   std::uint32_t patience = 0;
   proto::ValidationSpec validation = {};
   std::uint32_t phases = 0;
+  std::optional<proto::TargetSpec> target = {};
+  bool converged = false;  ///< stop_converged
 };
 
 inline proto::Join join_of(const Shape& shape) {
   proto::JobSpec spec;
   spec.name = "j", spec.model = "softmax", spec.data.name = "d", spec.data.format = "idx", spec.data.train = {"/a", "/b"};
   spec.epochs = shape.epochs, spec.consistency = shape.consistency, spec.patience_epochs = shape.patience, spec.validation = shape.validation;
+  spec.target = shape.target, spec.stop_converged = shape.converged;
   proto::Join join;
   join.spec = proto::to_json(spec), join.data_hash = 99, join.train_rows = shape.rows, join.test_rows = shape.test_rows, join.chunk_rows = shape.chunk_rows;
   proto::TableSpec table;

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -40,6 +41,15 @@ BAD = {
     "keys": "not sorted and distinct",
 }
 
+# What is wrong with a plug-in's table, and the words.
+ODD = {
+    "MAGIC": "its plug-in table is damaged",
+    "VERSION": "built for version 99 of the plug-in ABI, and this sluice has version 1: build it again",
+    "SIZES": "its structs have other sizes than this sluice's",
+    "FUNCTION": "functions of its plug-in table are missing",
+    "NAME": "its model's name is not 1 to 64 of a-z 0-9",
+}
+
 
 def command(*words, **more):
     done = subprocess.run(words, capture_output=True, text=True, check=False, **more)
@@ -57,7 +67,9 @@ def setUpModule():
     include = "-I" + os.path.join(PREFIX, "include")
     source = os.path.join(HERE, "plugins")
     command("c++", "-std=c++20", "-O1", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared", include, f"{source}/bad.cc", "-o", plugin("bad"))
-    command("cc", "-Wall", "-Werror", "-fPIC", "-shared", include, f"{source}/other_abi.c", "-o", plugin("other"))
+    command("c++", "-std=c++20", "-O1", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared", include, f"{source}/kmeans.cc", "-o", plugin("kmeans"))
+    for odd in ODD:
+        command("cc", "-Wall", "-Werror", "-fPIC", "-shared", include, f"-DODD={odd}", f"{source}/odd.c", "-o", plugin(odd))
     with open(os.path.join(BUILT, "empty.c"), "w", encoding="utf-8") as file:
         file.write("int nothing;\n")
     command("cc", "-fPIC", "-shared", os.path.join(BUILT, "empty.c"), "-o", plugin("empty"))
@@ -113,7 +125,7 @@ class Plugins(harness.ProcessTest):
         self.assertIn("says more, which is left out", said)
 
     def test_files_that_are_no_plug_ins_are_refused_before_anything_starts(self):
-        words = {"other": "built for version 99 of the plug-in ABI, and this sluice has version 1", "empty": "it has no 'sluice_plugin_v1'",
+        words = {**ODD, "empty": "it has no 'sluice_plugin_v1'",
                  "text": "invalid ELF header|file too short", "nowhere": "No such file"}
         for name, expected in words.items():
             status, _, err = self.call("run", self.run_file([harness.job("one", model=plugin(name))]), "--out", "o")
@@ -144,6 +156,37 @@ class Plugins(harness.ProcessTest):
             self.assertTrue(self.wait_until(told, 10), self.call("ps", "--json")[1])
         finally:
             self.call("down")
+
+    def test_an_optimizer_for_a_plug_in_that_gives_no_gradients_is_refused_with_its_place(self):
+        for more, words in [({"optimizer": {"name": "adam"}}, "model 'k-means' gives no gradients: .* take 'optimizer' out"),
+                            ({"consistency": {"local_steps": 4}}, "model 'k-means' gives no gradients, so a slot can take no local steps")]:
+            job = {"name": "clusters", "model": plugin("kmeans"), "data": "tiny", **more}
+            status, _, err = self.call("run", self.run_file([job]), "--dry-run")
+            self.assertEqual(status, 2, err)
+            self.assertRegex(err, r"tiny.yaml:1:\d+: " + words)
+
+    def test_a_plug_in_with_phases_does_what_the_built_in_one_does(self):
+        """Clusters that lie far apart: both find them, and end at the same centroids. Passes go over two worker slots and two servers."""
+        plain = {"data": "tiny", "batch": 64, "epochs": 20}
+        jobs = [{"name": "built-in", "model": "kmeans", "params": {"k": 4, "tol": 0}, **plain}]
+        for mode in ({"mode": "asp"}, {"mode": "bsp"}, {"mode": "ssp", "staleness": 2}):
+            jobs.append({"name": "plug-in-" + mode["mode"], "model": plugin("kmeans"), "params": {"k": 4}, "consistency": mode, **plain})
+        status, _, err = self.call("run", self.run_file(jobs, cluster={"servers": 2, "slots": 2}), "--out", "o")
+        self.assertEqual(status, 0, err)
+        first, *others = self.summary("o")["jobs"]
+        for job in others:
+            self.assertEqual(job["state"], "done", job)
+            self.assertRegex(job["reason"], "no centroid moved in pass [1-9]")
+            self.assertAlmostEqual(job["validation_loss"], first["validation_loss"], delta=1e-4 * first["validation_loss"])
+            passes = int(job["reason"].split()[-1]) + 1
+            self.assertEqual(job["examples"], 2000 * passes)
+            self.assertEqual(self.call("export", job["job"], "--out", "o", "--to", job["job"], "--format", "npy")[0], 0)
+            with open(os.path.join(self.folder, job["job"], "inertias.npy"), "rb") as file:
+                inertias = struct.unpack("<21f", file.read()[-4 * 21:])
+            self.assertAlmostEqual(inertias[passes - 1] / 2000, job["validation_loss"], delta=1e-3 * job["validation_loss"])
+            self.assertEqual([x for x in inertias[passes:] if x != 0], [], "the table has a row for each pass")
+            status, out, err = self.call("predict", "o/jobs/" + job["job"], "images.gz", "labels")
+            self.assertEqual((status, sorted(set(out.split()))), (0, ["0", "1", "2", "3"]), err)  # clusters, and no names of classes
 
     def test_no_slot_process_outlives_its_worker(self):
         file = self.run_file([self.bad("nothing") | {"epochs": 100000, "name": f"long-{i}"} for i in range(3)])

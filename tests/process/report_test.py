@@ -252,6 +252,28 @@ class Report(unittest.TestCase):
         self.assertIn("evenly chosen; decisions.jsonl has all", document)
         self.assertEqual(self.section(document, "losses").count('class="job line'), 1000)
 
+    def test_a_simulations_page(self):
+        for i, scale in enumerate((3, 30)):
+            with open(self.path(f"c{i}.txt"), "w", encoding="utf-8") as file:
+                file.writelines(f"{2 / (1 + k / scale) + 0.1}\n" for k in range(200))
+        done = subprocess.run([harness.SLUICE, "simulate", "--curves", self.folder, "--jobs", "12", "--slots", "16", "--speedup", "concave:0.02", "--seeds", "1..2", "--policies", "fair,sluice,oracle-aged",
+                               "--html", self.path("study.html"), "--csv", self.path("study.csv"), "--json"], capture_output=True, text=True, timeout=120, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(len(json.loads(done.stdout)["results"]), 6)
+        with open(self.path("study.csv"), encoding="utf-8") as file:
+            self.assertEqual(len(file.readlines()), 7)
+        document, said = self.browse("study.html")
+        self.assertEqual(said, [])
+        self.assertIn('data-drawn="yes"', document)
+        self.assertRegex(document, r'<p id="trouble"[^>]*hidden')
+        for section in ("loss", "to-90", "tail", "moves"):
+            self.assertEqual(self.section(document, section).count('class="job line'), 3, section)
+        self.assertEqual(self.section(document, "loss-seconds").count("<circle"), 6)
+        self.assertEqual(self.section(document, "groups").count('<path class="band'), 9)
+        self.assertGreaterEqual(self.section(document, "errors").count('class="job line'), 2)
+        self.assertGreaterEqual(self.section(document, "price").count('class="job line'), 1)
+        self.assertIn("<td", self.section(document, "measures"))
+
 
 if __name__ == "__main__":
     if BROWSER is None:

@@ -4,18 +4,21 @@
 #include <math.h>  // lgamma_r
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
 #include <stdexcept>
 
 #include "base/assert.h"
+#include "base/rng.h"
 #include "worker/models/params.h"
 
 namespace sluice::worker::models {
 namespace {
 
 enum LdaTable : std::size_t { kLdaPasses, kLdaTopics, kLdaCounts, kLdaTables };
+constexpr double kStartNoise = 0.1;                              // rms
 constexpr std::uint64_t kLdaFloatsMax = std::uint64_t{1} << 26;  // words × topics: pushed with each batch
 
 struct LdaSpec {
@@ -55,7 +58,7 @@ class Lda final : public Model {
     std::fill(counts.begin(), counts.end(), 0.0F);
     Losses losses;
     for (std::uint32_t i = 0; i < batch.rows; ++i) {
-      const double loss = document_loss(batch, i);
+      const double loss = document_loss(batch, i, Start::kDrawn);
       losses.loss_sum += loss;
       losses.loss_squares += loss * loss;
       for (std::size_t w = 0; w < words_.size(); ++w) {
@@ -85,7 +88,7 @@ class Lda final : public Model {
     outputs_.resize(std::size_t{batch.rows} * spec_.topics);
     for (std::uint32_t i = 0; i < batch.rows; ++i) {
       take(batch, i, 0, 1);
-      infer();
+      infer(Start::kEqual);
       mean_topics(std::span(outputs_).subspan(std::size_t{i} * spec_.topics, spec_.topics));
     }
     return outputs_;
@@ -95,20 +98,25 @@ class Lda final : public Model {
     follow(params);
     Scores scores{.examples = batch.rows};
     for (std::uint32_t i = 0; i < batch.rows; ++i) {
-      scores.loss_sum += document_loss(batch, i);
+      scores.loss_sum += document_loss(batch, i, Start::kEqual);
       scores.metric_sum += completion(batch, i);
     }
     return scores;
   }
 
  private:
+  /// Where a document's inference begins: at topics of the same weight; or, in training, at ones that a hash of the document and the pass has put a little
+  /// apart. The bound has many optima in which topics share their words; from equal weights each pass comes back to the one it was in.
+  enum class Start { kEqual, kDrawn };
+
   /// Makes expected_ (each word's exp(E[ln β]), as shares of the word's largest, whose logarithm is in scale_) and means' denominators out of the state, where
   /// it is another than before, bit for bit.
   void follow(std::span<const TableView> params) {
     const auto topics = params[kLdaTopics].values;
     const auto passes = static_cast<double>(params[kLdaPasses].values[0]);
     SLUICE_ASSERT(topics.size() == spec_.words * spec_.topics);
-    if (!(passes >= 0)) throw std::runtime_error(fmt::format("the state's number of passes is {}", passes));
+    if (!(passes >= 0 && passes < 1e9)) throw std::runtime_error(fmt::format("the state's number of passes is {}", passes));
+    passes_ = static_cast<std::uint64_t>(passes);
     const bool first = passes == 0;
     if (!kept_.empty() && first == first_ && std::memcmp(kept_.data(), topics.data(), topics.size_bytes()) == 0) return;
     kept_.assign(topics.begin(), topics.end());
@@ -142,10 +150,19 @@ class Lda final : public Model {
     }
   }
 
+  void begin(Start start) {
+    gamma_.assign(spec_.topics, spec_.alpha + length_ / static_cast<double>(spec_.topics));
+    if (start == Start::kEqual) return;
+    std::uint64_t document = mix64(passes_);
+    for (std::size_t w = 0; w < words_.size(); ++w) document = mix64(document, std::uint64_t{words_[w]} << 32 | std::bit_cast<std::uint32_t>(times_[w]));
+    const double width = kStartNoise * std::sqrt(12.0);
+    for (std::size_t t = 0; t < gamma_.size(); ++t) gamma_[t] *= 1 + width * (unit_double(mix64(document, t)) - 0.5);
+  }
+
   /// Algorithm 1's E step for the document taken: gamma_, and with it weights_ = exp(ψ(γ)) as shares of their largest, and norms_ of the words.
-  void infer() {
+  void infer(Start start) {
     const std::size_t k = spec_.topics;
-    gamma_.assign(k, spec_.alpha + length_ / static_cast<double>(k));
+    begin(start);
     norms_.resize(words_.size());
     for (std::uint32_t round = 0;; ++round) {
       weigh();
@@ -180,9 +197,9 @@ class Lda final : public Model {
   }
 
   /// Minus the document's part of the bound, a word.
-  double document_loss(const Batch& batch, std::uint32_t i) {
+  double document_loss(const Batch& batch, std::uint32_t i, Start start) {
     take(batch, i, 0, 1);
-    infer();
+    infer(start);
     if (words_.empty()) return 0;
     const auto k = static_cast<double>(spec_.topics);
     const double all = k * spec_.alpha + length_, of_all = digamma(all);
@@ -201,7 +218,7 @@ class Lda final : public Model {
 
   double completion(const Batch& batch, std::uint32_t i) {
     take(batch, i, 0, 2);
-    infer();
+    infer(Start::kEqual);
     mean_.resize(spec_.topics);
     mean_topics(mean_);
     double sum = 0, length = 0;
@@ -222,6 +239,7 @@ class Lda final : public Model {
   std::vector<float> kept_, expected_;  // words × topics
   std::vector<double> scale_, totals_;  // of each word; of each topic: the sum of its λ
   bool first_ = false;
+  std::uint64_t passes_ = 0;
   // Of the document taken. A word's shares are its row of expected_.
   std::vector<std::uint32_t> words_;
   std::vector<float> times_, shares_, norms_, weights_, sums_, mean_, outputs_;

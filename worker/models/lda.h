@@ -7,6 +7,9 @@
 /// Tables. State: progress (1 × 1: passes ended), topics (words × k: the counts; before the first pass ends, what the job's seed has drawn, for λ = 1 ± 0.2).
 /// Statistics: counts (words × k).
 ///
+/// A document's inference begins at equal topics; in training at ones that differ by a tenth (rms), drawn from the document's words and the pass, so that the
+/// same batch at the same state gives the same. Without that, topics that share their words do not come apart.
+///
 /// The loss of a document is minus its part of the variational bound (eq. 4 without the topics' own terms), a word, in nats; 0 for a document without words.
 /// Metric "log-perplexity", of held-out documents: the topics are inferred from every other entry of the document, and the metric is minus the mean logarithm
 /// of the probability of the words of the other entries, under the means of the document's topics and of the topics' words (document completion; 0 where there

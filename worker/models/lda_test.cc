@@ -100,6 +100,15 @@ TEST(Lda, PlantedTopicsAreFoundAgain) {
   EXPECT_LT(scores.metric_sum / 30, std::log(30.0) - 0.3);
 }
 
+/// From equal topics, where nothing but a document's own start tells them apart.
+TEST(Lda, TopicsThatAreTheSameComeApart) {
+  const auto data = documents(planted(300, 3));
+  PhaseTrainer trainer(lda(R"({"topics": 3})", data->shape()), data, 60, 64);
+  std::fill(trainer.values[1].begin(), trainer.values[1].end(), 0.0F);
+  const auto losses = trainer.train();
+  EXPECT_LT(losses.back(), losses.front() - 0.3);
+}
+
 /// A document's bound and counts against the same fixed point found with plain loops in double precision.
 TEST(Lda, OneDocumentIsInferredAsByPlainLoops) {
   const auto data = documents({{3, 0, 1, 2}, {0, 0, 0, 0}, {1, 1, 0, 0}});

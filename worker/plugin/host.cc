@@ -143,7 +143,7 @@ int Host::serve() {
 
 void Host::answer(const Call& call, Reply& reply) {
   try {
-    if (call.op != Op::kOpen && !library_) return say(reply, Status::kFailed, "no plug-in is loaded");
+    if (call.op > Op::kOpen && !library_) return say(reply, Status::kFailed, "no plug-in is loaded");
     if (call.op > Op::kMake && call.op != Op::kCheck && !model_) return say(reply, Status::kFailed, "no model is made");
     switch (call.op) {
       case Op::kHello:
@@ -191,11 +191,12 @@ void Host::open(const Call& call, Reply& reply) {
 void Host::make(const Call& call, Reply& reply) {
   const auto text = work_.span<const char>(call.text);
   model_.reset();
-  auto made = library_->make(std::string(text.begin(), text.end()), {call.shape.rows, call.shape.features, call.shape.classes, call.shape.sparse != 0});
+  auto made = library_->make(std::string(text.begin(), text.end()), data_shape(call.shape));
   if (!made) return say(reply, made.error().code == Errc::kBadConfig ? Status::kBadParams : Status::kFailed, made.error().what);
   declared_ = (*made)->tables();
   Made out;
   out.tables = static_cast<std::uint32_t>(declared_.size());
+  out.predicts_labels = (*made)->predicts_labels() ? 1 : 0;
   const std::string metric = (*made)->metric();
   std::memcpy(out.metric, metric.data(), std::min(metric.size(), sizeof out.metric - 1));
   for (std::size_t t = 0; t < declared_.size(); ++t) {

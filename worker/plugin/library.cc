@@ -27,8 +27,8 @@ std::string abi_problem(const sluice_plugin& p) {
                      p.update_bytes == sizeof(sluice_update) && p.losses_bytes == sizeof(sluice_losses) && p.scores_bytes == sizeof(sluice_scores) &&
                      p.phase_end_bytes == sizeof(sluice_phase_end) && p.param_bytes == sizeof(sluice_param);
   if (!sizes) return "its structs have other sizes than this sluice's, though it says the same ABI version: build it again with this machine's compiler";
-  const bool whole =
-      p.make && p.destroy && p.tables && p.update_kind && p.phases && p.keys && p.update && p.finish_phase && p.outputs && p.evaluate && p.metric;
+  const bool whole = p.make && p.destroy && p.tables && p.update_kind && p.phases && p.keys && p.update && p.finish_phase && p.outputs && p.evaluate &&
+                     p.predicts_labels && p.metric;
   if (!whole) return "functions of its plug-in table are missing";
   if (p.name == nullptr || p.version == nullptr || !text::valid_name(p.name)) return "its model's name is not 1 to 64 of a-z 0-9 . _ -";
   return {};
@@ -92,6 +92,7 @@ class LibraryModel final : public Model {
 
   [[nodiscard]] std::vector<TableDecl> tables() const override { return declared_; }
   [[nodiscard]] UpdateKind update_kind() const override { return static_cast<UpdateKind>(std::min(table_.update_kind(model_), 2U)); }
+  [[nodiscard]] bool predicts_labels() const override { return table_.predicts_labels(model_) != 0; }
   [[nodiscard]] std::string metric() const override { return table_.metric(model_); }
   [[nodiscard]] std::uint32_t phases(std::uint32_t epochs) const override {
     sluice_error error = {};
@@ -173,6 +174,10 @@ class LibraryModel final : public Model {
 
 }  // namespace
 
+sluice_shape abi_shape(const DataShape& shape) { return {shape.rows, shape.features, shape.classes, shape.sparse ? 1U : 0U, shape.epochs, 0}; }
+
+DataShape data_shape(const sluice_shape& shape) { return {shape.rows, shape.features, shape.classes, shape.sparse != 0, shape.epochs}; }
+
 Result<std::uint64_t> file_digest(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
   if (!in) return fail(Errc::kNotFound, fmt::format("{}: {}", path, std::strerror(errno)));
@@ -207,7 +212,7 @@ Result<std::unique_ptr<Model>> Library::make(const std::string& params, const Da
   const auto object = nlohmann::json::parse(params, nullptr, false);
   if (!object.is_object()) return fail(Errc::kBadConfig, fmt::format("params of model '{}' must be an object of parameters", name()));
   const FlatParams flat(object);
-  const sluice_shape data{shape.rows, shape.features, shape.classes, shape.sparse ? 1U : 0U};
+  const sluice_shape data = abi_shape(shape);
   sluice_model* model = nullptr;
   sluice_error error = {};
   const sluice_status status = table_->make(flat.entries.data(), flat.entries.size(), &data, &model, &error);

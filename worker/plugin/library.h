@@ -14,6 +14,10 @@ namespace sluice::worker::plugin {
 /// xxh3 of a file's bytes, never 0. Errors: kNotFound, kIo.
 [[nodiscard]] Result<std::uint64_t> file_digest(const std::string& path);
 
+/// A data's shape as the ABI has it, and back.
+[[nodiscard]] sluice_shape abi_shape(const DataShape& shape);
+[[nodiscard]] DataShape data_shape(const sluice_shape& shape);
+
 /// What a model's status and words were, out of a LibraryModel's calls.
 class ModelFailure : public std::runtime_error {
  public:

@@ -9,6 +9,7 @@
 #include <stdexcept>
 
 #include "base/assert.h"
+#include "worker/plugin/library.h"
 
 namespace sluice::worker::plugin {
 namespace {
@@ -83,19 +84,20 @@ Result<Reply> call_with_text(SlotProcess& process, const std::string& name, Call
 struct Shown {
   std::vector<TableDecl> tables;
   UpdateKind kind = UpdateKind::kGradient;
+  bool predicts_labels = true;
   std::string metric;
 };
 
 Result<Shown> make(SlotProcess& process, const std::string& name, const std::string& params, const DataShape& shape, const Interrupt& interrupt) {
   Call call;
   call.op = Op::kMake;
-  call.shape = {shape.rows, shape.features, shape.classes, shape.sparse ? 1U : 0U};
+  call.shape = abi_shape(shape);
   const auto reply = call_with_text(process, name, call, params, sizeof(Made), interrupt);
   if (!reply) return fail(reply.error());
   Made made;
   std::memcpy(&made, process.work().data() + call.room.at, sizeof made);  // a copy: the process may write to its own while it is read
   made.metric[sizeof made.metric - 1] = '\0';
-  Shown out{{}, static_cast<UpdateKind>(std::min(reply->kind, 2U)), made.metric};
+  Shown out{{}, static_cast<UpdateKind>(std::min(reply->kind, 2U)), made.predicts_labels != 0, made.metric};
   if (reply->bytes != sizeof made || made.tables > proto::kTablesMax) return fail(Errc::kJobFailed, "it declares its tables in no way that can be read");
   if (out.metric.empty() || !std::all_of(out.metric.begin(), out.metric.end(), [](unsigned char c) { return c >= 0x20 && c < 0x7f; }))
     return fail(Errc::kJobFailed, "its metric's name is empty or not plain text");
@@ -122,6 +124,7 @@ class ProcessModel final : public Model {
 
   [[nodiscard]] std::vector<TableDecl> tables() const override { return shown_.tables; }
   [[nodiscard]] UpdateKind update_kind() const override { return shown_.kind; }
+  [[nodiscard]] bool predicts_labels() const override { return shown_.predicts_labels; }
   [[nodiscard]] std::string metric() const override { return shown_.metric; }
   [[nodiscard]] std::uint32_t phases(std::uint32_t epochs) const override;
   void keys(const Batch& batch, std::vector<std::vector<Key>>& out) const override;
@@ -326,9 +329,10 @@ Result<std::unique_ptr<Model>> make_process_model(std::unique_ptr<SlotProcess> p
   return std::make_unique<ProcessModel>(std::move(process), name, std::move(*shown), std::move(interrupt));
 }
 
-Result<void> try_model(SlotProcess& process, const std::string& name, const std::string& params, const DataShape& shape) {
-  if (const auto shown = make(process, name, params, shape, {}); !shown) return fail(shown.error());
-  return {};
+Result<UpdateKind> try_model(SlotProcess& process, const std::string& name, const std::string& params, const DataShape& shape) {
+  const auto shown = make(process, name, params, shape, {});
+  if (!shown) return fail(shown.error());
+  return shown->kind;
 }
 
 Result<std::string> check_plugin(SlotProcess& process, const std::string& params) {

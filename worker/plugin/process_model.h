@@ -20,8 +20,8 @@ struct PluginFacts {
 /// A model of the plug-in that is loaded. `name`: for words. Errors: kBadConfig (params or data that it does not take), kJobFailed. Throws CallInterrupted.
 [[nodiscard]] Result<std::unique_ptr<Model>> make_process_model(std::unique_ptr<SlotProcess> process, const std::string& name, const std::string& params,
                                                                 const DataShape& shape, Interrupt interrupt = {});
-/// Whether it can be made; the process stays. Errors: as make_process_model().
-[[nodiscard]] Result<void> try_model(SlotProcess& process, const std::string& name, const std::string& params, const DataShape& shape);
+/// Whether it can be made, and what its updates are then; the process stays. Errors: as make_process_model().
+[[nodiscard]] Result<UpdateKind> try_model(SlotProcess& process, const std::string& name, const std::string& params, const DataShape& shape);
 /// check.h's report. Errors: kJobFailed.
 [[nodiscard]] Result<std::string> check_plugin(SlotProcess& process, const std::string& params);
 

@@ -76,10 +76,11 @@ static_assert(sizeof(Page) <= kPageBytes);
 inline constexpr std::size_t kAlign = 64, kGuard = 64;
 inline constexpr unsigned char kGuardByte = 0xA5;
 
-/// A reply's room begins here with kMake: tables, then the metric's name.
+/// A reply's room begins here with kMake: what the model says of itself, and its tables.
 struct Made {
   std::uint32_t tables = 0;
-  char metric[60] = {};
+  std::uint32_t predicts_labels = 1;  ///< 0 or 1
+  char metric[56] = {};
   sluice_table table[proto::kTablesMax];
 };
 

@@ -1,0 +1,18 @@
+# The plug-ins that worker_test loads, in test_plugins/: those of tests/process/plugins, which process_plugin builds outside of the tree. Compiled as a user would, without this build's own options.
+function(sluice_test_plugin name source)
+  add_library(test_plugin_${name} MODULE ${source})
+  set_target_properties(test_plugin_${name} PROPERTIES OUTPUT_NAME ${name} LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/test_plugins COMPILE_OPTIONS "-O1;-Wall;-Werror")
+  target_link_libraries(test_plugin_${name} PRIVATE sluice_model)
+  target_compile_definitions(test_plugin_${name} PRIVATE ${ARGN})
+  add_dependencies(worker_test test_plugin_${name})
+endfunction()
+
+target_compile_definitions(worker_test PRIVATE SLUICE_TEST_PLUGINS="${CMAKE_BINARY_DIR}/test_plugins")
+foreach(name bad kmeans)
+  sluice_test_plugin(${name} tests/process/plugins/${name}.cc)
+endforeach()
+foreach(odd MAGIC VERSION SIZES FUNCTION NAME)
+  sluice_test_plugin(odd-${odd} tests/process/plugins/odd.c ODD=${odd})
+endforeach()
+file(WRITE ${CMAKE_BINARY_DIR}/test_plugins/nothing.c "int nothing;\n")
+sluice_test_plugin(empty ${CMAKE_BINARY_DIR}/test_plugins/nothing.c)

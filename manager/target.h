@@ -1,0 +1,27 @@
+#pragma once
+/// Where a job stands with its target: whether it is reached, and how likely that it will be in time. Pure.
+
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+
+#include "base/clock.h"
+#include "manager/job_table.h"
+
+namespace sluice::manager {
+
+struct TargetView {
+  std::optional<double> now;  ///< of what the target is about: the smoothed loss, the newest held-out loss or metric
+  bool reached = false;       ///< by `now`
+  /// P(reached by `by_seconds`): by the predictor, with the worker slots that the job is entitled to now. 1 or 0 where it is settled; nothing where nothing can
+  /// be said: a target of held-out scores, no forecast yet, no end to look at.
+  std::optional<double> probability;
+  /// From the submission: the target's own time, else the expected end of training; nothing: not known.
+  std::optional<double> by_seconds;
+};
+
+/// REQUIRES: job.spec.target.
+[[nodiscard]] TargetView target_view(const Job& job, Instant now);
+/// {"of", "value", "by_seconds", "now", "reached", "probability", "sentence"}, or null without a target (docs/calls.md).
+[[nodiscard]] nlohmann::json target_json(const Job& job, Instant now);
+
+}  // namespace sluice::manager

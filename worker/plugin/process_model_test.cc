@@ -1,0 +1,176 @@
+#include "worker/plugin/process_model.h"
+
+#include <gmock/gmock.h>
+
+#include <cmath>
+
+#include "worker/plugin/fake_host.h"
+#include "worker/plugin/library.h"
+#include "worker/plugin/trial.h"
+
+namespace sluice::worker::plugin {
+namespace {
+
+using fixtures::honest_process;
+using fixtures::lying_process;
+using fixtures::test_plugin;
+using testing::HasSubstr;
+
+/// A model of the test plug-in, in a process.
+std::unique_ptr<Model> made(const std::string& name, const std::string& params, const DataShape& shape, Interrupt interrupt = {},
+                            Duration call_limit = from_ms(20'000)) {
+  auto process = honest_process(call_limit);
+  const auto facts = open_plugin(*process, test_plugin(name), 0);
+  EXPECT_TRUE(facts.has_value()) << facts.error().what;
+  auto model = make_process_model(std::move(process), facts->name, params, shape, std::move(interrupt));
+  EXPECT_TRUE(model.has_value()) << model.error().what;
+  return std::move(*model);
+}
+
+/// What the third update of a bad model throws.
+std::string third_update(const std::string& what, Interrupt interrupt = {}) {
+  MadeRows rows(false, 3, 64);
+  Trial trial(made("bad", R"({"what": ")" + what + "\"}", rows.shape(), std::move(interrupt), from_ms(200)));
+  try {
+    for (std::uint32_t i = 0; i < 3; ++i) (void)trial.update(rows.batch(8 * i, 8), 0);
+  } catch (const CallInterrupted&) { return "interrupted"; } catch (const std::exception& failed) {
+    return failed.what();
+  }
+  return "nothing";
+}
+
+TEST(ProcessModel, IsTheModelThatTheLibraryMakes) {
+  const auto library = *Library::open(test_plugin("kmeans"));
+  MadeRows rows(false, 3, 64);
+  DataShape shape = rows.shape();
+  shape.epochs = 9;
+  Trial here(*library.make("{}", shape)), there(made("kmeans", "{}", shape));
+  EXPECT_EQ(there.tables().at(2).rows, 10U) << "the job's epochs reach it";
+  for (std::size_t t = 0; t < here.tables().size(); ++t) {
+    EXPECT_EQ(here.tables()[t].name, there.tables().at(t).name);
+    EXPECT_EQ(here.tables()[t].use, there.tables().at(t).use);
+  }
+  EXPECT_EQ(there.model().update_kind(), UpdateKind::kStatistics);
+  EXPECT_FALSE(there.model().predicts_labels());
+  EXPECT_EQ(there.model().metric(), "inertia");
+  EXPECT_EQ(there.model().phases(9), 10U);
+  for (const std::uint32_t count : {1U, 64U, 5U}) {
+    const auto a = here.update(rows.batch(0, count), 0), b = there.update(rows.batch(0, count), 0);
+    EXPECT_EQ(a.updates, b.updates) << count;
+    EXPECT_EQ(a.losses.loss_sum, b.losses.loss_sum) << count;
+    EXPECT_EQ(here.outputs(rows.batch(0, count)), there.outputs(rows.batch(0, count)));
+    EXPECT_EQ(here.evaluate(rows.batch(0, count)).metric_sum, there.evaluate(rows.batch(0, count)).metric_sum);
+  }
+  PhaseEnd a, b;
+  EXPECT_EQ(here.finish_phase(a, 0).updates, there.finish_phase(b, 0).updates);
+  EXPECT_EQ(a.done, b.done);
+}
+
+TEST(ProcessModel, ValuesInMemoryThatItReadsGiveWhatCopiedOnesGive) {
+  MadeRows rows(false, 3, 64);
+  const auto shared = made("bad", "{}", rows.shape()), copied = made("bad", "{}", rows.shape());
+  const std::span<float> memory = shared->values_memory(3);
+  ASSERT_EQ(memory.size(), 3U);
+  const std::vector<float> values = {0.5F, -1, 2};
+  std::copy(values.begin(), values.end(), memory.begin());
+  std::vector<float> a(3), b(3);
+  const TableView in_memory[] = {{memory, {}}}, elsewhere[] = {{values, {}}};
+  const TableUpdate to_a[] = {{a}}, to_b[] = {{b}};
+  const Losses one = shared->update(in_memory, rows.batch(0, 16), to_a), two = copied->update(elsewhere, rows.batch(0, 16), to_b);
+  EXPECT_EQ(one.loss_sum, two.loss_sum);
+  EXPECT_EQ(a, b);
+}
+
+TEST(ProcessModel, WhatGoesWrongIsSaidInWords) {
+  EXPECT_EQ(third_update("nothing"), "nothing");
+  EXPECT_EQ(third_update("throw"), "the third batch is one too many");
+  EXPECT_EQ(third_update("throw-int"), "it threw something that is no std::exception");
+  EXPECT_EQ(third_update("exit"), "ended by itself with status 3");
+  EXPECT_THAT(third_update("abort"), HasSubstr("was killed by SIGABRT"));
+  EXPECT_EQ(third_update("overrun"), "it wrote behind the end of an update's memory");
+}
+
+TEST(ProcessModel, ACallIsBoundedInTimeAndCanBeGivenUp) {
+  for (const char* what : {"loop", "sleep"}) {
+    EXPECT_THAT(third_update(what), HasSubstr("did not answer within 0.2 s")) << what;
+    EXPECT_EQ(third_update(what, [](Duration since) { return since > from_ms(50); }), "interrupted") << what;
+  }
+}
+
+/// Nobody else's fault, and the process, in the middle of something, is of no more use.
+TEST(ProcessModel, ACallThatWasGivenUpIsTheLast) {
+  MadeRows rows(false, 3, 64);
+  Trial trial(made("bad", R"({"what": "sleep"})", rows.shape(), [](Duration) { return true; }));
+  (void)trial.update(rows.batch(0, 8), 0);
+  (void)trial.update(rows.batch(0, 8), 0);
+  EXPECT_THROW((void)trial.update(rows.batch(0, 8), 0), CallInterrupted);
+  EXPECT_THROW((void)trial.update(rows.batch(0, 8), 0), std::runtime_error);
+}
+
+TEST(ProcessModel, WhatAFirstUpdateDoesNotWriteIsNoNumber) {
+  MadeRows rows(false, 3, 64);
+  Trial trial(made("bad", R"({"what": "unwritten"})", rows.shape()));
+  const auto got = trial.update(rows.batch(0, 8), 1);
+  for (const float g : got.updates.at(0)) EXPECT_TRUE(std::isnan(g));
+}
+
+TEST(ProcessModel, OpeningSaysWhatTheFileIsOrWhyNot) {
+  const auto process = honest_process();
+  const auto facts = open_plugin(*process, test_plugin("kmeans"), 0);
+  ASSERT_TRUE(facts.has_value()) << facts.error().what;
+  EXPECT_EQ(facts->name, "k-means");
+  EXPECT_EQ(facts->version, "1");
+  EXPECT_EQ(facts->digest, *file_digest(test_plugin("kmeans")));
+  const auto kind = try_model(*process, "k-means", "{}", {.rows = 1, .features = 1, .classes = 2});
+  EXPECT_EQ(kind.value_or(UpdateKind::kGradient), UpdateKind::kStatistics);
+  EXPECT_EQ(try_model(*process, "k-means", "{}", {.rows = 1, .features = 1, .classes = 0}).error().code, Errc::kBadConfig);
+
+  EXPECT_TRUE(open_plugin(*honest_process(), test_plugin("kmeans"), facts->digest).has_value());
+  const auto changed = open_plugin(*honest_process(), test_plugin("kmeans"), facts->digest + 1);
+  EXPECT_EQ(changed.error().code, Errc::kBadConfig);
+  EXPECT_THAT(changed.error().what, HasSubstr("the plug-in has changed since its job was submitted"));
+  EXPECT_EQ(open_plugin(*honest_process(), test_plugin("nowhere"), 0).error().code, Errc::kNotFound);
+  EXPECT_EQ(open_plugin(*honest_process(), test_plugin("odd-VERSION"), 0).error().code, Errc::kBadConfig);
+}
+
+/// A process may say what it likes: nothing of it is believed before it was looked at.
+TEST(ProcessModel, LiesOfItsProcessAreFoundAndSaid) {
+  const auto about_making = [](const std::string& lie) {
+    const auto model = make_process_model(lying_process(lie), "liar", "{}", {.rows = 8, .features = 11, .classes = 2});
+    return model ? "made" : model.error().what;
+  };
+  EXPECT_EQ(about_making("none"), "made");
+  EXPECT_THAT(about_making("made-bytes"), HasSubstr("declares its tables in no way that can be read"));
+  EXPECT_THAT(about_making("made-tables"), HasSubstr("declares its tables in no way that can be read"));
+  EXPECT_THAT(about_making("made-table"), HasSubstr("its table 0 is not valid"));
+  EXPECT_THAT(about_making("made-metric"), HasSubstr("its metric's name is empty or not plain text"));
+  EXPECT_THAT(about_making("room"), HasSubstr("wants to answer with 1125899906842624 bytes"));
+  EXPECT_THAT(about_making("no-room"), HasSubstr("wants to answer with 1 bytes"));
+  const auto named = make_process_model(lying_process("made-name"), "liar", "{}", {.rows = 8, .features = 11, .classes = 2});
+  EXPECT_EQ((*named)->tables().at(0).name, std::string(63, 'n'));
+  const auto kind = make_process_model(lying_process("kind"), "liar", "{}", {.rows = 8, .features = 11, .classes = 2});
+  EXPECT_EQ((*kind)->update_kind(), UpdateKind::kStatistics);
+
+  MadeRows rows(false, 2, 8);
+  const auto about = [&](const std::string& lie, const std::function<void(Model&)>& ask) -> std::string {
+    const auto model = make_process_model(lying_process(lie), "liar", "{}", rows.shape());
+    try {
+      ask(**model);
+    } catch (const std::exception& said) { return said.what(); }
+    return "believed";
+  };
+  const auto keys = [&](Model& model) {
+    std::vector<std::vector<Key>> out(1);
+    model.keys(rows.batch(0, 8), out);
+  };
+  EXPECT_THAT(about("keys-count", keys), HasSubstr("it names more keys than it wrote"));
+  EXPECT_THAT(about("keys-sum", keys), HasSubstr("it names more keys than it wrote"));
+  EXPECT_EQ(about("keys-table", keys), "believed") << "a table that it does not have is nobody's";
+  const std::vector<float> w(2);
+  const TableView view[] = {{w, {}}};
+  EXPECT_THAT(about("outputs", [&](Model& model) { (void)model.outputs(view, rows.batch(0, 8)); }), HasSubstr("outputs() gave 1 numbers for 8 rows"));
+  EXPECT_THAT(about("scores", [&](Model& model) { (void)model.evaluate(view, rows.batch(0, 8)); }), HasSubstr("evaluate() scored 9 of 8 rows"));
+}
+
+}  // namespace
+}  // namespace sluice::worker::plugin
