@@ -57,7 +57,8 @@ TEST_F(ExplainTest, UnknownJobNamesTheNearest) {
 TEST_F(ExplainTest, OfOneLiveJobItSaysWhatItsNextSlotIsWorthAndWhatWouldChangeThat) {
   const auto words =
       explain_text(nlohmann::json::parse(R"({"jobs":[{"job":"a","state":"running","target":{"sentence":"loss <= 0.3: reached by 60 s with probability 0.71"},
-    "speed_up":{"now":{"slots":2,"steps_per_s":190.4,"efficiency":0.97},"next":{"slots":3,"steps_per_s":270},"kappa":0.05,"kappa_measured":false,"staleness":1.5},
+    "speed_up":{"now":{"slots":2,"steps_per_s":190.4,"efficiency":0.97},"next":{"slots":3,"steps_per_s":270},
+    "kappa":0.05,"kappa_measured":false,"staleness":1.5},
     "remaining":{"fitted":0.25,"past_jobs":0.31,"past_deviation":0.1,"jobs_of_model":14,"total_steps":3000,"declared":false},
     "outcome":{"steps":100,"predicted_drop":0.02,"actual_drop":0.015},"next_slot":{"gain_per_s":0.004,"index":0.7,"price":0.1},
     "holders":[{"job":"b","slots":3,"index":0.9}],"would_change":[{"what":"job_ended","sentence":"if job b ended it would have 5 slots"}]}]})"));
