@@ -140,8 +140,8 @@ using ModelRegistry = Registry<MakeModel>;
 /// All built-in models: linear and ridge (targets), mf (targets of pairs), softmax, logistic, svm, svm-poly and fm (classes), each on dense or sparse rows; mlp
 /// (classes, dense rows); gbt (classes or targets); kmeans and lda (any labels, not looked at; lda: sparse rows).
 [[nodiscard]] ModelRegistry builtin_models();
-/// What a job can't be whose model gives no gradients, in words for its user, or empty: its optimizer is `add` without numbers (the one that a job has where
-/// none is named will do), and it takes no local steps.
+/// What a job can't be, in words for its user, or empty. A model that gives no gradients: its optimizer is `add` without numbers (the one that a job has where
+/// none is named will do), and it takes no local steps. One that does: with local steps all its tables are parameters.
 [[nodiscard]] std::string update_problem(const Model& model, const proto::JobSpec& job);
 /// The update kind of a model that check_model() accepts.
 [[nodiscard]] UpdateKind update_kind_of(const ModelRegistry& models, const std::string& name, const std::string& params);

@@ -189,6 +189,26 @@ TEST(LocalSteps, AreTheSameStepsOneByOne) {
   }
 }
 
+/// A gradient and a table that batches only read.
+class Reading final : public Model {
+ public:
+  [[nodiscard]] std::vector<TableDecl> tables() const override {
+    return {{"w", proto::TableKind::kDense, 1, 1, {}}, {"mean", proto::TableKind::kDense, 1, 1, {}, TableUse::kState}};
+  }
+  void keys(const Batch&, std::vector<std::vector<Key>>&) const override {}
+  [[nodiscard]] Losses update(std::span<const TableView>, const Batch&, std::span<const TableUpdate>) override { return {}; }
+  std::span<const float> outputs(std::span<const TableView>, const Batch&) override { return {}; }
+  [[nodiscard]] Scores evaluate(std::span<const TableView>, const Batch&) override { return {}; }
+};
+
+TEST(LocalSteps, AreOfModelsWhoseTablesAreAllParameters) {
+  proto::JobSpec job = spec_of("adagrad", {});
+  EXPECT_EQ(update_problem(Reading(), job), "");
+  job.consistency.local_steps = 4;
+  EXPECT_NE(update_problem(Reading(), job).find("no local steps"), std::string::npos);
+  EXPECT_EQ(update_problem(Toy(), job), "");
+}
+
 TEST(LocalSteps, AModelWhoseKeysDoNotAgreeFailsInWords) {
   const Rows rows = random_rows(27);
   Toy model;
