@@ -17,7 +17,7 @@ constexpr double kPenaltyMax = 1;
 constexpr double kGainMemory = 0.005;  ///< a comparison
 constexpr double kGainOutlier = 3;     ///< deviations
 constexpr double kPoolMemory = 0.99;   ///< a job that ended
-constexpr double kPoolEnough = 20;     ///< deviations of kappa times the slots in one: a twentieth of a slot
+constexpr double kPoolEnough = 8;      ///< deviations of kappa times the slots in one: an eighth of a slot
 
 bool positive(double x) { return std::isfinite(x) && x > 0; }
 
