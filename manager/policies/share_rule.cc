@@ -107,8 +107,6 @@ class Sharing {
   }
   /// It does not fall with the job's length: who is long waits, but not for ever.
   [[nodiscard]] double waited(const JobView& job) const { return usual_ > 0 ? job.weight * kWaitedByIndex * ageing(job) / usual_ : 0; }
-  /// Not one of a group's members that wait for what its leader comes to.
-  [[nodiscard]] bool tried(std::size_t i) const { return !places_[i].member || places_[i].serves; }
   void serve() {
     std::size_t working = 0;
     std::uint32_t room = room_for_bases(view_, claims_);
@@ -119,7 +117,7 @@ class Sharing {
       indices.push_back(index(i));
       // A job that was not heard yet has its fair share, so that it is; with fewer slots than jobs one, before all others.
       c.base = c.min;
-      if (c.job->reports >= 2 || !tried(i)) continue;
+      if (c.job->reports >= 2) continue;
       const bool turn = c.deficit_ns >= 0;
       const auto wanted = slots_ >= working ? static_cast<std::uint32_t>(c.share) : turn ? 1U : 0U;
       const std::uint32_t more = std::min(room, std::min(c.max, wanted) - std::min({c.max, wanted, c.base}));
