@@ -114,7 +114,7 @@ TEST(ShareRule, ByTheIndexANewcomerDoesNotWaitForAnothersQuantumIfItIsWorthTwice
   view.jobs[0].forecast = {{100, 0.01, 0}};
   view.jobs[1].forecast = {{100, 0.3, 0}};
   EXPECT_EQ(decided_by("sluice", view).jobs[1].slots, kSlots);
-  view.jobs[1].forecast = {{100, 0.1, 0}};
+  view.jobs[1].forecast = {{100, 0.15, 0}};
   EXPECT_EQ(decided_by("sluice", view).jobs[0].slots, kSlots) << "worth more, but not twice as much";
   view.jobs[0].quantum_since = Instant{1};
   EXPECT_EQ(decided_by("sluice", view).jobs[1].slots, kSlots) << "the quantum is over";
