@@ -81,6 +81,8 @@ struct JobView {
   Duration waited;                     ///< since it last held a slot (at first: since its submission); 0 while it holds one
   Duration move_cost;                  ///< measured stall of moving a slot to this job
   double end_loss = 0;                 ///< predicted at total_steps; the floor where there is no prediction
+  double end_deviation = 0;            ///< standard deviation of that; 0: not known
+  double group_best = 0;               ///< the best smoothed loss of any member of its group so far, ended ones included; 0 without a group
   Duration age;                        ///< since its submission
   Duration behind;                     ///< its own schedule under fair sharing; below 0: ahead of it
   double attained = 0;                 ///< slot-seconds so far

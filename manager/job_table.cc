@@ -214,6 +214,10 @@ News JobTable::add_point(Job& job, const proto::JobReport& r, Instant now) {
     job.loss = smooth(job.loss, point.loss);
     job.best_loss = std::min(job.best_loss, job.loss);
   }
+  if (!job.spec.group.empty()) {
+    const auto [best, fresh] = group_best_.try_emplace(job.spec.group, job.best_loss);
+    if (!fresh) best->second = std::min(best->second, job.best_loss);
+  }
   for (double at = 0; (at = rung_step(job.declared_steps(), job.rungs.size())) > 0 && static_cast<double>(point.step) >= at;) job.rungs.push_back(job.loss);
   job.last_report_loss = point.loss;
   job.staleness = r.staleness_mean;
@@ -349,6 +353,11 @@ void JobTable::started(JobId id) {
   Job* job = find(id);
   if (job == nullptr || job->state != JobState::kWaiting) return;
   job->state = JobState::kRunning;
+}
+
+double JobTable::group_best(const std::string& group) const {
+  const auto best = group_best_.find(group);
+  return best == group_best_.end() ? 0 : best->second;
 }
 
 Job* JobTable::find(JobId id) {

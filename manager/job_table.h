@@ -148,6 +148,9 @@ class JobTable {
   /// The job whose reports have waited longest to be taken in by its predictor; takes it off the list. Null: none waits.
   [[nodiscard]] Job* next_to_refit();
 
+  /// The best smoothed loss of the group's members so far, ended ones included; 0: none was reported, or no group.
+  [[nodiscard]] double group_best(const std::string& group) const;
+
   /// What finished jobs taught. Learns from each job that was trained to its end.
   [[nodiscard]] const RemainingPrior& prior() const { return prior_; }
   void set_prior(RemainingPrior prior) { prior_ = std::move(prior); }
@@ -178,6 +181,7 @@ class JobTable {
   std::map<JobId, Job> jobs_;
   std::set<JobId> live_, dirty_;
   std::deque<JobId> to_refit_;
+  std::map<std::string, double> group_best_;         ///< as long as the jobs themselves are known
   std::map<std::string, JobId, std::less<>> names_;  ///< the newest job of each name
   std::uint64_t next_id_ = 1;
 };

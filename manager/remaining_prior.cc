@@ -13,6 +13,9 @@ namespace {
 
 using nlohmann::json;
 
+constexpr std::size_t kToldMax = 512;
+constexpr double kUnknownDeviation = 0.3;  ///< where nothing was learnt of anything
+
 /// Remaining normalised loss at each share of the steps: of the smoothed losses, made never to rise; empty for a curve that never fell. The best is the mean of
 /// the newest tenth at most, as a floor that a single lucky report can't lower.
 std::vector<double> remaining_of(std::span<const LossPoint> points, double total_steps, std::size_t shares) {
@@ -43,6 +46,7 @@ bool RemainingPrior::learn(const std::string& family, std::span<const LossPoint>
   if (points.size() < kPointsMin || !(total_steps >= 1) || !std::isfinite(total_steps)) return false;
   const std::vector<double> left = remaining_of(points, total_steps, kShares);
   if (left.empty() || (families_.size() >= kFamiliesMax && !families_.contains(family))) return false;
+  told_.clear();
   Family& f = families_[family];
   f.sum.resize(kShares + 1);
   f.squares.resize(kShares + 1);
@@ -53,34 +57,47 @@ bool RemainingPrior::learn(const std::string& family, std::span<const LossPoint>
   return true;
 }
 
+const RemainingPrior::Told& RemainingPrior::told(const std::string& family) const {
+  if (const auto known = told_.find(family); known != told_.end()) return known->second;
+  if (told_.size() >= kToldMax) told_.clear();
+  Told& t = told_[family];
+  t.sum.resize(kShares + 1), t.squares.resize(kShares + 1), t.steepest.resize(kShares + 1);
+  double others = 0;
+  for (const auto& [name, f] : families_) others += name != family ? 1 : 0;
+  // A family weighs as much as one job in the mean over all: a sweep of a hundred members is one experience.
+  for (const auto& [name, f] : families_) {
+    const double scale = name == family ? 1 : kPoolWeight / others / f.jobs;
+    t.jobs += name == family ? f.jobs : kPoolWeight / others;
+    if (name == family) t.own = f.jobs;
+    for (std::size_t i = 0; i <= kShares; ++i) t.sum[i] += scale * f.sum[i], t.squares[i] += scale * f.squares[i];
+  }
+  if (families_.empty()) {
+    t.jobs = 1;
+    for (std::size_t i = 0; i <= kShares; ++i) {
+      t.sum[i] = 1 - static_cast<double>(i) / static_cast<double>(kShares);
+      t.squares[i] = t.sum[i] * t.sum[i] + kUnknownDeviation * kUnknownDeviation;
+    }
+  }
+  for (std::size_t i = 0; i < kShares; ++i)
+    for (std::size_t j = i + 1; j <= kShares; ++j)
+      t.steepest[i] = std::max(t.steepest[i], (t.sum[i] - t.sum[j]) / t.jobs * static_cast<double>(kShares) / static_cast<double>(j - i));
+  return t;
+}
+
 RemainingPrior::Value RemainingPrior::remaining(const std::string& family, double share) const {
+  const Told& t = told(family);
   const double at = std::clamp(share, 0.0, 1.0) * static_cast<double>(kShares);
   const auto low = std::min(static_cast<std::size_t>(at), kShares - 1);
   const double part = at - static_cast<double>(low);
   const auto mix = [&](const std::vector<double>& of) { return of[low] + part * (of[low + 1] - of[low]); };
-  const auto own = families_.find(family);
-  double jobs = 0, sum = 0, squares = 0;
-  // A family weighs as much as one job in the mean over all: a sweep of a hundred members is one experience.
-  for (const auto& [name, f] : families_)
-    if (name != family) jobs += 1, sum += mix(f.sum) / f.jobs, squares += mix(f.squares) / f.jobs;
-  if (jobs > 0) {
-    const double scale = kPoolWeight / jobs;
-    jobs = kPoolWeight, sum *= scale, squares *= scale;
-  }
-  if (own != families_.end()) jobs += own->second.jobs, sum += mix(own->second.sum), squares += mix(own->second.squares);
-  if (!(jobs > 0)) return {1 - std::clamp(share, 0.0, 1.0), 0.3, 0};
-  const double mean = sum / jobs;
-  return {mean, std::sqrt(std::max(0.0, squares / jobs - mean * mean)), own == families_.end() ? 0 : own->second.jobs};
+  const double mean = mix(t.sum) / t.jobs;
+  return {mean, std::sqrt(std::max(0.0, mix(t.squares) / t.jobs - mean * mean)), t.own};
 }
 
 double RemainingPrior::steepest(const std::string& family, double share) const {
-  const double now = remaining(family, share).mean;
-  double best = 0;
-  for (std::size_t i = 1; i <= kShares; ++i) {
-    const double at = static_cast<double>(i) / static_cast<double>(kShares);
-    if (at > share) best = std::max(best, (now - remaining(family, at).mean) / (at - share));
-  }
-  return best;
+  const Told& t = told(family);
+  const double at = std::clamp(share, 0.0, 1.0) * static_cast<double>(kShares);
+  return t.steepest[std::min(static_cast<std::size_t>(at), kShares - 1)];
 }
 
 RemainingPrior::Length RemainingPrior::total_steps(const std::string& family, double step) const {

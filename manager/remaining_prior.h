@@ -40,7 +40,8 @@ class RemainingPrior {
   static constexpr double kPoolWeight = 4;
   [[nodiscard]] Value remaining(const std::string& family, double share) const;
 
-  /// The steepest average fall from there to any later share: max (T(share) − T(u)) / (u − share). ≥ 0. REQUIRES: share ≥ 0.
+  /// The steepest average fall from there, rounded down to a share that means are kept at, to any later one: max (T(share) − T(u)) / (u − share). ≥ 0.
+  /// REQUIRES: share ≥ 0.
   [[nodiscard]] double steepest(const std::string& family, double share) const;
 
   struct Length {
@@ -61,7 +62,14 @@ class RemainingPrior {
     std::vector<double> sum, squares;  ///< kShares + 1 each
     std::vector<double> totals;        ///< newest last
   };
+  /// What all families say to one: sums over `jobs` at each share, and the steepest fall from there.
+  struct Told {
+    double jobs = 0, own = 0;
+    std::vector<double> sum, squares, steepest;
+  };
+  [[nodiscard]] const Told& told(const std::string& family) const;
   std::map<std::string, Family> families_;
+  mutable std::map<std::string, Told> told_;  ///< made when asked for; empty after something was learnt
 };
 
 }  // namespace sluice::manager

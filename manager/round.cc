@@ -85,8 +85,11 @@ JobView view_of(const Job& job, const RoundOptions& options, std::uint32_t slots
   v.best = job.spec.objective == proto::Objective::kBest;
   v.rungs = job.rungs;
   v.end_loss = v.floor;
-  if (v.declared && job.predictor != nullptr && job.predictor->ready())
-    v.end_loss = std::min(job.best_loss, job.predictor->after(std::max(0.0, v.total_steps - static_cast<double>(v.step))).mean);
+  if (v.declared && job.predictor != nullptr && job.predictor->ready()) {
+    const Forecast end = job.predictor->after(std::max(0.0, v.total_steps - static_cast<double>(v.step)));
+    v.end_loss = std::min(job.best_loss, end.mean);
+    v.end_deviation = end.deviation;
+  }
   v.move_cost = move_cost;
   v.deficit_ns = job.deficit_ns;
   v.quantum_since = job.quantum_since;
@@ -196,6 +199,7 @@ void Rounds::look(Instant now) {
     if (job.slots > 0) job.last_held = now;
     JobView& v = view_.jobs.emplace_back(view_of(job, options_, slots, move_cost(job)));
     take_prior(v, job, jobs_.prior());
+    v.group_best = jobs_.group_best(job.spec.group);
     v.behind = shadow_.behind(id, static_cast<double>(job.step));
     v.age = now - job.submitted;
     v.waited = now - job.last_held.value_or(job.submitted);

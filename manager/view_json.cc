@@ -51,6 +51,8 @@ json to_json(const JobView& j) {
           {"waited_ns", j.waited.ns},
           {"move_cost_ns", j.move_cost.ns},
           {"end_loss", j.end_loss},
+          {"end_deviation", j.end_deviation},
+          {"group_best", j.group_best},
           {"age_ns", j.age.ns},
           {"behind_ns", j.behind.ns},
           {"attained", j.attained},
@@ -102,6 +104,8 @@ JobView job_from(const std::string& id, const json& j) {
   out.waited = Duration{j.at("waited_ns").get<std::int64_t>()};
   out.move_cost = Duration{j.at("move_cost_ns").get<std::int64_t>()};
   out.end_loss = j.at("end_loss");
+  out.end_deviation = j.value("end_deviation", 0.0);
+  out.group_best = j.value("group_best", 0.0);
   out.age = Duration{j.at("age_ns").get<std::int64_t>()};
   out.behind = Duration{j.at("behind_ns").get<std::int64_t>()};
   out.attained = j.at("attained");

@@ -32,7 +32,9 @@ void put_truth(const SimJob& job, double step, const SimOptions& options, const 
   view.total_steps = job.steps;
   view.declared = true;
   view.end_loss = job.curve.best();
+  view.end_deviation = 0;
   view.prior_remaining = view.normalized_loss;
+  view.prior_slope = 0;
   view.forecast.clear();
   double drop = 0;
   for (double n = 0.5; view.forecast.size() < 16 && (view.forecast.empty() || n < 2.0 * options.slots); n *= 2) {

@@ -64,6 +64,13 @@ ClusterView drawn(std::uint64_t seed) {
     j.quantum_since = Instant{view.now.ns - static_cast<std::int64_t>(rng.below(1'500'000'000))};
     j.deficit_ns = static_cast<std::int64_t>(rng.below(2'000'000'000)) - 1'000'000'000;
     j.move_cost = from_ms(static_cast<std::int64_t>(rng.below(40)));
+    if (rng.below(3) == 0) {
+      j.group = rng.below(2) == 0 ? "one" : "two";
+      j.best = rng.below(4) != 0;
+      j.group_best = 0.5, j.end_loss = rng.uniform(), j.end_deviation = 0.1 * rng.uniform();
+      j.total_steps = 1000, j.declared = true, j.prior_slope = 1e-3;
+      for (std::uint64_t k = rng.below(4); k > 0; --k) j.rungs.push_back(1 + rng.uniform());
+    }
     if (rng.below(5) == 0) j.slots_max = 0;  // paused a moment ago, or long since; its minimum is whatever it was
     view.jobs.push_back(std::move(j));
   }

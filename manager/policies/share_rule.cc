@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "manager/policies/claims.h"
+#include "manager/policies/group_rule.h"
 #include "manager/policies/in_order.h"
 
 namespace sluice::manager {
@@ -18,6 +19,7 @@ constexpr double kStillLinear = 0.85;   ///< … where jobs are served by the in
 constexpr double kDearMove = 0.05;      ///< of a round: the index moves half of the slots a round
 constexpr double kStillDear = 1.5;      ///< times that, where …
 constexpr double kStrict = 4;
+constexpr double kWorthMin = 1e-6;
 constexpr double kWaitedByIndex = 2;
 constexpr double kMillion = 1e6;
 
@@ -31,10 +33,13 @@ class Sharing {
     for (const Claim& c : claims_)
       if (c.full > 0) attained += c.job->attained, ++jobs;
     usual_ = view.usual_attained > 0 ? view.usual_attained : jobs > 0 ? attained / jobs : 0;
-    for (const Claim& c : claims_) {
-      const double q = remaining_loss(*c.job, hearing_, usual_);
+    places_ = hearing == Hearing::kLoss ? places_in_groups(claims_) : std::vector<GroupPlace>(claims_.size());
+    for (std::size_t i = 0; i < claims_.size(); ++i) {
+      const Claim& c = claims_[i];
+      const GroupPlace& place = places_[i];
+      const double q = place.member ? place.value : remaining_loss(*c.job, hearing_, usual_);
       remaining_.push_back(q);
-      worth_.push_back(c.job->weight * std::max(q + ageing(*c.job), 1e-6));
+      worth_.push_back(c.job->weight * std::max(q + (place.member && !place.serves ? 0 : ageing(*c.job)), kWorthMin));
     }
     linear_ = near_linear();
   }
@@ -86,6 +91,7 @@ class Sharing {
   /// The best average slope ahead, or the jump of all that is left at its end; per slot-second.
   [[nodiscard]] double index(std::size_t i) const {
     const JobView& job = *claims_[i].job;
+    if (places_[i].member) return job.weight * places_[i].index + (places_[i].serves ? waited(job) : 0);
     const double left = remaining_slot_seconds(job);
     double best = 0;
     if (hearing_ == Hearing::kAttained) return worth_[i];
@@ -105,6 +111,8 @@ class Sharing {
     const double age = job.age.seconds() / stay;
     return job.weight * kWaitedByIndex * view_.fairness.ageing * age * age / usual_;
   }
+  /// Not one of a group's members that wait for what its leader comes to.
+  [[nodiscard]] bool tried(std::size_t i) const { return !places_[i].member || places_[i].serves; }
   void serve() {
     std::size_t working = 0;
     std::uint32_t room = room_for_bases(view_, claims_);
@@ -115,7 +123,7 @@ class Sharing {
       indices.push_back(index(i));
       // A job that was not heard yet has its fair share, so that it is; with fewer slots than jobs one, before all others.
       c.base = c.min;
-      if (c.job->reports >= 2) continue;
+      if (c.job->reports >= 2 || !tried(i)) continue;
       const bool turn = c.deficit_ns >= 0;
       const auto wanted = slots_ >= working ? static_cast<std::uint32_t>(c.share) : turn ? 1U : 0U;
       const std::uint32_t more = std::min(room, std::min(c.max, wanted) - std::min({c.max, wanted, c.base}));
@@ -196,6 +204,12 @@ class Sharing {
     if (c.job->phase == JobPhase::kEvaluating && more) {
       d.reason = Reason::kFinishFirst;
       d.sentence = "its final evaluation is finished first";
+    } else if (places_[i].member) {
+      const GroupPlace& place = places_[i];
+      d.reason = more ? (c.max > c.min ? Reason::kLargestDrop : Reason::kSpare) : Reason::kSmallerDrop;
+      d.sentence = place.leads ? fmt::format("the best of {} is predicted to end here: {:.2f} of the group's loss is left", c.job->group, place.remaining)
+                               : fmt::format("it may improve on what the leader of {} comes to by {:.2g} of the range, {:.2g} a slot-second{}", c.job->group,
+                                             place.improvement, place.index, more ? "" : ": paused");
     } else if (linear_) {
       d.reason = !c.quantum_over && more ? Reason::kQuantum : more ? Reason::kLargestDrop : Reason::kSmallerDrop;
       d.sentence = fmt::format("{}: {:.3g} of its loss a slot-second, {:.2f} of it left", more ? "served by its index" : "others' index is larger", d.index,
@@ -211,6 +225,7 @@ class Sharing {
   std::vector<Claim> claims_;
   std::uint32_t slots_;
   double usual_ = 0, price_ = 0;
+  std::vector<GroupPlace> places_;
   std::vector<double> remaining_, worth_;
   std::vector<std::int64_t> rounding_;
   bool linear_ = false;
@@ -220,7 +235,7 @@ class ShareRule final : public Policy {
  public:
   ShareRule(std::string_view name, Hearing hearing) : name_(name), hearing_(hearing) {}
   std::string_view name() const override { return name_; }
-  std::uint32_t version() const override { return 1; }
+  std::uint32_t version() const override { return 2; }
   Decision decide(const ClusterView& view, std::span<const JobId>, Memo&) const override {
     Sharing sharing(view, hearing_);
     sharing.run();

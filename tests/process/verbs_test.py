@@ -131,6 +131,7 @@ class Up(harness.ClusterTest):
         for _ in range(2):  # the names are free again
             self.assertIn("two  done", self.well("submit", file, "--wait"))
         self.assertIn("0 → ", self.well("explain", "one"))
+        self.assertIn("w: 64 × 4", self.well("export", "one", "--to", os.path.join(self.folder, "exported")))
         self.assertIn("job two: done", self.well("logs", "manager"))
         self.assertIn("3 processes have ended", self.well("down"))
         self.assert_nothing_left()
