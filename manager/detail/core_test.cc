@@ -71,14 +71,14 @@ TEST(BadInput, TheManagerLivesOnAndOtherJobsLoseNothingUnderEveryPolicy) {
     server.twist = [&](proto::JobReport& r) { spoil(kNasty[r.job.value - 1], r, held, rng); };
     c.submit(kNasty);
     bool huge_seen = false, jump_seen = false;
-    for (int i = 0; i < 400; ++i) {
-      c.run(0.25);
+    for (int i = 0; i < 1000; ++i) {
+      c.run(0.1);  // served one after the other, a job may be over soon
       const json ps = c.call("ps");
       bool over = true;
       for (const json& job : ps["jobs"]) {
         expect_sane(job);
         over = over && job["state"] == "done";
-        if (job["job"] == "huge" && job["phase"] == "diverging")
+        if (job["job"] == "huge")  // as its reason, also when it has ended diverging
           huge_seen = huge_seen || job["reason"].get<std::string>().find("jumped to") != std::string::npos;
         if (job["job"] == "jumps" && job["phase"] == "diverging")
           jump_seen = jump_seen || job["reason"].get<std::string>().find("jumped to 1e+06") != std::string::npos;
