@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <limits>
 
 namespace sluice::manager {
@@ -47,11 +48,41 @@ class JobTableTest : public testing::Test {
   std::uint64_t step_ = 0;
 };
 
+TEST_F(JobTableTest, AWindowInWhichTheJobHadNoSlotsForAWhileSaysNothingOfContention) {
+  // Eight slots work as 8 / (1 + .05 × 7) ones; in every second window they did for half of the time. Taken for four slots at the same slot-seconds a step,
+  // contention would seem to be 0.
+  double slot_seconds = 0;
+  table.find(id)->slots = 8;
+  for (int i = 0; i < 40; ++i) {
+    const double worked = i % 2 == 0 ? 0.25 : 0.125;
+    slot_seconds += 8 * worked;
+    proto::JobReport r = next(2.0 / (i + 1), static_cast<std::uint64_t>(std::lround(worked * 8000 / 1.35)));
+    r.slot_seconds = slot_seconds;
+    (void)table.report(r, now);
+  }
+  table.find(id)->slots = 2;
+  for (int i = 0; i < 10; ++i) {
+    slot_seconds += 2 * 0.25;
+    proto::JobReport r = next(0.05, static_cast<std::uint64_t>(std::lround(0.25 * 2000 / 1.05)));
+    r.slot_seconds = slot_seconds;
+    (void)table.report(r, now);
+  }
+  EXPECT_NEAR(job().rates.evidence().kappa, 0.05, 0.01);
+}
+
+TEST_F(JobTableTest, RungsRememberTheLossWhenTheyWerePassed) {
+  (void)table.report(next(2.0, 1), now);
+  EXPECT_TRUE(job().rungs.empty());
+  for (int i = 0; i < 12; ++i) (void)table.report(next(1.0, 100), now);  // of 7813 declared steps: rungs at 289, 868 and 2604
+  EXPECT_EQ(job().rungs.size(), 2U);
+  EXPECT_NEAR(job().rungs[1], 1.0, 1e-2);
+}
+
 TEST_F(JobTableTest, ReportsMakeTheCurveTheTotalsAndTheRate) {
   EXPECT_EQ(job().phase(), JobPhase::kWarmingUp);
   EXPECT_EQ(job().normalized_loss(), 1);
   EXPECT_EQ(table.report(next(2.0), now), News::kLoss);
-  EXPECT_EQ(table.report(next(1.0), now), News::kLoss);
+  EXPECT_EQ(table.report(next(1.0), now), News::kPhase) << "something can be foretold";
   EXPECT_EQ(job().phase(), JobPhase::kTraining);
   EXPECT_EQ(job().first_loss, 2.0);
   EXPECT_EQ(job().loss, 1.5);  // smoothed by halves
@@ -163,7 +194,7 @@ TEST_F(JobTableTest, APausedJobGoesOnAsWhatItWas) {
   EXPECT_EQ(job().state, JobState::kPaused);
   EXPECT_FALSE(job().ended());
   EXPECT_TRUE(table.live().contains(id));
-  EXPECT_EQ(table.report(next(1.0), now), News::kLoss) << "its last batch may come late";
+  EXPECT_EQ(table.report(next(1.0), now), News::kPhase) << "its last batch may come late";
   EXPECT_EQ(job().reports, 2U);
   ASSERT_TRUE(table.resume(id));
   EXPECT_EQ(job().state, JobState::kRunning);

@@ -17,7 +17,7 @@ constexpr double kPenaltyMax = 1;
 constexpr double kGainMemory = 0.005;  ///< a comparison
 constexpr double kGainOutlier = 3;     ///< deviations
 constexpr double kPoolMemory = 0.99;   ///< a job that ended
-constexpr double kPoolEnough = 20;     ///< deviations of kappa times the slots in one: a twentieth of a slot
+constexpr double kPoolEnough = 8;      ///< deviations of kappa times the slots in one: an eighth of a slot
 
 bool positive(double x) { return std::isfinite(x) && x > 0; }
 
@@ -57,7 +57,9 @@ void RateModel::observe(double steps, double slot_seconds, double seconds, doubl
   if (ready()) {
     const Line before = line();
     const double said = before.base + before.slope * x;
-    const double off = std::log(y / said) - level_, limit = std::max(kOutlier * spread(), kJump);
+    // Until the slope is known, a report at another count of slots may be off by as much as kappa = 0 and 1 differ there.
+    const double unknown = kappa_measured() ? 0 : std::abs(std::log((1 + x) / (1 + x_ / weight_)));
+    const double off = std::log(y / said) - level_, limit = std::max(kOutlier * spread(), kJump) + unknown;
     const double counted = std::clamp(off, -limit, limit);
     seen = said * std::exp(level_ + counted);
     squares_ += kReportMemory * (counted * counted - squares_);

@@ -40,7 +40,7 @@ class KappaPool {
   void add(const Evidence& evidence) { take(live_, evidence); }
   /// What a job that ended had to say is kept, and forgotten over a hundred others.
   void keep(const Evidence& evidence);
-  /// Below 0: its deviation times `slots` is above a twentieth: it does not tell how much of each slot is left at so many.
+  /// Below 0: its deviation times `slots` is above an eighth: it does not tell how much of each slot is left at so many.
   [[nodiscard]] double kappa(double slots) const;
 
  private:

@@ -49,6 +49,36 @@ TEST(RateModelTest, WithOneCountOfSlotsTheRateThereIsKnownAndTheSlopeIsThePriors
   EXPECT_NEAR(model.speed_up().kappa, 0.1, 0.01);
 }
 
+/// With hundreds of slots a report of seconds is thousands of slot-seconds: what was seen with fewer slots must outlive it.
+TEST(RateModelTest, SlopesAreRememberedOverReportsWithManySlots) {
+  SeededRng rng(6);
+  for (const double kappa : {0.0, 0.005}) {
+    const Truth truth{.kappa = kappa};
+    RateModel model(0.02);
+    for (const double slots : {200.0, 640.0}) report(model, truth, slots, 6, 0, rng);
+    EXPECT_NEAR(model.evidence().kappa, kappa, 1e-5);
+    EXPECT_NEAR(model.speed_up().kappa, kappa, 1e-4);
+  }
+}
+
+TEST(KappaPoolTest, JobsWithMoreToSayCountMoreAndWhatIsNotKnownIsSaid) {
+  SeededRng rng(7);
+  KappaPool pool;
+  EXPECT_LT(pool.kappa(640), 0);
+  RateModel one, many;
+  report(one, {.kappa = 0.02}, 1, 20, 0.05, rng);
+  pool.add(one.evidence());
+  EXPECT_LT(pool.kappa(640), 0) << "one count of slots says nothing";
+  for (const double slots : {100.0, 500.0}) report(many, {.kappa = 1e-3}, slots, 20, 0.01, rng);
+  pool.keep(many.evidence());
+  RateModel few;
+  for (const double slots : {1.0, 2.0}) report(few, {.kappa = 0.2}, slots, 20, 0.05, rng);
+  pool.add(few.evidence());
+  EXPECT_NEAR(pool.kappa(640), 1e-3, 2e-4) << "that ended, but saw more";
+  pool.begin();
+  EXPECT_NEAR(pool.kappa(640), 1e-3, 2e-4);
+}
+
 TEST(RateModelTest, FollowsAMachineThatBecomesSlowerWithinTwoSecondsOfSlotTime) {
   SeededRng rng(5);
   Truth truth{.kappa = 0.05};

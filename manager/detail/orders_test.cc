@@ -1,6 +1,7 @@
 /// The manager alone: what people order of it, and what follows.
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <csignal>
 
 #include "manager/fake_cluster_test.h"
@@ -208,7 +209,11 @@ TEST_P(Orders, AJobThatWaitsForServersCanBeOrderedToo) {
   EXPECT_EQ(c.job("c")["state"], "done");
 }
 
-INSTANTIATE_TEST_SUITE_P(AllPolicies, Orders, testing::ValuesIn(builtin_policies().names()), [](const auto& p) { return p.param; });
+INSTANTIATE_TEST_SUITE_P(AllPolicies, Orders, testing::ValuesIn(builtin_policies().names()), [](const auto& p) {
+  std::string name = p.param;
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+});
 
 TEST(Manager, ARepeatedOrderIsAnsweredAsTheFirstWas) {
   Cluster c;

@@ -39,10 +39,11 @@ class Group {
       if (heard_ == 0) {
         place.index = job(i).prior_slope * job(i).steps_per_slot_second;
       } else if (place.leads) {
-        place.index = lead();
+        place.index = fall(job(i));
         place.value = remaining_;
       } else {
         explore(i, place);
+        if (heard(i)) place.index = std::max(place.index, fall(job(i)));
       }
     }
     std::size_t serves = members_.front();
@@ -85,13 +86,12 @@ class Group {
     mean_end_ = sum / n;
     spread_ = std::max(std::sqrt(std::max(0.0, squares / n - mean_end_ * mean_end_)), kUnheardSpread * range_ / n);
   }
-  /// The leader's best average slope of the group's best loss.
-  [[nodiscard]] double lead() const {
-    const JobView& j = job(leader_);
-    const double left = remaining_slot_seconds(j);
-    double best = left > 0 ? remaining_ / left : 0;
+  /// The best average slope of the group's best loss that a member brings, a slot-second.
+  [[nodiscard]] double fall(const JobView& j) const {
+    const double left = remaining_slot_seconds(j), most = std::clamp((best_ - end_of(j)) / range_, 0.0, 1.0);
+    double best = left > 0 ? most / left : 0;
     for (const ForecastKnot& knot : j.forecast)
-      best = std::max(best, std::min(remaining_, (best_ - j.loss + knot.drop) / range_) * j.steps_per_slot_second / knot.steps);
+      best = std::max(best, std::min(most, (best_ - j.loss + knot.drop) / range_) * j.steps_per_slot_second / knot.steps);
     return best;
   }
   void explore(std::size_t i, GroupPlace& place) const {

@@ -1,8 +1,9 @@
 #pragma once
 /// Groups of which only the best model counts (`objective: best`): what `sluice` makes of them. One member leads: the one with the lowest predicted final loss;
-/// what it still takes off the group's best loss is the group's remaining loss. The others get slots only for what they may improve on the leader's predicted
-/// end: with z = (leader's end − their own) / σ, σ² the sum of both forecasts' variances, the expected improvement is σ (φ(z) + z Φ(z)) (Jones, Schonlau, Welch
-/// 1998), paid for over the steps that would tell: as many as they have done, a 27th of all at least.
+/// what it still takes off the group's best loss is the group's remaining loss. Each is worth what it takes off the group's best loss on the best stretch
+/// ahead, so that a short member may come first, and what it may improve on the leader's predicted end: with z = (leader's end − their own) / σ, σ² the sum of
+/// both forecasts' variances, the expected improvement is σ (φ(z) + z Φ(z)) (Jones, Schonlau, Welch 1998), paid for over the steps that would tell: as many as
+/// they have done, a 27th of all at least.
 
 #include <span>
 #include <vector>

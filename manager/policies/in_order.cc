@@ -29,12 +29,14 @@ class InOrder final : public Policy {
     std::vector<Claim> claims = claims_of(view);
     std::vector<double> index;
     std::uint32_t room = room_for_bases(view, claims);
+    double place = 0;
     for (Claim& c : claims) {
+      if (c.full > 0) ++place;
       const double left = remaining_seconds(c);
       const bool unknown = order_ == Order::kRemainingTime && !(left > 0);
       c.base = c.min;
       if (unknown && c.deficit_ns >= 0 && c.min == 0 && c.max > 0 && room > 0) c.base = 1, --room;
-      index.push_back(order_ == Order::kSubmission ? 1 / static_cast<double>(index.size() + 1) : unknown ? 0 : c.job->weight / left);
+      index.push_back(order_ == Order::kSubmission ? 1 / std::max(1.0, place) : unknown ? 0 : c.job->weight / left);
     }
     Decision out;
     out.price = serve_in_order(view, claims, index, {.quantum = order_ == Order::kSubmission ? kNeverTaken : 2});

@@ -68,11 +68,12 @@ class Sharing {
   }
 
  private:
+  /// Grows with the square of a job's age: who has waited as long as is usual hardly notices, the last ones do.
   [[nodiscard]] double ageing(const JobView& job) const {
     const double stay = view_.usual_stay.seconds();
     if (!(stay > 0)) return 0;
-    const double mu = view_.fairness.strict ? kStrict * std::max(0.0, job.behind.seconds()) / stay : view_.fairness.ageing;
-    return mu * job.age.seconds() / stay;
+    const double age = job.age.seconds() / stay;
+    return view_.fairness.strict ? kStrict * std::max(0.0, job.behind.seconds()) / stay * age : view_.fairness.ageing * age * age;
   }
 
   /// With hysteresis: measurements near a limit do not make the rule change to and fro.
@@ -104,15 +105,8 @@ class Sharing {
       for (const ForecastKnot& knot : job.forecast) fit = std::max(fit, std::min(remaining_[i], knot.drop / range) / knot.steps);
     return std::max(best, job.weight * ((1 - w) * fit + w * job.prior_slope) * job.steps_per_slot_second + waited(job));
   }
-  /// Grows with the square of a job's age, and does not fall with the job's length: who is long waits, but not for ever.
-  [[nodiscard]] double waited(const JobView& job) const {
-    const double stay = view_.usual_stay.seconds();
-    if (!(stay > 0) || !(usual_ > 0)) return 0;
-    const double age = job.age.seconds() / stay;
-    return job.weight * kWaitedByIndex * view_.fairness.ageing * age * age / usual_;
-  }
-  /// Not one of a group's members that wait for what its leader comes to.
-  [[nodiscard]] bool tried(std::size_t i) const { return !places_[i].member || places_[i].serves; }
+  /// It does not fall with the job's length: who is long waits, but not for ever.
+  [[nodiscard]] double waited(const JobView& job) const { return usual_ > 0 ? job.weight * kWaitedByIndex * ageing(job) / usual_ : 0; }
   void serve() {
     std::size_t working = 0;
     std::uint32_t room = room_for_bases(view_, claims_);
@@ -123,7 +117,7 @@ class Sharing {
       indices.push_back(index(i));
       // A job that was not heard yet has its fair share, so that it is; with fewer slots than jobs one, before all others.
       c.base = c.min;
-      if (c.job->reports >= 2 || !tried(i)) continue;
+      if (c.job->reports >= 2) continue;
       const bool turn = c.deficit_ns >= 0;
       const auto wanted = slots_ >= working ? static_cast<std::uint32_t>(c.share) : turn ? 1U : 0U;
       const std::uint32_t more = std::min(room, std::min(c.max, wanted) - std::min({c.max, wanted, c.base}));

@@ -1,0 +1,218 @@
+/// The √ rule against a numerically solved optimum; the regimes, groups, and policies that serve in order.
+#include "manager/policies/share_rule.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <map>
+
+#include "manager/policies/group_rule.h"
+
+namespace sluice::manager {
+namespace {
+
+constexpr std::uint32_t kSlots = 32;
+
+JobView training(std::uint64_t id) {
+  JobView j;
+  j.id = JobId{id};
+  j.slots_max = 1000;
+  j.phase = JobPhase::kTraining;
+  j.reports = 100;
+  j.first_loss = 1, j.loss = 0.5;
+  j.total_steps = 1000, j.step = 500, j.declared = true;
+  j.prior_remaining = 0.5;
+  j.speed_up.alone = 1, j.steps_per_slot_second = 1;
+  return j;
+}
+
+ClusterView of_slots(std::uint32_t slots, double kappa) {
+  ClusterView view;
+  view.now = Instant{100'000'000'000};
+  view.elapsed = from_ms(500);
+  view.hosts.push_back({.id = WorkerId{1}, .name = "w", .slots = slots, .capacity = {}, .owner = {}});
+  view.usual_kappa = kappa;
+  view.fairness.ageing = 0;
+  return view;
+}
+
+Decision decided_by(const std::string& policy, const ClusterView& view) {
+  Memo memo;
+  static const PolicyRegistry registry = builtin_policies();
+  return (**registry.find(policy))()->decide(view, {}, memo);
+}
+
+/// Two jobs of `kPoints` steps with remaining losses q and r share 32 slots, s(a) = a / (1 + .05 (a − 1)). Backwards over the steps done, with `choose` the
+/// slots of the first: V(i, j) = (q_i + r_j + s(a) V(i+1, j) + s(32 − a) V(i, j+1)) / (s(a) + s(32 − a)), a Markov chain that goes along the jobs' mean path.
+constexpr int kPoints = 40;
+struct TwoJobs {
+  std::vector<double> q, r;
+  static double speed(double a) { return a / (1 + 0.05 * std::max(0.0, a - 1)); }
+  [[nodiscard]] double loss_seconds(const std::function<double(double, double, const std::function<double(double)>&)>& choose) const {
+    std::vector<std::vector<double>> v(kPoints + 1, std::vector<double>(kPoints + 1, 0));
+    for (int i = kPoints; i >= 0; --i)
+      for (int j = kPoints; j >= 0; --j) {
+        const auto [x, y] = std::pair(static_cast<std::size_t>(i), static_cast<std::size_t>(j));
+        if (i == kPoints && j == kPoints) continue;
+        if (i == kPoints) {
+          v[x][y] = r[y] / speed(kSlots) + v[x][y + 1];
+        } else if (j == kPoints) {
+          v[x][y] = q[x] / speed(kSlots) + v[x + 1][y];
+        } else {
+          v[x][y] = choose(q[x], r[y], [&, x = x, y = y](double a) {
+            const double one = speed(a), other = speed(kSlots - a);
+            return (q[x] + r[y] + one * v[x + 1][y] + other * v[x][y + 1]) / (one + other);
+          });
+        }
+      }
+    return v[0][0];
+  }
+};
+
+TEST(ShareRule, TwoJobsComeWithinAFewPercentOfTheNumericallySolvedOptimum) {
+  TwoJobs jobs;
+  for (int k = 0; k <= kPoints; ++k) jobs.q.push_back(std::pow(1 + k / 2.0, -1.5)), jobs.r.push_back(1 - static_cast<double>(k) / kPoints);
+  const double best = jobs.loss_seconds([](double, double, const auto& value) {
+    double least = value(0.1);
+    for (double a = 0.2; a < kSlots; a += 0.1) least = std::min(least, value(a));
+    return least;
+  });
+  const double fair = jobs.loss_seconds([](double, double, const auto& value) { return value(kSlots / 2.0); });
+  const double rule = jobs.loss_seconds([](double q, double r, const auto& value) {
+    ClusterView view = of_slots(kSlots, 0.05);
+    view.jobs = {training(1), training(2)};
+    view.jobs[0].prior_remaining = q, view.jobs[1].prior_remaining = r;
+    return value(std::clamp(decided_by("progress", view).jobs[0].share, 1e-6, kSlots - 1e-6));
+  });
+  EXPECT_GE(rule, best * (1 - 1e-9));
+  EXPECT_LE(rule, 1.03 * best);
+  EXPECT_GE(fair, 1.08 * rule);
+}
+
+TEST(ShareRule, TheRegimeHasHysteresisAndIsCarriedInTheView) {
+  ClusterView view = of_slots(kSlots, 0.0);
+  view.jobs = {training(1), training(2)};
+  view.usual_kappa = 0.0040;  // .89 of each slot is left at 32
+  EXPECT_FALSE(decided_by("sluice", view).by_index);
+  view.by_index = true;
+  EXPECT_TRUE(decided_by("sluice", view).by_index);
+  view.usual_kappa = 0.0060;  // .84
+  EXPECT_FALSE(decided_by("sluice", view).by_index);
+  view.usual_kappa = -1;
+  EXPECT_TRUE(decided_by("sluice", view).by_index) << "nothing is known: as before";
+  view.jobs[0].move_cost = view.jobs[1].move_cost = view.round;
+  EXPECT_FALSE(decided_by("sluice", view).by_index) << "the index moves too much for this";
+}
+
+TEST(ShareRule, ByTheIndexANewcomerDoesNotWaitForAnothersQuantumIfItIsWorthTwiceAsMuch) {
+  ClusterView view = of_slots(kSlots, 0.0);
+  view.jobs = {training(1), training(2)};
+  view.jobs[0].slots = kSlots;
+  view.jobs[0].quantum_since = Instant{view.now.ns - 1'000'000};
+  view.jobs[0].forecast = {{100, 0.01, 0}};
+  view.jobs[1].forecast = {{100, 0.3, 0}};
+  EXPECT_EQ(decided_by("sluice", view).jobs[1].slots, kSlots);
+  view.jobs[1].forecast = {{100, 0.15, 0}};
+  EXPECT_EQ(decided_by("sluice", view).jobs[0].slots, kSlots) << "worth more, but not twice as much";
+  view.jobs[0].quantum_since = Instant{1};
+  EXPECT_EQ(decided_by("sluice", view).jobs[1].slots, kSlots) << "the quantum is over";
+}
+
+TEST(ShareRule, AgeBringsTheLastJobsForward) {
+  ClusterView view = of_slots(kSlots, 0.05);
+  view.fairness.ageing = 0.01;
+  view.usual_stay = from_ms(10'000);
+  view.jobs = {training(1), training(2)};
+  view.jobs[0].loss = 0.01, view.jobs[0].prior_remaining = 0.01;
+  const double young = decided_by("sluice", view).jobs[0].share;
+  view.jobs[0].age = from_ms(40'000);
+  EXPECT_GT(decided_by("sluice", view).jobs[0].share, 2 * young);
+}
+
+/// Three members of which only the best counts: the second is predicted to end lowest; the third might, and the first will not.
+ClusterView sweep(double kappa) {
+  ClusterView view = of_slots(kSlots, kappa);
+  for (std::uint64_t id = 1; id <= 3; ++id) {
+    JobView& j = view.jobs.emplace_back(training(id));
+    j.group = "sweep", j.best = true, j.group_best = 0.4;
+    j.end_deviation = 1e-3;
+  }
+  view.jobs[0].end_loss = 0.35, view.jobs[1].end_loss = 0.2, view.jobs[2].end_loss = 0.21;
+  view.jobs[2].end_deviation = 0.05;
+  return view;
+}
+
+TEST(ShareRule, OfAGroupTheLeaderIsServedAndLosersHaveNothing) {
+  ClusterView view = sweep(0.0);
+  Decision decision = decided_by("sluice", view);
+  EXPECT_EQ(decision.jobs[1].slots, kSlots);
+  EXPECT_EQ(decision.jobs[0].slots, 0U);
+  view.jobs[1].end_loss = 0.36;  // it stalls: the third is predicted to end lower now
+  decision = decided_by("sluice", view);
+  EXPECT_EQ(decision.jobs[2].slots, kSlots);
+  for (JobView& j : view.jobs) j.best = false;
+  EXPECT_EQ(decided_by("fair", view), decided_by("fair", sweep(0.0))) << "under fair the objective means nothing";
+}
+
+TEST(ShareRule, WhereSpeedUpIsConcaveMembersShareByWhatTheirEndsMayBeWorth) {
+  const Decision decision = decided_by("sluice", sweep(0.05));
+  EXPECT_GT(decision.jobs[1].share, decision.jobs[2].share);
+  EXPECT_GT(decision.jobs[2].share, 10 * decision.jobs[0].share);
+}
+
+TEST(GroupRule, WhoIsWorseThanTheLeaderForCertainIsWorthNothing) {
+  const ClusterView view = sweep(0.0);
+  const auto claims = claims_of(view);
+  const auto places = places_in_groups(claims);
+  EXPECT_TRUE(places[1].leads);
+  EXPECT_TRUE(places[1].serves);
+  EXPECT_NEAR(places[1].remaining, (0.4 - 0.2) / 0.8, 1e-12);
+  EXPECT_LT(places[0].improvement, 1e-12);
+  // σ (φ(z) + z Φ(z)), z = −.01 / σ, σ = √(.05² + .001²), over a range of .8.
+  EXPECT_NEAR(places[2].improvement, 0.0153 / 0.8, 2e-4);
+}
+
+TEST(InOrder, FifoBySubmissionSrtfByWhatIsLeft) {
+  ClusterView view = of_slots(kSlots, 0.0);
+  for (std::uint64_t id = 1; id <= 3; ++id) view.jobs.push_back(training(id));
+  view.jobs[0].slots_max = 20;
+  view.jobs[2].step = 900;
+  const Decision fifo = decided_by("fifo", view), srtf = decided_by("srtf", view);
+  EXPECT_EQ(fifo.jobs[0].slots, 20U);
+  EXPECT_EQ(fifo.jobs[1].slots, 12U);
+  EXPECT_EQ(srtf.jobs[2].slots, kSlots);
+  view.jobs[1].weight = 10;
+  EXPECT_EQ(decided_by("srtf", view).jobs[1].slots, kSlots) << "a weight of ten outweighs a fifth of the time";
+}
+
+TEST(Optimus, TheSlotGoesWhereItSavesMostTime) {
+  ClusterView view = of_slots(8, 0.1);
+  view.jobs = {training(1), training(2)};
+  for (JobView& j : view.jobs) j.speed_up.kappa = 0.1;
+  EXPECT_EQ(decided_by("optimus", view).jobs[0].slots, 4U) << "alike: the same";
+  view.jobs[1].total_steps = 5000;
+  EXPECT_GE(decided_by("optimus", view).jobs[1].slots, 6U);
+  EXPECT_GE(decided_by("optimus", view).jobs[0].slots, 1U) << "everyone starts at one";
+}
+
+TEST(Asha, OnlyTheBestThirdAtARungGoesOnAndTheOthersComeBack) {
+  ClusterView view = of_slots(6, 0.0);
+  for (std::uint64_t id = 1; id <= 6; ++id) {
+    JobView& j = view.jobs.emplace_back(training(id));
+    j.group = "sweep";
+    j.rungs = {1.0 - 0.1 * static_cast<double>(id)};
+  }
+  Decision decision = decided_by("asha", view);
+  for (std::size_t i = 0; i < 6; ++i) EXPECT_EQ(decision.jobs[i].slots, i < 4 ? 0U : 3U) << i;
+  view.jobs[5].slots_max = 1;
+  decision = decided_by("asha", view);
+  EXPECT_EQ(decision.jobs[4].slots, 5U);
+  view.jobs.resize(4);  // the two ended
+  decision = decided_by("asha", view);
+  EXPECT_EQ(decision.jobs[3].slots, 6U) << "the best of the others goes on";
+}
+
+}  // namespace
+}  // namespace sluice::manager
