@@ -186,7 +186,7 @@ Result<File> File::read(const std::string& path, bool sealed) {
       impl->tensors.push_back(std::move(read->first));
       impl->offsets.push_back(read->second);
     }
-  } catch (const json::exception& e) { return bad(fmt::format("its header can't be read: {}", e.what())); }
+  } catch (const json::exception&) { return bad("damaged, or not a safetensors file: its header can't be read"); }
   if (sealed && (!impl->metadata.contains(kChecksum) || !impl->metadata.contains(kHeaderChecksum)))
     return bad("damaged, or not sluice's: a checksum is missing");
   if (impl->metadata.contains(kHeaderChecksum) && !sluice::sealed(text, kHeaderChecksum)) return bad("damaged: its header's checksum differs");

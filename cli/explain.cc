@@ -55,6 +55,11 @@ std::vector<Json> history(const Json& job) {
 /// "  label: words" where there are words.
 std::string line_of(const char* label, const std::string& words) { return words.empty() ? "" : fmt::format("  {}: {}\n", label, words); }
 
+bool flag(const Json& from, const char* key) {
+  const auto it = from.find(key);
+  return it != from.end() && it->is_boolean() && it->get<bool>();
+}
+
 std::string names_of(const Json& holders) {
   std::string out;
   for (const auto& h : holders)
@@ -76,12 +81,12 @@ std::string standing(const Json& job) {
     out += line_of(
         "rate", fmt::format("{:.4g} steps/s with {:g} slots, {:.4g} with one more (contention {:.3g}{}; staleness {:.3g} steps, a step then counts {:.2f})",
                             number(speed["now"], "steps_per_s"), number(speed["now"], "slots"), number(speed["next"], "steps_per_s"), number(speed, "kappa"),
-                            speed.value("kappa_measured", false) ? "" : ", not measured yet", number(speed, "staleness"), number(speed["now"], "efficiency")));
+                            flag(speed, "kappa_measured") ? "" : ", not measured yet", number(speed, "staleness"), number(speed["now"], "efficiency")));
   if (!left.empty())
     out += line_of("left of its loss",
                    fmt::format("{:.2f} by its own reports, {:.2f} ± {:.2f} by {:g} past jobs of its model; {:.0f} steps in all{}", number(left, "fitted"),
                                number(left, "past_jobs"), number(left, "past_deviation"), number(left, "jobs_of_model"), number(left, "total_steps"),
-                               left.value("declared", false) ? "" : " (not declared: an estimate)"));
+                               flag(left, "declared") ? "" : " (not declared: an estimate)"));
   if (!outcome.empty())
     out += line_of("last forecast", fmt::format("a drop of {:.4g} over {:g} steps; it fell by {:.4g}", number(outcome, "predicted_drop"),
                                                 number(outcome, "steps"), number(outcome, "actual_drop")));

@@ -54,8 +54,34 @@ TEST_F(ExplainTest, UnknownJobNamesTheNearest) {
   EXPECT_THAT(explain_offline(folder_ + "/none", "").error().what, HasSubstr("the output folder of a run?"));
 }
 
+TEST_F(ExplainTest, OfOneLiveJobItSaysWhatItsNextSlotIsWorthAndWhatWouldChangeThat) {
+  const auto words =
+      explain_text(nlohmann::json::parse(R"({"jobs":[{"job":"a","state":"running","target":{"sentence":"loss <= 0.3: reached by 60 s with probability 0.71"},
+    "speed_up":{"now":{"slots":2,"steps_per_s":190.4,"efficiency":0.97},"next":{"slots":3,"steps_per_s":270},"kappa":0.05,"kappa_measured":false,"staleness":1.5},
+    "remaining":{"fitted":0.25,"past_jobs":0.31,"past_deviation":0.1,"jobs_of_model":14,"total_steps":3000,"declared":false},
+    "outcome":{"steps":100,"predicted_drop":0.02,"actual_drop":0.015},"next_slot":{"gain_per_s":0.004,"index":0.7,"price":0.1},
+    "holders":[{"job":"b","slots":3,"index":0.9}],"would_change":[{"what":"job_ended","sentence":"if job b ended it would have 5 slots"}]}]})"));
+  for (const char* part :
+       {"target: loss <= 0.3: reached by 60 s with probability 0.71", "190.4 steps/s with 2 slots, 270 with one more (contention 0.05, not measured yet",
+        "0.25 by its own reports, 0.31 ± 0.10 by 14 past jobs of its model; 3000 steps in all (not declared: an estimate)",
+        "a drop of 0.02 over 100 steps; it fell by 0.015", "its next slot: 0.004 of its loss a second; index 0.7, price 0.1", "held by: b (3, index 0.9)",
+        "more: if job b ended it would have 5 slots"})
+    EXPECT_THAT(words, HasSubstr(part));
+}
+
+TEST(Explain, WhatPastJobsTaughtIsALineAModel) {
+  nlohmann::json sum = nlohmann::json::array();
+  for (int i = 0; i <= 64; ++i) sum.push_back(2.0 * (64 - i) / 64);
+  const nlohmann::json answer = {{"prior", {{"families", {{"mlp", {{"jobs", 2}, {"sum", sum}, {"squares", sum}, {"steps", {300, 100, 200}}}}}}}}};
+  EXPECT_THAT(prior_text(answer), testing::ContainsRegex("mlp +2 +0\\.875 +0\\.750 +0\\.500 +0\\.250 +200"));
+  for (const char* text : {"{}", R"({"prior":{"families":{"x":1}}})", R"({"prior":{"families":{"x":{"jobs":0,"sum":[],"steps":[]}}}})"})
+    EXPECT_THAT(prior_text(nlohmann::json::parse(text)), HasSubstr("not readable"));
+}
+
 TEST_F(ExplainTest, AnswersOfAnyShapeAreNoCrash) {
-  for (const char* text : {"{}", R"({"jobs":1})", R"({"jobs":[1,{}]})", R"({"jobs":[{"job":1,"decisions":[null,{"before":"x"}]}]})"})
+  for (const char* text :
+       {"{}", R"({"jobs":1})", R"({"jobs":[1,{}]})", R"({"jobs":[{"job":1,"decisions":[null,{"before":"x"}]}]})",
+        R"({"jobs":[{"speed_up":{"now":1,"next":2,"kappa_measured":"x"},"remaining":{"declared":"no"},"next_slot":[],"holders":[1],"target":7}]})"})
     EXPECT_FALSE(explain_text(nlohmann::json::parse(text)).empty());
 }
 

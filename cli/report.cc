@@ -41,14 +41,14 @@ Result<report::RunFiles> read_files(const std::string& folder, std::size_t decis
 }
 
 /// A file that is there is only replaced if it is a report.
-Result<void> check_place(const std::string& path) {
+Result<void> check_place(const std::string& path, const std::string& flag) {
   std::error_code error;
   if (!fs::exists(path, error)) return {};
   std::string begin(report::kPageBegin.size(), '\0');
   if (std::ifstream in(path, std::ios::binary); fs::is_regular_file(path, error) && in.read(begin.data(), static_cast<std::streamsize>(begin.size()))) {
     if (begin == report::kPageBegin) return {};
   }
-  return fail(Errc::kBadConfig, fmt::format("{}: is there already, and is no report; choose another file", path));
+  return fail(Errc::kBadConfig, fmt::format("{}: is there already, and is no report; choose another file with {}", path, flag));
 }
 
 }  // namespace
@@ -58,7 +58,7 @@ std::string default_report(const std::vector<std::string>& folders) {
 }
 
 Result<WrittenReport> write_report(const std::vector<std::string>& folders, const std::string& path) {
-  if (const auto free = check_place(path); !free) return tl::unexpected(free.error());
+  if (const auto free = check_place(path, "--out"); !free) return tl::unexpected(free.error());
   const report::Limits limits;
   std::vector<report::RunFiles> runs;
   WrittenReport out{path, 0, {}};
@@ -76,8 +76,8 @@ Result<WrittenReport> write_report(const std::vector<std::string>& folders, cons
   return out;
 }
 
-Result<void> write_page(const std::string& path, const std::string& text) {
-  if (const auto free = check_place(path); !free) return free;
+Result<void> write_page(const std::string& path, const std::string& text, const std::string& flag) {
+  if (const auto free = check_place(path, flag); !free) return free;
   return write_file(path, text);
 }
 

@@ -23,7 +23,8 @@ struct WrittenReport {
 /// kNotFound (a folder without a run's files), kBadConfig (`path` is no report of ours), kIo naming the file.
 [[nodiscard]] Result<WrittenReport> write_report(const std::vector<std::string>& folders, const std::string& path);
 
-/// Writes a page (report/page.h) to `path`: whole, or not at all. Errors: as write_report, but for the folders.
-[[nodiscard]] Result<void> write_page(const std::string& path, const std::string& text);
+/// Writes a page (report/page.h) to `path`: whole, or not at all. `flag`: what chose the path, for messages. Errors: as
+/// write_report, but for the folders.
+[[nodiscard]] Result<void> write_page(const std::string& path, const std::string& text, const std::string& flag);
 
 }  // namespace sluice::cli

@@ -90,9 +90,9 @@ TEST_F(RunFileTest, AModelThatIsAPathIsAPlugIn) {
   EXPECT_EQ(words(kData + job + "mlp, limits: {call: 1s}}\n"), "sweep.yaml:4:49: 'limits' are a plug-in's; 'mlp' is a built-in model");
   EXPECT_EQ(words(kData + job + "./libmine.so, optimizer: {name: adam}}\n"), "");
   EXPECT_EQ(words(kData + job + "./libmine.so, params: {clusters: 3}, optimizer: {name: adam}}\n"),
-            "sweep.yaml:4:79: model 'mine' gives no gradients: what it pushes is added up, with no optimizer, schedule or clip; take 'optimizer' out");
+            "sweep.yaml:4:84: model 'mine' gives no gradients: what it pushes is added up, with no optimizer, schedule or clip; take 'optimizer' out");
   EXPECT_EQ(words(kData + job + "./libmine.so, params: {clusters: 3}, consistency: {local_steps: 2}}\n"),
-            "sweep.yaml:4:81: model 'mine' gives no gradients, so a slot can take no local steps with it; take 'local_steps' out");
+            "sweep.yaml:4:86: model 'mine' gives no gradients, so a slot can take no local steps with it; take 'local_steps' out");
   const auto summed = read(kData + job + "./libmine.so, params: {clusters: 3}}\n");
   ASSERT_TRUE(summed) << summed.error().what;
   EXPECT_EQ(summed->jobs[0].spec.optimizer, (proto::OptimizerSpec{"add", {}}));
@@ -145,7 +145,8 @@ TEST_F(RunFileTest, LocalStepsAreAveragedInStepAndAddedElsewhere) {
   EXPECT_EQ(with("mode: bsp, local_steps: 8, push: delta"), "8 delta");
   EXPECT_EQ(with("mode: ssp, staleness: 2, local_steps: 8"), "8 delta");
   EXPECT_THAT(with("mode: asp, local_steps: 8, push: average"), HasSubstr("push: average needs mode: bsp"));
-  EXPECT_THAT(with("mode: bsp, local_steps: 8", "adam"), HasSubstr("local_steps needs optimizer sgd: the slots take the steps, and 'adam' is the servers'"));
+  EXPECT_THAT(with("mode: bsp, local_steps: 8", "adam"),
+              HasSubstr("local_steps needs optimizer sgd or adagrad: the slots take the steps, and 'adam' is the servers'"));
   EXPECT_THAT(with("mode: bsp, local_steps: 8", "{name: sgd, schedule: {kind: step, every: 5}}"), HasSubstr("no schedule"));
   EXPECT_THAT(with("mode: bsp, push: delta"), HasSubstr("give local_steps too"));
   EXPECT_THAT(with("mode: bsp, local_steps: 8, push: deltas"), HasSubstr("did you mean 'delta'"));
@@ -181,14 +182,14 @@ TEST_F(RunFileTest, AJobMayEndWhenItHasConvergedOrReachedItsTarget) {
   EXPECT_EQ(with("stop: {converged: yes}", ""), "converged  metric ");
   EXPECT_EQ(with("stop: {patience: 3epochs, converged: yes}"), "converged  metric ");
   EXPECT_EQ(with("stop: {patience: 3epochs, converged: no}"), " metric ");
-  EXPECT_THAT(with("stop: {converged: soon}"), HasSubstr(":4:60: 'converged' under stop must be yes or no, not 'soon'"));
+  EXPECT_THAT(with("stop: {converged: soon}"), HasSubstr(":4:57: 'converged' under stop must be yes or no, not 'soon'"));
   EXPECT_THAT(with("stop: {}"), HasSubstr("'stop' needs patience (stop: {patience: 3epochs}) or converged"));
   EXPECT_EQ(with("target: {loss: 0.35, by: 60s}", ""), "loss <= 0.35 by 60.0 metric ");
   EXPECT_EQ(with("target: {validation_loss: 0.4}"), "validation_loss <= 0.4 by 0.00 metric ");
   EXPECT_EQ(with("target: {accuracy: 0.9, by: 2min}"), "accuracy >= 0.9 by 120. metric accuracy");
   EXPECT_EQ(with("target: {top-5: 0.9}, validation: {metric: top-5}"), "top-5 >= 0.9 by 0.00 metric top-5");
   EXPECT_THAT(with("target: {top-5: 0.9}, validation: {metric: accuracy}"), HasSubstr("the target is of 'top-5', and validation.metric is 'accuracy'"));
-  EXPECT_THAT(with("target: {acuracy: 0.9}"), AllOf(HasSubstr(":4:49:"), HasSubstr("did you mean 'accuracy'"), HasSubstr("(or loss, validation_loss)")));
+  EXPECT_THAT(with("target: {acuracy: 0.9}"), AllOf(HasSubstr(":4:48:"), HasSubstr("did you mean 'accuracy'"), HasSubstr("(or loss, validation_loss)")));
   EXPECT_THAT(with("target: {accuracy: 0.9}", ""), HasSubstr("'accuracy' is of held-out rows, and dataset 'tiny' has no held-out rows"));
   EXPECT_THAT(with("target: {loss: low}"), HasSubstr("'loss' under target must be a number, not 'low'"));
   EXPECT_THAT(with("target: {by: 60s}"), HasSubstr("'target' needs one of loss, validation_loss and a metric"));
@@ -260,9 +261,9 @@ TEST_F(RunFileTest, AllMistakesAtOnceWithPlaces) {
 }
 
 TEST_F(RunFileTest, NamesOfTheDesignSaySo) {
-  EXPECT_THAT(words("policy: {name: sluice}\n" + kData + "jobs:\n  - {name: m, model: lda, data: tiny, group: g}\n"),
+  EXPECT_THAT(words("policy: {name: sluice}\n" + kData + "jobs:\n  - {name: m, model: lda, data: tiny, replicas: 2}\n"),
               AllOf(HasSubstr("1:16: unknown policy 'sluice'"), HasSubstr("('sluice' is part of the design but not in this version yet)"),
-                    HasSubstr("('lda' is part"), HasSubstr("'group' under job 'm' is part")));
+                    HasSubstr("('lda' is part"), HasSubstr("'replicas' under job 'm' is part")));
 }
 
 TEST_F(RunFileTest, SchedulesBecomeTheOptimizersNumbers) {

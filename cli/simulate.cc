@@ -118,7 +118,7 @@ nlohmann::json means_of(const sim::Study& study, const std::string& policy) {
 }
 
 Result<void> write_study_page(const sim::Study& study, const std::string& path) {
-  return write_page(path, report::page(report::study_document(study), report::study_parts()));
+  return write_page(path, report::page(report::study_document(study), report::study_parts()), "--html");
 }
 
 }  // namespace sluice::cli

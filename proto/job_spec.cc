@@ -275,7 +275,8 @@ std::string read_spec(const Json& from, JobSpec& to) {
 
 std::string local_steps_problem(const JobSpec& spec) {
   if (spec.consistency.local_steps == 0) return "";
-  if (spec.optimizer.name != "sgd") return "local_steps needs optimizer sgd: the slots take the steps, and '" + spec.optimizer.name + "' is the servers'";
+  if (spec.optimizer.name != "sgd" && spec.optimizer.name != "adagrad")
+    return "local_steps needs optimizer sgd or adagrad: the slots take the steps, and '" + spec.optimizer.name + "' is the servers'";
   for (const auto& [name, value] : spec.optimizer.numbers) {
     if (name.starts_with("schedule.")) return "local_steps takes no schedule: the slots step at a constant rate";
   }

@@ -82,8 +82,8 @@ enum class LocalPush : std::uint8_t { kDelta = 0, kAverage = 1 };
 
 struct ConsistencySpec {
   ConsistencyMode mode = ConsistencyMode::kAsp;
-  std::uint32_t staleness = 0;         ///< ssp: a slot begins a clock at most this far ahead of the slowest
-  std::uint32_t local_steps = 0;       ///< batches that a slot takes on its own copy of the parameters (plain sgd) before it pushes what changed; 0: gradients
+  std::uint32_t staleness = 0;    ///< ssp: a slot begins a clock at most this far ahead of the slowest
+  std::uint32_t local_steps = 0;  ///< batches that a slot takes on its own copy of the parameters (sgd or adagrad) before it pushes what changed; 0: gradients
   LocalPush push = LocalPush::kDelta;  ///< changes are added up, or (bsp only) averaged, weighted by their rows
   friend bool operator==(const ConsistencySpec&, const ConsistencySpec&) = default;
 };
@@ -150,7 +150,7 @@ struct JobSpec {
 
 inline constexpr std::uint32_t kLocalStepsMax = 1000;
 inline constexpr std::uint32_t kStepRowsMax = 1'000'000;  ///< batch × local steps
-/// What a job with local steps can't be, in words for its user; empty: nothing. The rules: sgd without a schedule (its numbers lr and weight_decay are the
+/// What a job with local steps can't be, in words for its user; empty: nothing. The rules: sgd or adagrad without a schedule (their numbers are the
 /// slot's then), average under bsp only, at most kStepRowsMax examples a step.
 [[nodiscard]] std::string local_steps_problem(const JobSpec& spec);
 

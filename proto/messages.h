@@ -22,7 +22,7 @@
 
 namespace sluice::proto {
 
-inline constexpr std::uint16_t kProtocolVersion = 4;
+inline constexpr std::uint16_t kProtocolVersion = 5;
 inline constexpr std::uint32_t kSectionsMax = 4096;          ///< per message
 inline constexpr std::uint32_t kUnansweredPushesMax = 64;    ///< per (client, shard)
 inline constexpr std::uint32_t kHeaderBytesMax = 8u << 20;   ///< of the header frame
@@ -70,6 +70,8 @@ struct Section {
   std::uint32_t step = 0;      ///< push: the job's step that was read (for schedules)
   Outcome outcome = Outcome::kOk;
   std::uint8_t codec = 0;  ///< of the values: 0 = raw f32 (net/codecs)
+  /// The optimizer's state goes with the values: behind each row (sparse), behind all of them (dense). pull: asked for; push of kind delta: both are added.
+  bool state = false;
   friend bool operator==(const Section&, const Section&) = default;
 };
 inline constexpr std::size_t kSectionBytes = 40;
@@ -361,6 +363,11 @@ struct Moved {
   double batch_wait_ms = 0;  ///< grant received → batch boundary
   double stall_ms = 0;       ///< batch boundary → first gradient: what the move cost
   bool cold = false;         ///< data or model were not on the host yet
+  // What the stall was made of; together it is the stall.
+  double open_ms = 0;      ///< data and model are there
+  double lease_ms = 0;     ///< the home has taken the slot in and leased it rows
+  double pull_ms = 0;      ///< the parameters are there
+  double gradient_ms = 0;  ///< the first batch is computed
   friend bool operator==(const Moved&, const Moved&) = default;
 };
 /// Worker → manager: a model threw, data is bad …: fails the job with its own words. Answer: Done.

@@ -270,6 +270,10 @@ struct Moved {
   batchWaitMs @5 :Float64;
   stallMs @6 :Float64;
   cold @7 :Bool;
+  openMs @8 :Float64;
+  leaseMs @9 :Float64;
+  pullMs @10 :Float64;
+  gradientMs @11 :Float64;
 }
 struct JobFault {
   worker @0 :UInt32;

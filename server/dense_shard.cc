@@ -20,9 +20,15 @@ DenseShard::DenseShard(const proto::TableSpec& spec, ShardId shard, const Optimi
 
 DenseShard::~DenseShard() = default;
 
-Result<void> DenseShard::check(proto::PushKind kind, Bytes update) const {
-  const std::size_t n = values_->size();
-  if (const auto optimizer = optimizer_for(kind, optimizer_); !optimizer) return fail(optimizer.error());
+void DenseShard::read_with_state(std::span<float> out) const {
+  SLUICE_ASSERT(out.size() == values_->size() + state_->size());
+  std::copy_n(values_->data(), values_->size(), out.data());
+  std::copy_n(state_->data(), state_->size(), out.data() + values_->size());
+}
+
+Result<void> DenseShard::check(proto::PushKind kind, Bytes update, bool state) const {
+  const std::size_t n = values_->size() + (state ? state_->size() : 0);
+  if (const auto optimizer = optimizer_for(kind, optimizer_, state); !optimizer) return fail(optimizer.error());
   if (update.size() != n * sizeof(float)) { return fail(Errc::kRejected, fmt::format("{} floats for a shard of {}", update.size() / sizeof(float), n)); }
   const UnalignedFloat* floats = floats_of(update);
   if (!all_finite(floats, n)) {
@@ -32,10 +38,10 @@ Result<void> DenseShard::check(proto::PushKind kind, Bytes update) const {
   return {};
 }
 
-Result<void> DenseShard::apply(proto::PushKind kind, Bytes update, std::uint32_t step) {
-  if (auto ok = check(kind, update); !ok) return ok;
+Result<void> DenseShard::apply(proto::PushKind kind, Bytes update, std::uint32_t step, bool with_state) {
+  if (auto ok = check(kind, update, with_state); !ok) return ok;
   const std::size_t n = values_->size();
-  const auto optimizer = optimizer_for(kind, optimizer_);
+  const auto optimizer = optimizer_for(kind, optimizer_, with_state);
   const UnalignedFloat* floats = floats_of(update);
   updates_ += kind == proto::PushKind::kGradient ? 1 : 0;
   const UpdateInfo info{updates_, step};
@@ -50,6 +56,7 @@ Result<void> DenseShard::apply(proto::PushKind kind, Bytes update, std::uint32_t
     auto before = std::exchange(values_, std::move(next));
     if (!before->lent()) pool_.give(std::move(before));
   }
+  for (std::size_t i = 0; with_state && i < state_->size(); ++i) state[i] += floats[n + i];
   ++version_;
   return {};
 }

@@ -39,11 +39,14 @@ class DenseShard {
   [[nodiscard]] net::Frame share() const { return ValueBuffer::share(values_); }
   /// The values now; valid until the next apply.
   [[nodiscard]] std::span<const float> values() const { return {values_->data(), values_->size()}; }
-  /// Applies one update from received bytes of any alignment: a gradient through the optimizer, a delta by addition. Errors (nothing was changed): kRejected:
+  /// Writes floats() values and behind them state_bytes() / 4 floats of optimizer state. REQUIRES: room for just these.
+  void read_with_state(std::span<float> out) const;
+  /// Applies one update from received bytes of any alignment: a gradient through the optimizer, a delta by addition; with `state` (deltas only) the
+  /// optimizer's state lies behind the values, and is added too. Errors (nothing was changed): kRejected:
   /// wrong size, a NaN or infinity (its place named), a kind that is not served.
-  [[nodiscard]] Result<void> apply(proto::PushKind kind, Bytes update, std::uint32_t step);
+  [[nodiscard]] Result<void> apply(proto::PushKind kind, Bytes update, std::uint32_t step, bool state = false);
   /// What apply() would refuse, nothing changed.
-  [[nodiscard]] Result<void> check(proto::PushKind kind, Bytes update) const;
+  [[nodiscard]] Result<void> check(proto::PushKind kind, Bytes update, bool state = false) const;
   [[nodiscard]] std::size_t state_bytes() const { return state_->size() * sizeof(float); }
   [[nodiscard]] DenseSnapshot snapshot();
   /// Goes on from what a snapshot held, instead of from the first values. An empty state: fresh. REQUIRES: no update was applied; floats() values, and as much

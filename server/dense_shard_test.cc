@@ -144,6 +144,27 @@ TEST_F(DenseShardTest, ADeltaIsAddedWhateverTheOptimizer) {
   EXPECT_EQ(shard.version(), 2);
 }
 
+TEST_F(DenseShardTest, StateThatAddsUpIsReadAndAddedBehindTheValuesWhileOthersReadThem) {
+  const auto adagrad = *make_optimizer({"adagrad", {}});
+  DenseShard shard(dense_table(1, 3, {"adagrad", {}}), ShardId(0), *adagrad, pool);
+  ASSERT_TRUE(shard.apply(PushKind::kGradient, bytes_of(std::vector<float>{1, 2, 3}), 0));
+  const auto before = copy(shard);
+  const net::Frame reader = shard.share();
+  const auto snapshot = shard.snapshot();
+  std::vector<float> both(6);
+  shard.read_with_state(both);
+  EXPECT_EQ(both, (std::vector<float>{before[0], before[1], before[2], 1, 4, 9}));
+  ASSERT_TRUE(shard.apply(PushKind::kDelta, bytes_of(std::vector<float>{1, 1, 1, 2, 0, 5}), 0, true));
+  shard.read_with_state(both);
+  EXPECT_EQ(both, (std::vector<float>{before[0] + 1, before[1] + 1, before[2] + 1, 3, 4, 14}));
+  EXPECT_EQ(floats_of_frame(reader), before);
+  EXPECT_EQ(snapshot.state.get()[0], 1);
+  EXPECT_FALSE(shard.apply(PushKind::kDelta, bytes_of(std::vector<float>(3, 1.0F)), 0, true));
+  EXPECT_FALSE(shard.apply(PushKind::kGradient, bytes_of(std::vector<float>(6, 1.0F)), 0, true));
+  DenseShard moments(dense_table(1, 3), ShardId(0), *adam, pool);
+  EXPECT_FALSE(moments.apply(PushKind::kDelta, bytes_of(std::vector<float>(9, 1.0F)), 0, true)) << "adam's moments are no sums";
+}
+
 TEST_F(DenseShardTest, TrimmingThePoolFreesOnlyWhatNobodyReads) {
   const auto make = [this] { return std::make_shared<ValueBuffer>(transport.allocate(400)); };
   auto read = make();

@@ -43,6 +43,8 @@ class Optimizer {
   virtual ~Optimizer() = default;
   /// Floats of state for a span of n values: a whole multiple of n.
   [[nodiscard]] virtual std::size_t state_floats(std::size_t n) const = 0;
+  /// Whether state is a sum over the updates, so that what several slots added to copies of their own goes together by addition (local steps: docs/adr/0015).
+  [[nodiscard]] virtual bool state_adds_up() const { return false; }
   /// Applies one update. REQUIRES: all_finite(update). Each float's result depends on that float's value, state and update only: split spans equal the whole.
   virtual void apply(const UpdateSpan& span, UpdateInfo info) const = 0;
 };

@@ -91,6 +91,20 @@ TEST_P(OptimizerContract, OutOfPlaceAndUnalignedEqualInPlaceAndAligned) {
   EXPECT_EQ(values, in_place.values);
 }
 
+/// What slots that take the steps on copies of their own push of it (local steps): each what it added, whatever the values were.
+TEST_P(OptimizerContract, StateThatAddsUpIsASumOverTheUpdates) {
+  if (!optimizer->state_adds_up()) GTEST_SKIP() << "its state stays with the servers";
+  constexpr std::size_t kN = 200;
+  ASSERT_EQ(optimizer->state_floats(kN), kN) << "slots hold a float of it for each value";
+  Subject both(*optimizer, random_floats(1, kN)), first(*optimizer, random_floats(2, kN)), second(*optimizer, random_floats(3, kN));
+  for (std::uint64_t round = 0; round < 4; ++round) {
+    const auto g = random_floats(10 + round, kN);
+    both.update(g);
+    (round % 2 == 0 ? first : second).update(g);
+  }
+  for (std::size_t i = 0; i < kN; ++i) EXPECT_NEAR(both.state[i], first.state[i] + second.state[i], 1e-5);
+}
+
 TEST_P(OptimizerContract, AZeroUpdateOnFreshStateMovesNothing) {
   proto::OptimizerSpec spec{GetParam(), {}};
   for (const NumberRule& rule : (*builtin_optimizers().find(GetParam()))->numbers) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -15,7 +16,6 @@
 namespace sluice::server {
 namespace {
 
-constexpr std::size_t kBlock = 32;  // keys looked up together, so that their cache misses overlap
 constexpr std::size_t kSlabBytes = 64 * 1024;
 constexpr std::size_t kIndexFirst = 64;
 
@@ -24,10 +24,12 @@ std::uint64_t place_hash(Key key) { return std::rotl(mix64(key), 32); }
 
 void prefetch(const void* at) { __builtin_prefetch(at, 1); }
 
-/// One float, the width of linear models' rows, is copied without a call.
+/// One float, the width of linear models' rows, is copied without a call, and so is one with its state.
 void copy_row(void* to, const void* from, std::size_t bytes) {
   if (bytes == sizeof(float)) {
     std::memcpy(to, from, sizeof(float));
+  } else if (bytes == 2 * sizeof(float)) {
+    std::memcpy(to, from, 2 * sizeof(float));
   } else {
     std::memcpy(to, from, bytes);
   }
@@ -41,10 +43,10 @@ std::vector<Key> copy_of(Bytes keys) {
   return out;
 }
 
-/// Counts one more update of a row, if it is one through the optimizer; the count stops at its largest value.
-std::uint32_t count_up(float* row, bool gradient) {
+/// Counts one more update of a row through the optimizer; the count stops at its largest value.
+std::uint32_t count_up(float* row) {
   auto count = load<std::uint32_t>(reinterpret_cast<const std::byte*>(row + 2));
-  if (gradient && count != ~std::uint32_t{0}) ++count;
+  if (count != ~std::uint32_t{0}) ++count;
   std::memcpy(row + 2, &count, sizeof count);
   return count;
 }
@@ -93,21 +95,46 @@ std::size_t SparseShard::find(Key key, std::uint64_t hash) const {
   }
 }
 
-void SparseShard::fetch(std::uint64_t hash) const {
-  const auto tag = static_cast<std::uint32_t>(hash);
-  for (std::size_t at = home_of(hash); index_[at].row_plus_1 != 0; at = at + 1 == index_.size() ? 0 : at + 1) {
-    if (index_[at].tag != tag) continue;
-    const float* row = row_at(index_[at].row_plus_1 - 1);
+void SparseShard::hash_keys(std::span<const Key> keys) const {
+  hashes_.resize(keys.size());
+  for (std::size_t i = 0; i < keys.size(); ++i) hashes_[i] = place_hash(keys[i]);
+}
+
+void SparseShard::find_block(std::span<const Key> keys, const std::uint64_t* hashes, std::span<const std::uint64_t> next, std::size_t* rows) const {
+  for (const std::uint64_t hash : next) prefetch(&index_[home_of(hash)]);
+  for (std::size_t i = 0; i < keys.size(); ++i) {  // the first with the tag is nearly always the one
+    const auto tag = static_cast<std::uint32_t>(hashes[i]);
+    std::size_t at = home_of(hashes[i]);
+    while (index_[at].row_plus_1 != 0 && index_[at].tag != tag) at = at + 1 == index_.size() ? 0 : at + 1;
+    rows[i] = index_[at].row_plus_1 == 0 ? kNone : index_[at].row_plus_1 - 1;
+    if (rows[i] == kNone) continue;
+    const float* row = row_at(rows[i]);
     prefetch(row);
     prefetch(row + stride_ - 1);
-    return;
+  }
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    if (rows[i] != kNone && load<Key>(reinterpret_cast<const std::byte*>(row_at(rows[i]))) != keys[i]) rows[i] = find(keys[i], hashes[i]);
   }
 }
 
-void SparseShard::fetch(std::span<const Key> keys) const {
-  if (index_.empty()) return;
-  for (const Key key : keys) prefetch(&index_[home_of(place_hash(key))]);
-  for (const Key key : keys) fetch(place_hash(key));
+/// REQUIRES: hashes_ are the keys'. `visit` may make rows.
+template <class Visit>
+void SparseShard::each_row(std::span<const Key> keys, Visit visit) const {
+  std::array<std::size_t, kBlock> rows;
+  const std::span<const std::uint64_t> hashes = hashes_;
+  const auto from = [&](std::size_t begin) { return hashes.subspan(begin, std::min(kBlock, hashes.size() - begin)); };
+  if (!index_.empty()) {
+    for (const std::uint64_t hash : from(0)) prefetch(&index_[home_of(hash)]);
+  }
+  for (std::size_t begin = 0; begin < keys.size(); begin += kBlock) {
+    const auto block = from(begin);
+    if (index_.empty()) {
+      rows.fill(kNone);
+    } else {
+      find_block(keys.subspan(begin, block.size()), block.data(), from(begin + block.size()), rows.data());
+    }
+    for (std::size_t i = 0; i < block.size(); ++i) visit(begin + i, rows[i]);
+  }
 }
 
 void SparseShard::insert(std::uint64_t hash, std::size_t row) {
@@ -139,32 +166,29 @@ std::size_t SparseShard::make(Key key, std::uint64_t hash) {
 }
 
 Result<void> SparseShard::check_keys(std::span<const Key> keys) const {
-  for (const Key key : keys) {
-    if (spec_.shard_of(key) != shard_) {
-      return fail(Errc::kRejected, fmt::format("key {} belongs to shard {}, not {}", key, spec_.shard_of(key).value, shard_.value));
-    }
-  }
-  return {};
+  hash_keys(keys);
+  const unsigned bits = static_cast<unsigned>(std::countr_zero(spec_.buckets));
+  bool all = true;
+  for (const std::uint64_t hash : hashes_) all = all && (bits == 0 || std::rotr(hash, 32) >> (64 - bits) == shard_.value);
+  if (all) return {};
+  const Key key = *std::find_if(keys.begin(), keys.end(), [this](Key k) { return spec_.shard_of(k) != shard_; });
+  return fail(Errc::kRejected, fmt::format("key {} belongs to shard {}, not {}", key, spec_.shard_of(key).value, shard_.value));
 }
 
-Result<void> SparseShard::read(Bytes asked, std::span<float> out) const {
+Result<void> SparseShard::read(Bytes asked, std::span<float> out, bool state) const {
   const std::vector<Key> keys = copy_of(asked);
   if (auto ok = check_keys(keys); !ok) return ok;
-  const std::size_t n = keys.size();
-  SLUICE_ASSERT(out.size() == n * width_);
-  for (std::size_t begin = 0; begin < n; begin += kBlock) {
-    const std::size_t end = std::min(n, begin + kBlock);
-    fetch({keys.data() + begin, end - begin});
-    for (std::size_t i = begin; i < end; ++i) {
-      const auto to = out.subspan(i * width_, width_);
-      const std::size_t row = find(keys[i], place_hash(keys[i]));
-      if (row == kNone) {
-        init_row(spec_, keys[i], to);
-      } else {
-        copy_row(to.data(), row_at(row) + kHeaderFloats, width_ * sizeof(float));
-      }
+  const std::size_t n = keys.size(), floats = row_floats(state);
+  SLUICE_ASSERT(out.size() == n * floats);
+  each_row(keys, [&](std::size_t i, std::size_t row) {
+    const auto to = out.subspan(i * floats, floats);
+    if (row == kNone) {
+      init_row(spec_, keys[i], to.first(width_));
+      std::fill(to.begin() + static_cast<std::ptrdiff_t>(width_), to.end(), 0.0F);
+    } else {
+      copy_row(to.data(), row_at(row) + kHeaderFloats, floats * sizeof(float));
     }
-  }
+  });
   return {};
 }
 
@@ -214,16 +238,16 @@ std::size_t SparseShard::count_missing(std::span<const Key> keys) const {
   return static_cast<std::size_t>(std::unique(missing.begin(), missing.end()) - missing.begin());
 }
 
-Result<void> SparseShard::check(proto::PushKind kind, std::span<const Key> keys, Bytes update) const {
-  const std::size_t n = keys.size();
-  if (const auto optimizer = optimizer_for(kind, optimizer_); !optimizer) return fail(optimizer.error());
-  if (update.size() != n * width_ * sizeof(float)) {
-    return fail(Errc::kRejected, fmt::format("{} floats for {} rows of width {}", update.size() / sizeof(float), n, width_));
+Result<void> SparseShard::check(proto::PushKind kind, std::span<const Key> keys, Bytes update, bool state) const {
+  const std::size_t n = keys.size(), row = row_floats(state);
+  if (const auto optimizer = optimizer_for(kind, optimizer_, state); !optimizer) return fail(optimizer.error());
+  if (update.size() != n * row * sizeof(float)) {
+    return fail(Errc::kRejected, fmt::format("{} floats for {} rows of {}", update.size() / sizeof(float), n, row));
   }
   const UnalignedFloat* floats = floats_of(update);
-  if (!all_finite(floats, n * width_)) {
-    const std::size_t at = first_not_finite(floats, n * width_);
-    return fail(Errc::kRejected, fmt::format("float {} of the update for key {} is {}", at % width_, keys[at / width_], static_cast<float>(floats[at])));
+  if (!all_finite(floats, n * row)) {
+    const std::size_t at = first_not_finite(floats, n * row);
+    return fail(Errc::kRejected, fmt::format("float {} of the update for key {} is {}", at % row, keys[at / row], static_cast<float>(floats[at])));
   }
   if (auto ok = check_keys(keys); !ok) return ok;
   if (rows_ + n > rows_max_ && rows_ + count_missing(keys) > rows_max_) {  // counting costs a sort: only near the end
@@ -232,8 +256,8 @@ Result<void> SparseShard::check(proto::PushKind kind, std::span<const Key> keys,
   return {};
 }
 
-Result<void> SparseShard::prepare(proto::PushKind kind, std::span<const Key> keys, Bytes update) {
-  if (auto ok = check(kind, keys, update); !ok) return ok;
+Result<void> SparseShard::prepare(proto::PushKind kind, std::span<const Key> keys, Bytes update, bool state) {
+  if (auto ok = check(kind, keys, update, state); !ok) return ok;
   for (const Key key : keys) {
     const std::uint64_t hash = place_hash(key);
     if (find(key, hash) == kNone) (void)make(key, hash);
@@ -241,26 +265,24 @@ Result<void> SparseShard::prepare(proto::PushKind kind, std::span<const Key> key
   return {};
 }
 
-Result<void> SparseShard::apply(proto::PushKind kind, Bytes asked, Bytes update, std::uint32_t step) {
+Result<void> SparseShard::apply(proto::PushKind kind, Bytes asked, Bytes update, std::uint32_t step, bool state) {
   const std::vector<Key> keys = copy_of(asked);
-  if (auto ok = check(kind, keys, update); !ok) return ok;
-  const std::size_t n = keys.size();
-  const auto optimizer = optimizer_for(kind, optimizer_);
+  if (auto ok = check(kind, keys, update, state); !ok) return ok;
+  const std::size_t floats_a_row = row_floats(state);
   const UnalignedFloat* floats = floats_of(update);
   const bool gradient = kind == proto::PushKind::kGradient;
-  for (std::size_t begin = 0; begin < n; begin += kBlock) {
-    const std::size_t end = std::min(n, begin + kBlock);
-    fetch({keys.data() + begin, end - begin});
-    for (std::size_t i = begin; i < end; ++i) {
-      const std::uint64_t hash = place_hash(keys[i]);
-      std::size_t found = find(keys[i], hash);
-      if (found == kNone) found = make(keys[i], hash);
-      float* row = own_row(found);
-      const std::uint32_t count = count_up(row, gradient);
-      float* values = row + kHeaderFloats;
-      (*optimizer)->apply({values, values, values + width_, floats + i * width_, width_}, {count, step});
+  each_row(keys, [&](std::size_t i, std::size_t found) {
+    if (found == kNone) found = find(keys[i], hashes_[i]);  // made for this key a moment ago, where it comes twice
+    if (found == kNone) found = make(keys[i], hashes_[i]);
+    float* row = own_row(found);
+    float* values = row + kHeaderFloats;
+    const UnalignedFloat* from = floats + i * floats_a_row;
+    if (gradient) {
+      optimizer_.apply({values, values, values + width_, from, width_}, {count_up(row), step});
+    } else {  // a delta; state lies behind the values as it does in the update
+      for (std::size_t f = 0; f < floats_a_row; ++f) values[f] += from[f];
     }
-  }
+  });
   ++version_;
   return {};
 }

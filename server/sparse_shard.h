@@ -44,15 +44,18 @@ class SparseShard {
   /// takes any N keys.
   [[nodiscard]] std::size_t rows_max() const { return rows_max_; }
 
-  /// Writes keys.size() / 8 rows of the table's width to `out`, in the order asked. Rows that were never pushed to are their first values, and are not made.
+  /// Floats of a row as it is read and pushed: its values, and behind them, with `state`, the optimizer's state.
+  [[nodiscard]] std::size_t row_floats(bool state) const { return state ? stride_ - kHeaderFloats : width_; }
+  /// Writes keys.size() / 8 rows of row_floats(state) to `out`, in the order asked. Rows that were never pushed to are their first values, and are not made.
   /// The keys are copied before they are checked, here and in apply(): their sender may be able to write to them. Errors: kRejected: a key of another shard.
-  [[nodiscard]] Result<void> read(Bytes keys, std::span<float> out) const;
-  /// Applies one update: row i goes to keys[i], in order; a key may come twice. Missing rows are made. Any alignment. Errors (nothing was changed): kRejected:
-  /// wrong sizes, a key of another shard, a NaN or infinity (its key named), a kind that is not served; kFull: it would exceed rows_max().
-  [[nodiscard]] Result<void> apply(proto::PushKind kind, Bytes keys, Bytes update, std::uint32_t step);
+  [[nodiscard]] Result<void> read(Bytes keys, std::span<float> out, bool state = false) const;
+  /// Applies one update of rows of row_floats(state): row i goes to keys[i], in order; with `state` both are added; a key may come twice. Missing rows are
+  /// made. Any alignment. Errors (nothing was changed): kRejected: wrong sizes, a key of another shard, a NaN or infinity (its key named), a kind that is not
+  /// served; kFull: it would exceed rows_max().
+  [[nodiscard]] Result<void> apply(proto::PushKind kind, Bytes keys, Bytes update, std::uint32_t step, bool state = false);
   /// Refuses what apply() would refuse (then nothing was changed), else makes the missing rows, with their first values, so that this update can be applied
   /// later whatever comes between.
-  [[nodiscard]] Result<void> prepare(proto::PushKind kind, std::span<const Key> keys, Bytes update);
+  [[nodiscard]] Result<void> prepare(proto::PushKind kind, std::span<const Key> keys, Bytes update, bool state = false);
 
   /// Every row that was made, in no order that means anything.
   [[nodiscard]] std::shared_ptr<const SparseSnapshot> snapshot();
@@ -73,6 +76,7 @@ class SparseShard {
     std::uint32_t tag = 0;
   };
   static constexpr std::size_t kNone = ~std::size_t{0};
+  static constexpr std::size_t kBlock = 32;  ///< keys looked up together
   static constexpr std::size_t kHeaderFloats = SparseSnapshot::kHeaderFloats;
 
   [[nodiscard]] std::size_t home_of(std::uint64_t hash) const;
@@ -80,13 +84,17 @@ class SparseShard {
   /// The row, to be written to: a slab that a snapshot still reads is copied first.
   [[nodiscard]] float* own_row(std::size_t row);
   [[nodiscard]] std::size_t find(Key key, std::uint64_t hash) const;
-  /// Brings what find() and then a look at the row will touch on its way, so that the cache misses of these keys overlap.
-  void fetch(std::span<const Key> keys) const;
-  void fetch(std::uint64_t hash) const;
+  /// find() of at most kBlock keys, whose cache misses overlap, those of `next` keys too.
+  void find_block(std::span<const Key> keys, const std::uint64_t* hashes, std::span<const std::uint64_t> next, std::size_t* rows) const;
+  /// visit(i, row or kNone) of each key, in order.
+  template <class Visit>
+  void each_row(std::span<const Key> keys, Visit visit) const;
+  /// hashes_ of these keys.
+  void hash_keys(std::span<const Key> keys) const;
   [[nodiscard]] std::size_t make(Key key, std::uint64_t hash);
   void insert(std::uint64_t hash, std::size_t row);
   void grow_index();
-  [[nodiscard]] Result<void> check(proto::PushKind kind, std::span<const Key> keys, Bytes update) const;
+  [[nodiscard]] Result<void> check(proto::PushKind kind, std::span<const Key> keys, Bytes update, bool state) const;
   [[nodiscard]] Result<void> check_keys(std::span<const Key> keys) const;
   [[nodiscard]] std::size_t count_missing(std::span<const Key> keys) const;
 
@@ -106,6 +114,7 @@ class SparseShard {
   std::vector<Slab> slabs_;
   std::size_t lent_ = 0;  ///< slabs
   std::vector<IndexEntry> index_;
+  mutable std::vector<std::uint64_t> hashes_;  ///< scratch: place hashes of a message's keys
   std::uint64_t version_ = 1;
 };
 

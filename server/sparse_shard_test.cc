@@ -40,6 +40,53 @@ class SparseShardTest : public testing::Test {
   std::unique_ptr<const Optimizer> adagrad = *make_optimizer({"adagrad", {}});
 };
 
+/// Two slots take AdaGrad's steps on rows of their own and push what changed in values and squares: both are added up, rows that nobody has yet too.
+TEST_F(SparseShardTest, WhatSlotsAddToTheStateOfTheirOwnCopiesAddsUp) {
+  const auto spec = sparse_table(1 << 20, 2);
+  SparseShard shard(spec, ShardId(0), *adagrad), first(spec, ShardId(0), *adagrad);
+  const std::vector<Key> keys{3, 5};
+  const std::vector<float> g{1, 2, 3, 4};
+  ASSERT_TRUE(shard.apply(PushKind::kGradient, bytes_of(std::vector<Key>{3}), bytes_of(std::vector<float>{1, 2}), 0));
+  ASSERT_EQ(shard.row_floats(true), 4U);
+  ASSERT_EQ(shard.row_floats(false), 2U);
+  std::vector<float> before(8);
+  ASSERT_TRUE(shard.read(bytes_of(keys), before, true));
+  const auto values = read(shard, keys);
+  EXPECT_EQ(before, (std::vector<float>{values[0], values[1], 1, 4, values[2], values[3], 0, 0})) << "each row's state behind its values";
+  std::vector<float> change(8);
+  for (std::size_t r = 0; r < 2; ++r) {
+    std::vector<float> row(before.begin() + static_cast<std::ptrdiff_t>(4 * r), before.begin() + static_cast<std::ptrdiff_t>(4 * r + 4));
+    adagrad->apply({row.data(), row.data(), row.data() + 2, g.data() + 2 * r, 2}, {1, 0});
+    for (std::size_t i = 0; i < 4; ++i) change[4 * r + i] = row[i] - before[4 * r + i];
+  }
+  for (int slot = 1; slot <= 2; ++slot) {
+    ASSERT_TRUE(shard.apply(PushKind::kDelta, bytes_of(keys), bytes_of(change), 0, true));
+    std::vector<float> after(8);
+    ASSERT_TRUE(shard.read(bytes_of(keys), after, true));
+    for (std::size_t i = 0; i < 8; ++i) EXPECT_FLOAT_EQ(after[i], before[i] + static_cast<float>(slot) * change[i]) << i;
+  }
+  EXPECT_EQ(shard.rows(), 2U);
+  // What the servers' own steps go on from.
+  ASSERT_TRUE(shard.apply(PushKind::kGradient, bytes_of(std::vector<Key>{5}), bytes_of(std::vector<float>{0, 1}), 0));
+  std::vector<float> last(4);
+  ASSERT_TRUE(shard.read(bytes_of(std::vector<Key>{5}), last, true));
+  EXPECT_FLOAT_EQ(last[2], 18);
+  EXPECT_FLOAT_EQ(last[3], 33);
+}
+
+TEST_F(SparseShardTest, StateThatDoesNotAddUpIsRefusedAndSoAreOtherSizes) {
+  const auto spec = sparse_table(1 << 20, 2);
+  const std::vector<Key> keys{3};
+  SparseShard sums(spec, ShardId(0), *adagrad), moments(spec, ShardId(0), *adam), plain(spec, ShardId(0), *add);
+  EXPECT_FALSE(moments.apply(PushKind::kDelta, bytes_of(keys), bytes_of(std::vector<float>(6, 1.0F)), 0, true));
+  EXPECT_FALSE(plain.apply(PushKind::kDelta, bytes_of(keys), bytes_of(std::vector<float>(2, 1.0F)), 0, true));
+  EXPECT_FALSE(sums.apply(PushKind::kGradient, bytes_of(keys), bytes_of(std::vector<float>(4, 1.0F)), 0, true));
+  EXPECT_FALSE(sums.apply(PushKind::kDelta, bytes_of(keys), bytes_of(std::vector<float>(2, 1.0F)), 0, true));
+  EXPECT_FALSE(sums.apply(PushKind::kDelta, bytes_of(keys), bytes_of(std::vector<float>(4, 1.0F)), 0));
+  EXPECT_EQ(sums.rows() + moments.rows() + plain.rows(), 0U);
+  EXPECT_TRUE(sums.apply(PushKind::kDelta, bytes_of(keys), bytes_of(std::vector<float>(4, 1.0F)), 0, true));
+}
+
 TEST_F(SparseShardTest, AgreesWithAPlainMapOverRandomPushesAndPulls) {
   const auto spec = sparse_table(1 << 20, 3);
   SparseShard shard(spec, ShardId(0), *add);

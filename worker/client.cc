@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstring>
 
 namespace sluice::worker {
 
@@ -30,11 +31,11 @@ bool Client::take_want_table() {
 }
 
 void Client::enter(const proto::Envelope& envelope, std::vector<proto::TableSpec> tables, proto::PushKind kind, std::vector<TableUse> uses,
-                   proto::StartSpec start) {
+                   proto::StartSpec start, bool state) {
   leave(0, 0, false);
   envelope_ = envelope;
   envelope_.client = incarnation_;
-  layout_ = make_layout(envelope.job, std::move(tables), std::move(uses));
+  layout_ = make_layout(envelope.job, std::move(tables), std::move(uses), state);
   streams_.enter(envelope.job, envelope.generation, layout_.shards);
   parameters_.enter(layout_);
   restores_ = start.resume;
@@ -70,6 +71,15 @@ bool Client::absorb() {
 }
 
 namespace {
+/// A dense shard's change and its state's as one section.
+net::Frame with_state(net::Transport& transport, const net::Frame& arena, const DenseShard& shard, std::uint64_t arena_floats) {
+  const std::size_t bytes = shard.floats * sizeof(float);
+  auto memory = transport.allocate(2 * bytes);
+  std::memcpy(memory.bytes().data(), arena.data() + shard.first * sizeof(float), bytes);
+  std::memcpy(memory.bytes().data() + bytes, arena.data() + (arena_floats + shard.first) * sizeof(float), bytes);
+  return std::move(memory).finish(2 * bytes);
+}
+
 /// Of floats.
 bool all_zero(Bytes bytes) {
   const auto* values = reinterpret_cast<const float*>(bytes.data());
@@ -87,13 +97,14 @@ void Client::split(net::WritableFrame arena, std::span<const KeySet> sets, std::
       if (!options.whole && !layout_.pushed(shard.table.value)) continue;
       const Bytes bytes = all.bytes().subspan(shard.first * sizeof(float), shard.floats * sizeof(float));
       if (options.skip_zeros && (left > 0 || !out.empty()) && all_zero(bytes)) continue;
-      out.push_back({shard.table, shard.shard, shard.slot, shard.index, shard.floats, parameters_.version(shard.index), net::Frame(all.owner(), bytes)});
+      auto payload = layout_.state ? with_state(transport_, all, shard, layout_.arena_floats) : net::Frame(all.owner(), bytes);
+      out.push_back({shard.table, shard.shard, shard.slot, shard.index, shard.floats, parameters_.version(shard.index), std::move(payload), layout_.state});
     }
   }
   for (std::uint32_t t = 0; t < layout_.tables.size(); ++t) {
     if (!layout_.sparse(t) || sets[t].keys().empty() || !(options.whole || layout_.pushed(t))) continue;
     const KeySet& set = sets[t];
-    const std::size_t row_bytes = layout_.tables[t].cols * sizeof(float);
+    const std::size_t row_bytes = set.row_floats() * sizeof(float);
     const std::size_t room = set.keys().size() * (sizeof(Key) + row_bytes) + set.buckets() * 8;  // each section begins at a multiple of 8
     auto memory = transport_.allocate(room);
     const std::span<std::byte> bytes = memory.bytes();
@@ -107,7 +118,7 @@ void Client::split(net::WritableFrame arena, std::span<const KeySet> sets, std::
       const std::size_t size = n * (sizeof(Key) + row_bytes);
       const std::uint32_t index = layout_.first_shard[t] + b;
       out.push_back({TableId(t), ShardId(b), layout_.sparse_slots[t][b], index, static_cast<std::uint32_t>(n), parameters_.version(index),
-                     net::Frame(frame.owner(), frame.bytes().subspan(at, size))});
+                     net::Frame(frame.owner(), frame.bytes().subspan(at, size)), layout_.state});
       at = align8(at + size);
     }
   }

@@ -54,9 +54,9 @@ class Client {
   // --- one job at a time ---
   /// Begins a job: `envelope` has job, generation, manager term and decision; client and ring are filled in. `tables`: as declared; ids are the positions.
   /// kind: what its pushes carry. uses: what batches do with each table; none: all are parameters. start: where the servers
-  /// read the tables' first values from.
+  /// read the tables' first values from. state: pushes carry, and pulls may bring, the optimizer's state (Layout::state).
   void enter(const proto::Envelope& envelope, std::vector<proto::TableSpec> tables, proto::PushKind kind = proto::PushKind::kGradient,
-             std::vector<TableUse> uses = {}, proto::StartSpec start = {});
+             std::vector<TableUse> uses = {}, proto::StartSpec start = {}, bool state = false);
   /// The job's dense values live in `memory`, of layout().arena_floats floats, until leave() or the next enter(); empty: in memory of our own. Right after
   /// enter(), before anything is pulled.
   void use_memory(std::span<float> memory) { parameters_.use(memory); }
@@ -79,17 +79,21 @@ class Client {
 
   // --- values ---
   /// Fetches the dense tables and the rows of `sets` (one per table), which must stay in place until PulledEvent or leave(). Returns the pull's number.
-  /// whole: also what batches do not pull.
-  [[nodiscard]] std::uint64_t pull(std::span<KeySet> sets, bool whole = false) { return parameters_.pull(sets, whole); }
+  /// Of a pull with
+  /// state the sets have rows of layout().row_floats().
+  [[nodiscard]] std::uint64_t pull(std::span<KeySet> sets, PullOptions options = {}) { return parameters_.pull(sets, options); }
   /// Forgets the pulls under way: no events come.
   void cancel_pulls() { parameters_.cancel(); }
   /// A dense table as last absorbed; valid until the next step() or absorb().
   [[nodiscard]] std::span<const float> dense(std::size_t table) const { return parameters_.dense(table); }
+  /// Its optimizer's state, as last pulled with it; a float for each value.
+  [[nodiscard]] std::span<const float> dense_state(std::size_t table) const { return parameters_.dense_state(table); }
   /// Copies arrived values to their places; PulledEvents follow. Apart from step() so that a slot can send what others wait for first. True if there were any.
   bool absorb();
 
-  /// Memory for a batch's dense gradients: one arena in the order of layout(), sent without a copy.
-  [[nodiscard]] net::WritableFrame gradients() const { return transport_.allocate(layout_.arena_floats * sizeof(float)); }
+  /// Memory for a batch's dense gradients: one arena in the order of layout(), sent without a copy; with layout().state a second one behind it, for what
+  /// is to be added to the state: then both are copied.
+  [[nodiscard]] net::WritableFrame gradients() const { return transport_.allocate(layout_.arena_floats * sizeof(float) * (layout_.state ? 2 : 1)); }
   /// Cuts one batch's update into shards: dense from `arena` (as written; empty when the job has no dense table), sparse from rows[table] (laid out as
   /// sets[table].rows()). Appends to `out`. Copies the sparse rows only.
   void split(net::WritableFrame arena, std::span<const KeySet> sets, std::span<const std::vector<float>> rows, std::vector<ShardUpdate>& out,

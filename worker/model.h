@@ -67,6 +67,7 @@ struct TableDecl {
 struct TableView {
   std::span<const float> values;
   std::span<const Key> keys;
+  std::uint64_t keys_number = 0;  ///< not 0: a number that is never given with other keys
 };
 /// Where update() writes: same shape as the view; contents undefined before; every float must be written.
 struct TableUpdate {
@@ -105,6 +106,8 @@ class Model {
   /// The gradient of the batch's mean loss (regularisation included in the gradient, not in the losses reported) at `params`. May throw: the job then fails
   /// with what() as its words.
   [[nodiscard]] virtual Losses update(std::span<const TableView> params, const Batch& batch, std::span<const TableUpdate> out) = 0;
+  /// Whether update() takes views with more keys than the batch's (sorted, distinct), and writes zeros to their rows.
+  [[nodiscard]] virtual bool takes_more_rows() const { return false; }
   /// The same for every batch of a job. Models that do not give gradients take no optimizer from the run file: theirs is `add`.
   [[nodiscard]] virtual UpdateKind update_kind() const { return UpdateKind::kGradient; }
   /// How many passes over the training data the run file's `epochs` means for a model with phases; 0: it has none, and epochs are epochs. After each pass, once
@@ -137,8 +140,8 @@ using ModelRegistry = Registry<MakeModel>;
 /// All built-in models: linear and ridge (targets), mf (targets of pairs), softmax, logistic, svm, svm-poly and fm (classes), each on dense or sparse rows; mlp
 /// (classes, dense rows); gbt (classes or targets); kmeans and lda (any labels, not looked at; lda: sparse rows).
 [[nodiscard]] ModelRegistry builtin_models();
-/// What a job can't be whose model gives no gradients, in words for its user, or empty: its optimizer is `add` without numbers (the one that a job has where
-/// none is named will do), and it takes no local steps.
+/// What a job can't be, in words for its user, or empty. A model that gives no gradients: its optimizer is `add` without numbers (the one that a job has where
+/// none is named will do), and it takes no local steps. One that does: with local steps all its tables are parameters.
 [[nodiscard]] std::string update_problem(const Model& model, const proto::JobSpec& job);
 /// The update kind of a model that check_model() accepts.
 [[nodiscard]] UpdateKind update_kind_of(const ModelRegistry& models, const std::string& name, const std::string& params);

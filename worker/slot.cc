@@ -18,7 +18,7 @@ constexpr Duration kStopPatience = from_ms(300), kOrderPatience = from_ms(5000);
 /// What a slot's move costs, from the grant to the first gradient.
 struct Move {
   JobId from, to;
-  Instant decided_at, received, boundary;
+  Instant decided_at, received, boundary, opened;
   bool same_host = false, cold = false;
 };
 
@@ -189,7 +189,7 @@ void Slot::begin(Order order) {
   open_at_.reset();
   phase_ = Phase::kIdle;
   if (to.value == 0) return;
-  if (from != to) move_ = Move{from, to, current_->assignment.decided_at, current_->received, now, current_->same_host, false};
+  if (from != to) move_ = Move{from, to, current_->assignment.decided_at, current_->received, now, now, current_->same_host, false};
   auto spec = proto::job_spec_from_json(current_->assignment.spec);
   if (!spec) return fault(spec.error());
   spec_ = std::move(*spec);
@@ -239,6 +239,7 @@ void Slot::start(const OpenedData& data) {
   setup.model = std::move(*model);
   setup.data = data;
   setup.gate_ask = options_.client.retry;
+  if (move_) move_->opened = runtime_.clock.now();
   phase_ = Phase::kRunning;
   trainer_.emplace(std::move(setup), client_, runtime_.clock, *shared_.data);
 }
@@ -275,6 +276,11 @@ void Slot::report_move() {
   moved.batch_wait_ms = (move_->boundary - move_->received).ms();
   moved.stall_ms = (at - move_->boundary).ms();
   moved.cold = move_->cold;
+  const Instant leased = trainer_->first_lease().value_or(move_->opened), pulled = trainer_->first_pull().value_or(leased);
+  moved.open_ms = (move_->opened - move_->boundary).ms();
+  moved.lease_ms = (leased - move_->opened).ms();
+  moved.pull_ms = (pulled - leased).ms();
+  moved.gradient_ms = (at - pulled).ms();
   shared_.control->put(moved);
   move_.reset();
 }

@@ -94,6 +94,11 @@ TEST(Slot, MovesAtABatchBoundaryAndGivesItsLeaseBack) {
   EXPECT_GT(moves[1].stall_ms, 0);
   EXPECT_GE(moves[1].total_ms, moves[1].stall_ms);
   EXPECT_NEAR(moves[1].total_ms, moves[1].batch_wait_ms + moves[1].stall_ms, 0.01);
+  for (const auto& move : moves) {
+    EXPECT_NEAR(move.open_ms + move.lease_ms + move.pull_ms + move.gradient_ms, move.stall_ms, 1e-6);
+    for (const double part : {move.open_ms, move.lease_ms, move.pull_ms, move.gradient_ms}) EXPECT_GE(part, 0);
+  }
+  EXPECT_GT(moves[1].lease_ms, 0) << "messages there and back";
   // Another slot takes the first job up; then the first slot comes back to it, its numbers going on where they were.
   cluster.order(1, kFirst, spec);
   cluster.run_for(0.01);

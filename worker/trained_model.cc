@@ -16,7 +16,18 @@
 namespace sluice::worker {
 namespace {
 
-constexpr std::uint32_t kBlock = 2048;  // rows at a time: their outputs and gathered values stay in the cache
+constexpr std::uint32_t kBlock = 4096;  // rows at a time: few enough for a core's cache, and many that share keys, each of which is looked up once
+
+/// The first of [at, end) that is not less than `key`, as std::lower_bound finds it: fast where it is near.
+template <class It>
+It not_less(It at, It end, Key key) {
+  std::ptrdiff_t step = 1;
+  while (step < end - at && at[step] < key) {
+    at += step;
+    step *= 2;
+  }
+  return std::lower_bound(at, step < end - at ? at + step + 1 : end, key);
+}
 
 /// The rows of `table` for `keys`, which are sorted; those that were never pushed to are their first values.
 void gather(const proto::SavedTable& table, std::span<const Key> keys, std::vector<float>& out) {
@@ -25,7 +36,7 @@ void gather(const proto::SavedTable& table, std::span<const Key> keys, std::vect
   auto at = table.keys.begin();
   for (std::size_t i = 0; i < keys.size(); ++i) {
     const auto into = out.begin() + static_cast<std::ptrdiff_t>(i * width);
-    at = std::lower_bound(at, table.keys.end(), keys[i]);
+    at = not_less(at, table.keys.end(), keys[i]);
     if (at != table.keys.end() && *at == keys[i]) {
       const auto row = static_cast<std::size_t>(at - table.keys.begin());
       std::copy_n(table.values.begin() + static_cast<std::ptrdiff_t>(row * width), width, into);
@@ -151,12 +162,26 @@ Scores TrainedModel::evaluate(const std::shared_ptr<const Dataset>& rows) const 
   return sum;
 }
 
+std::size_t TrainedModel::outputs(const std::shared_ptr<const Dataset>& rows) const {
+  return rows->shape().rows == 0 ? 0 : Reader(*this, rows).outputs(0, 1).size();
+}
+
+std::vector<std::string> TrainedModel::predict_text(const std::shared_ptr<const Dataset>& rows, const Line& line) const {
+  std::vector<std::string> parts((rows->shape().rows + kBlock - 1) / kBlock);
+  each_block(rows, [&](Reader& reader, std::uint64_t first, std::uint32_t n) {
+    const auto scores = reader.outputs(first, n);
+    if (scores.size() % n != 0) throw std::runtime_error("the model gives some rows more outputs than others");
+    const std::size_t width = scores.size() / n;
+    for (std::size_t at = 0; at < scores.size(); at += width) line(scores.subspan(at, width), parts[first / kBlock]);
+  });
+  return parts;
+}
+
 Predictions TrainedModel::predict(const std::shared_ptr<const Dataset>& rows) const {
   Predictions out;
   const std::uint64_t count = rows->shape().rows;
   if (count == 0) return out;
-  const auto begin = static_cast<std::uint32_t>(std::min<std::uint64_t>(kBlock, count));
-  out.outputs = Reader(*this, rows).outputs(0, begin).size() / begin;
+  out.outputs = outputs(rows);
   out.scores.resize(count * out.outputs);
   each_block(rows, [&](Reader& reader, std::uint64_t first, std::uint32_t n) {
     const auto scores = reader.outputs(first, n);

@@ -40,6 +40,11 @@ class TrainedModel {
   [[nodiscard]] Scores evaluate(const std::shared_ptr<const Dataset>& rows) const;
   /// On all cores.
   [[nodiscard]] Predictions predict(const std::shared_ptr<const Dataset>& rows) const;
+  /// Outputs of a row; 0 where there are no rows.
+  [[nodiscard]] std::size_t outputs(const std::shared_ptr<const Dataset>& rows) const;
+  /// What `line` appends for each row, told its outputs: the rows in order, many to a string. On all cores; `line` is called by several threads at once.
+  using Line = std::function<void(std::span<const float> outputs, std::string& to)>;
+  [[nodiscard]] std::vector<std::string> predict_text(const std::shared_ptr<const Dataset>& rows, const Line& line) const;
 
  private:
   TrainedModel(proto::SavedModel saved, data::SavedMapping data, std::string metric);

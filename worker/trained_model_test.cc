@@ -1,5 +1,6 @@
 #include "worker/trained_model.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -84,6 +85,12 @@ TEST_F(TrainedModelTest, PredictsEachRowInTheFilesOrder) {
       ASSERT_NEAR(static_cast<double>(predicted.scores[row * 3 + c]), z, 1e-4) << row;
     }
   }
+  std::string lines, wanted;
+  const auto parts = model->predict_text(*rows, [](std::span<const float> scores, std::string& out) { out += fmt::format("{} {}\n", scores[0], scores[2]); });
+  EXPECT_GT(parts.size(), 1U) << "blocks that several threads write";
+  for (const std::string& part : parts) lines += part;
+  for (std::size_t row = 0; row < 5000; ++row) wanted += fmt::format("{} {}\n", predicted.scores[row * 3], predicted.scores[row * 3 + 2]);
+  EXPECT_EQ(lines, wanted);
   // The file begins with the label of row 0, and the cache's order is another one.
   const std::string text = sparse_text();
   EXPECT_EQ(model->labels(3)[static_cast<std::size_t>(batch.labels[0])], text.substr(0, text.find(' ')));

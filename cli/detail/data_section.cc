@@ -150,10 +150,21 @@ void read_test_file(const Node& node, const std::string& folder, Problems& probl
 std::string how_to_get(const std::string& path) {
   if (path.find("datasets/fashion-mnist") != std::string::npos)
     return " (the Debian package dataset-fashion-mnist has it: sudo apt-get install dataset-fashion-mnist)";
-  if (path.find("wordnet") != std::string::npos) {
+  const fs::path folder = fs::path(path).parent_path();
+  const std::string name = folder.filename().string();
+  if (name == "wordnet")
     return " (made from the Debian package wordnet-base: sudo apt-get install wordnet-base, then scripts/run makes it, or python3 examples/data/wordnet.py)";
+  if (folder.parent_path().filename() != "data") return {};  // the examples' own are in build/data/NAME
+  if (name == "flights") return fmt::format(" (node examples/data/flights/flights.mjs --out {} makes it; docs/models.md)", folder.string());
+  for (const char* other : {"diamonds", "glosses", "ratings", "sections"}) {
+    if (name == other) return fmt::format(" (python3 examples/data/{}.py --out {} makes it; docs/models.md)", name, folder.string());
   }
   return {};
+}
+
+Error data_error(Error error) {
+  if (error.code == Errc::kNotFound) error.code = Errc::kBadData;
+  return error;
 }
 
 std::map<std::string, proto::DataSpec> read_data_section(const Node& node, const std::string& folder, Problems& problems) {

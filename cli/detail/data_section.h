@@ -16,6 +16,9 @@ namespace sluice::cli::detail {
 /// `file` of a job's validation: one file, which becomes the job's test part. Formats of two files are refused.
 void read_test_file(const config::Node& node, const std::string& folder, config::Problems& problems, proto::DataSpec& data);
 
+/// The same words; a data file that isn't there is bad data to whoever named it, as it is in a run file.
+[[nodiscard]] Error data_error(Error error);
+
 /// What to do about a missing file, or nothing: " (sudo apt-get install dataset-fashion-mnist)".
 [[nodiscard]] std::string how_to_get(const std::string& path);
 

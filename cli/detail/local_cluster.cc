@@ -8,11 +8,10 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
 
+#include "base/temporary_file.h"
 #include "cli/detail/folders.h"
 #include "cli/detail/summary.h"
 
@@ -93,12 +92,7 @@ Result<std::optional<LocalCluster>> read_local_cluster(const std::string& dir) {
 }
 
 Result<void> write_local_cluster(const LocalCluster& cluster) {
-  const std::string path = file_of(cluster.options.out), fresh = path + ".new";
-  std::ofstream out(fresh);
-  out << to_json(cluster).dump(1) << "\n";
-  out.close();
-  if (out && std::rename(fresh.c_str(), path.c_str()) == 0) return {};
-  return fail(Errc::kIo, fmt::format("{}: can't be written: {}", path, std::strerror(errno)));
+  return write_file(file_of(cluster.options.out), to_json(cluster).dump(1) + "\n");
 }
 
 void forget_local_cluster(const LocalCluster& cluster) {

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 
+#include "cli/detail/data_section.h"
 #include "cli/detail/models.h"
 #include "cli/detail/print.h"
 #include "worker/plugin/library.h"
@@ -47,7 +48,9 @@ Result<std::shared_ptr<const worker::Dataset>> ModelFlags::rows(const worker::Tr
   if (spec.train.empty() && spec.held_out.share > 0)
     return fail(Errc::kBadConfig, "the job's held-out rows are a part of its training files (validation): name a file to score it on");
   if (spec.train.empty()) return fail(Errc::kBadConfig, "the job had no held-out data: name a file to score it on");
-  return trained.read(spec);
+  auto rows = trained.read(spec);
+  if (!rows) return fail(data_error(rows.error()));
+  return rows;
 }
 
 Result<void> guarded(const std::function<Result<void>()>& work) {

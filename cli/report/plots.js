@@ -38,6 +38,9 @@ function linear(low, high, label, wanted = 6) {
 function logarithmic(low, high, label) {
   const decades = [];
   for (let power = Math.ceil(Math.log10(low) - 1e-9); 10 ** power <= high * 1.0001; ++power) decades.push(10 ** power);
+  if (decades.length < 3) {  // what lies between, after the decades: where there is no room it goes
+    for (let power = Math.floor(Math.log10(low)); 10 ** power <= high; ++power) decades.push(...[2, 5, 3].map(times => Number((times * 10 ** power).toPrecision(12))).filter(tick => tick >= low && tick <= high));
+  }
   return {label, place: value => Math.log(Math.max(value, low) / low) / Math.log(high / low), ticks: decades, text: value => show(value)};
 }
 /** Linear within ± step, logarithmic outside: for values of both signs over several powers of ten. */

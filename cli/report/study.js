@@ -3,6 +3,7 @@
 const study = JSON.parse(by('data').textContent);
 const {policies} = study;
 const looksOf = i => `c${i % 8} s${Math.floor(i / 8) % 3}`;
+const GROUP_COLOURS = ['c1', 'c4', 'c5'];
 const GROUPS = ['the quarter of the jobs with the highest loss', 'the next quarter', 'the half with the lowest loss'];
 
 function focusOn(i) {
@@ -41,7 +42,8 @@ function headline() {
 
 function measures() {
   say('measures', `Means over the seeds; in brackets against ${policies[0].name}. Of jobs, what was never reached counts as their end. Times in seconds.`);
-  const body = study.measures.map(name => el('tr', {}, el('td', {class: 'words'}, name.replaceAll('_', ' ')),
+  const told = study.measures.filter(name => name !== 'jobs' && policies.some(policy => policy.means[name] !== 0));
+  const body = told.map(name => el('tr', {}, el('td', {class: 'words'}, name.replaceAll('_', ' ')),
     ...policies.map((policy, i) => el('td', {}, show(policy.means[name]) + (i > 0 && !name.startsWith('round') ? ratio(policy.means[name], policies[0].means[name]) : '')))));
   by('measures').querySelector('.scroll').append(el('table', {}, el('thead', {}, el('tr', {}, el('th', {class: 'words'}, ''), ...policies.map(policy => el('th', {}, policy.name)))),
     el('tbody', {}, ...body)));
@@ -71,9 +73,9 @@ const largest = pick => Math.max(1e-9, ...policies.flatMap(pick));
 
 /** Sorted values as the share of them that is at or below each. */
 const shares = values => values.map((value, i) => [value, (i + 1) / values.length]);
-function timesScale(pick, label) {
+function timesScale(pick, label, least = 0) {
   const all = policies.flatMap(pick).filter(value => value > 0);
-  const low = Math.min(...all), high = Math.max(...all);
+  const low = Math.max(least, Math.min(...all)), high = Math.max(...all);
   return all.length > 0 && high > low ? logarithmic(low, high * 1.05, label) : linear(0, Math.max(1, high || 1), label);
 }
 
@@ -90,15 +92,18 @@ function lossSeconds() {
 }
 
 function groups() {
-  say('groups', `Whose the worker slots are, the jobs sorted by their loss at each moment (SLAQ’s figure): ${GROUPS.join('; ')}.`);
-  policies.forEach(policy => {
-    const {t, high, middle, low} = policy.series, panel = panelIn('groups');
+  say('groups', `Whose the worker slots are, the jobs sorted by their normalised loss at each moment (SLAQ’s figure).`);
+  by('groups').querySelector('.legend').replaceChildren(...GROUPS.map((words, group) =>
+    el('span', {}, svg('svg', {width: 14, height: 12, 'aria-hidden': 'true'}, svg('rect', {class: `band ${GROUP_COLOURS[group]}`, width: 12, height: 12})), ' ', words)));
+  const made = policies.map(() => panelIn('groups'));  // all of them first: how wide one is depends on the others
+  policies.forEach((policy, at) => {
+    const {t, high, middle, low} = policy.series, panel = made[at];
     panel.append(el('h3', {}, policy.name));
     const plot = frame(panel, `Slots by loss group under ${policy.name}`, 230, linear(0, longest, 'seconds', 5), overTime(linear(0, study.slots, 'worker slots', 5)));
     let below = t.map(() => 0);
     [high, middle, low].forEach((slots, group) => {
       const above = below.map((sum, i) => sum + slots[i]);
-      plot.area.append(svg('path', {class: `band c${[1, 4, 5][group]}`, d: band(plot, t, below, above, t.at(-1) ?? 0)}));
+      plot.area.append(svg('path', {class: `band ${GROUP_COLOURS[group]}`, d: band(plot, t, below, above, t.at(-1) ?? 0)}));
       below = above;
     });
     if (t.length === 0) empty(plot, 'nothing to show');
@@ -120,8 +125,8 @@ function draw() {
   lines('to-90', 'Time to 90 %', timesScale(policy => policy.to_90, 'seconds from the submission'), linear(0, 1, 'share of the jobs', 5), policy => shares(policy.to_90),
     (t, share) => `${(100 * share).toFixed(0)} % within ${seconds(t)}`);
   groups();
-  say('errors', 'The share of a round’s forecasts whose error, in parts of the job’s whole loss range, is at most so large. Further left is better. Oracles do not forecast.');
-  lines('errors', 'Prediction error', timesScale(policy => policy.prediction_errors, 'error, of the loss range'), linear(0, 1, 'share of the forecasts', 5), policy => shares(policy.prediction_errors).filter(([x]) => x > 0),
+  say('errors', 'The share of a round’s forecasts whose error, in parts of the job’s whole loss range, is at most so large. Further left is better. An oracle has a predictor too, and does not listen to it.');
+  lines('errors', 'Prediction error', timesScale(policy => policy.prediction_errors, 'error, of the loss range', 1e-5), linear(0, 1, 'share of the forecasts', 5), policy => shares(policy.prediction_errors).filter(([x]) => x >= 1e-5),
     (error, share) => `${(100 * share).toFixed(0)} % within ${show(100 * error, 2)} % of the range`);
   say('tail', 'The share of the jobs that take longer than so many seconds from their submission to their end. Further left is better; on the right are the last ones.');
   const least = Math.min(0.5, 1 / Math.max(2, ...policies.map(policy => policy.completion.length)));

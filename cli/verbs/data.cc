@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "cli/data_view.h"
+#include "cli/detail/data_section.h"
 #include "cli/detail/folders.h"
 #include "cli/detail/print.h"
 #include "cli/verbs/verbs.h"
@@ -79,14 +80,14 @@ Result<std::string> data_verb(DataFlags flags) {
   if (flags.action == "head") {
     flags.spec.test.clear();
     const auto rows = worker::preview_data(flags.spec, kHeadBytes);
-    if (!rows) return fail(rows.error());
+    if (!rows) return fail(detail::data_error(rows.error()));
     const auto head = data_head(*rows, flags.rows);
     return flags.json ? head.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n" : head_text(head);
   }
   SystemClock clock;
   const Instant begin = clock.now();
   const auto data = worker::open_data(flags.spec, {.cache_dir = flags.cache});
-  if (!data) return fail(data.error());
+  if (!data) return fail(detail::data_error(data.error()));
   if (flags.action == "convert") return converted_text(flags, *data, (clock.now() - begin).seconds());
   const auto info = data_info(flags.spec, *data);
   return flags.json ? info.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n" : info_text(info);

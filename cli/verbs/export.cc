@@ -5,6 +5,7 @@
 #include "base/temporary_file.h"
 #include "base/text.h"
 #include "cli/detail/client.h"
+#include "cli/detail/folders.h"
 #include "cli/detail/models.h"
 #include "cli/detail/print.h"
 #include "cli/verbs/verbs.h"
@@ -34,7 +35,7 @@ Result<std::string> folder_of(const std::string& out, const std::string& job) {
 }
 
 Result<void> export_model(const ExportFlags& flags) {
-  const auto folder = folder_of(flags.out, flags.job);
+  const auto folder = folder_of(flags.out.empty() ? detail::state_folder() : flags.out, flags.job);
   if (!folder) return fail(folder.error());
   const auto model = detail::load_model(*folder);
   if (!model) return fail(model.error());
@@ -60,7 +61,7 @@ void add_export(CLI::App& app, int& status) {
   auto* verb = app.add_subcommand("export", "Writes a finished job's parameters as safetensors or NumPy files");
   auto flags = std::make_shared<ExportFlags>();
   verb->add_option("JOB", flags->job, "The job's name")->required();
-  verb->add_option("--out", flags->out, "The run's output folder, or a server's --models folder")->required();
+  verb->add_option("--out", flags->out, "The run's output folder, or a server's --models folder (default: the folder of sluice up)");
   verb->add_option("--to", flags->to, "Folder for the files, made if missing")->required();
   verb->add_option("--format", flags->format, "safetensors: one file; npy: one file a table")
       ->check(CLI::IsMember({"safetensors", "npy"}))

@@ -18,23 +18,31 @@ struct PredictFlags {
   bool scores = false, json = false;
 };
 
-/// The label as the training file writes it; a number for targets.
-std::string label_of(std::span<const float> scores, const std::vector<std::string>& labels) {
-  if (labels.empty()) return fmt::format("{}", scores[0]);
+/// The label as the training file writes it; where there are none the number itself is it.
+std::string_view label_of(std::span<const float> scores, const std::vector<std::string>& labels) {
   const auto best = static_cast<std::size_t>(std::max_element(scores.begin(), scores.end()) - scores.begin());
   return labels[scores.size() == 1 ? (scores[0] > 0 ? 1 : 0) : best];
 }
 
+void append_json(std::span<const float> scores, const std::vector<std::string>& labels, bool with_scores, std::string& out) {
+  detail::Json row = labels.empty() ? detail::Json{{"value", scores[0]}} : detail::Json{{"label", label_of(scores, labels)}};
+  if (with_scores) row["scores"] = std::vector<float>(scores.begin(), scores.end());
+  out += row.dump(-1, ' ', false, detail::Json::error_handler_t::replace);
+}
+
 /// One line a row.
-std::string line_of(std::span<const float> scores, const std::vector<std::string>& labels, const PredictFlags& flags) {
-  std::string out = label_of(scores, labels);
+void append_line(std::span<const float> scores, const std::vector<std::string>& labels, const PredictFlags& flags, std::string& out) {
   if (flags.json) {
-    detail::Json row = {{labels.empty() ? "value" : "label", labels.empty() ? detail::Json(scores[0]) : detail::Json(out)}};
-    if (flags.scores) row["scores"] = std::vector<float>(scores.begin(), scores.end());
-    return row.dump(-1, ' ', false, detail::Json::error_handler_t::replace) + "\n";
+    append_json(scores, labels, flags.scores, out);
+  } else {
+    if (labels.empty()) {
+      fmt::format_to(std::back_inserter(out), "{}", scores[0]);
+    } else {
+      out += label_of(scores, labels);
+    }
+    for (std::size_t i = 0; flags.scores && i < scores.size(); ++i) fmt::format_to(std::back_inserter(out), " {}", scores[i]);
   }
-  for (std::size_t i = 0; flags.scores && i < scores.size(); ++i) fmt::format_to(std::back_inserter(out), " {}", scores[i]);
-  return out + "\n";
+  out += '\n';
 }
 
 Result<void> predict(const PredictFlags& flags) {
@@ -42,13 +50,17 @@ Result<void> predict(const PredictFlags& flags) {
   if (!model) return fail(model.error());
   const auto rows = flags.model.rows(*model);
   if (!rows) return fail(rows.error());
-  const auto predicted = model->predict(*rows);
-  std::string out;
-  const auto labels = model->labels(predicted.outputs);
-  const std::span<const float> scores = predicted.scores;
-  for (std::size_t at = 0; at < scores.size(); at += predicted.outputs) out += line_of(scores.subspan(at, predicted.outputs), labels, flags);
-  if (flags.to.empty()) return detail::print(out);
-  return write_file(flags.to, out);
+  const auto labels = model->labels(model->outputs(*rows));
+  const auto parts = model->predict_text(*rows, [&](std::span<const float> scores, std::string& out) { append_line(scores, labels, flags, out); });
+  std::string whole;
+  for (const std::string& part : parts) {
+    if (!flags.to.empty()) {
+      whole += part;
+    } else if (auto printed = detail::print(part); !printed) {
+      return printed;
+    }
+  }
+  return flags.to.empty() ? Result<void>() : write_file(flags.to, whole);
 }
 
 }  // namespace

@@ -266,7 +266,7 @@ void Core::moved(const proto::Moved& m) {
   const Member* worker = members_.find(proto::Role::kWorker, m.worker);
   const Job* to = jobs_.find(m.to);
   if (worker == nullptr || to == nullptr) return;
-  for (const double ms : {m.total_ms, m.batch_wait_ms, m.stall_ms})
+  for (const double ms : {m.total_ms, m.batch_wait_ms, m.stall_ms, m.open_ms, m.lease_ms, m.pull_ms, m.gradient_ms})
     if (!(ms >= 0 && ms < 1e9)) return;
   const SlotRef at{WorkerId{m.worker}, m.slot};
   if (const auto seen = moved_.find(at); seen != moved_.end() && seen->second == m) return;  // said twice
@@ -285,8 +285,13 @@ void Core::moved(const proto::Moved& m) {
          {"from", from == nullptr ? nlohmann::json() : nlohmann::json(from->spec.name)},
          {"to", to->spec.name},
          {"total_ms", m.total_ms},
+         {"grant_ms", std::max(0.0, m.total_ms - m.batch_wait_ms - m.stall_ms)},
          {"batch_wait_ms", m.batch_wait_ms},
          {"stall_ms", m.stall_ms},
+         {"open_ms", m.open_ms},
+         {"lease_ms", m.lease_ms},
+         {"pull_ms", m.pull_ms},
+         {"gradient_ms", m.gradient_ms},
          {"cold", m.cold}},
         "decision log");
 }

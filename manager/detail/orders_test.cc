@@ -1,6 +1,7 @@
 /// The manager alone: what people order of it, and what follows.
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <csignal>
 
 #include "manager/fake_cluster_test.h"

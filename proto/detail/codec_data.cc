@@ -105,7 +105,8 @@ void write_sections(std::byte* to, const std::vector<Section>& from) {
     put(to, 32, section.step);
     put(to, 36, section.outcome);
     put(to, 37, section.codec);
-    put(to, 38, std::uint16_t{0});
+    put(to, 38, static_cast<std::uint8_t>(section.state));
+    put(to, 39, std::uint8_t{0});
     to += kSectionBytes;
   }
 }
@@ -128,7 +129,9 @@ std::vector<Section> read_sections(capnp::Data::Reader from) {
     section.codec = load<std::uint8_t>(record + 37);
     if (section.codec > kCodecMax) malformed("unknown codec " + std::to_string(section.codec));
     if (section.count > kSectionCountMax) malformed("a section of " + std::to_string(section.count) + " values, at most " + std::to_string(kSectionCountMax));
-    if (load<std::uint16_t>(record + 38) != 0) malformed("a section's last two bytes are not zero");
+    const auto state = load<std::uint8_t>(record + 38);
+    if (state > 1 || load<std::uint8_t>(record + 39) != 0) malformed("a section's last two bytes are neither a yes or no nor zero");
+    section.state = state == 1;
     record += kSectionBytes;
   }
   return to;

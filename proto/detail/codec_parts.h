@@ -61,7 +61,7 @@ void write(TableList::Builder to, const std::vector<TableSpec>& from);
 [[nodiscard]] std::vector<TableSpec> read(TableList::Reader from);
 
 /// Sections ↔ packed records of kSectionBytes, little-endian: table u32, shard u32, sequence u64, version u64, term u32, count u32, step u32, outcome u8, codec
-/// u8, zero u16.
+/// u8, state u8 (0 or 1), zero u8.
 void write_sections(std::byte* to, const std::vector<Section>& from);
 [[nodiscard]] std::vector<Section> read_sections(capnp::Data::Reader from);
 

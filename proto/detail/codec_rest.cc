@@ -41,6 +41,10 @@ void write(wire::Moved::Builder to, const Moved& from) {
   to.setBatchWaitMs(from.batch_wait_ms);
   to.setStallMs(from.stall_ms);
   to.setCold(from.cold);
+  to.setOpenMs(from.open_ms);
+  to.setLeaseMs(from.lease_ms);
+  to.setPullMs(from.pull_ms);
+  to.setGradientMs(from.gradient_ms);
 }
 Moved read(wire::Moved::Reader from) {
   Moved to;
@@ -52,6 +56,10 @@ Moved read(wire::Moved::Reader from) {
   to.batch_wait_ms = finite(from.getBatchWaitMs(), "a move's batch wait");
   to.stall_ms = finite(from.getStallMs(), "a move's stall");
   to.cold = from.getCold();
+  to.open_ms = finite(from.getOpenMs(), "a move's opening");
+  to.lease_ms = finite(from.getLeaseMs(), "a move's wait for a lease");
+  to.pull_ms = finite(from.getPullMs(), "a move's pull");
+  to.gradient_ms = finite(from.getGradientMs(), "a move's first gradient");
   return to;
 }
 

@@ -54,7 +54,8 @@ class RandomHeader {
            static_cast<std::uint32_t>(rng_.below(kSectionCountMax + 1)),
            u32(),
            any(Outcome::kFull),
-           static_cast<std::uint8_t>(rng_.below(kCodecMax + 1U))};
+           static_cast<std::uint8_t>(rng_.below(kCodecMax + 1U)),
+           coin()};
     }
     return out;
   }
@@ -142,7 +143,9 @@ class RandomHeader {
     }
     return out;
   }
-  Moved fill(Moved) { return {u32(), WorkerSlot(u32()), JobId(u64()), JobId(u64()), number(), number(), number(), coin()}; }
+  Moved fill(Moved) {
+    return {u32(), WorkerSlot(u32()), JobId(u64()), JobId(u64()), number(), number(), number(), coin(), number(), number(), number(), number()};
+  }
   JobFault fill(JobFault) { return {u32(), text(), text()}; }
   Call fill(Call) { return {text(), text()}; }
   CallReply fill(CallReply) { return {text()}; }

@@ -53,7 +53,7 @@ void add_up_rows(std::span<const Weighted> parts, std::size_t width, CombinedUpd
 
 }  // namespace
 
-Result<std::optional<CombinedUpdate>> HeldUpdates::combine(std::span<const proto::ApplySlot> slots, bool sums, std::size_t width) const {
+Result<std::optional<CombinedUpdate>> HeldUpdates::combine(std::span<const proto::ApplySlot> slots, bool sums, std::size_t width, std::size_t state) const {
   double rows = 0;
   for (const auto& slot : slots) rows += slot.rows;
   const auto here = [this](const proto::ApplySlot& slot) {
@@ -72,16 +72,18 @@ Result<std::optional<CombinedUpdate>> HeldUpdates::combine(std::span<const proto
   }
   if (parts.empty()) return std::optional<CombinedUpdate>();
   const proto::PushKind kind = parts.front().update->kind;
-  if (std::any_of(parts.begin(), parts.end(), [kind](const Weighted& part) { return part.update->kind != kind; })) {
+  const bool with_state = parts.front().update->state;
+  if (std::any_of(parts.begin(), parts.end(), [&](const Weighted& part) { return part.update->kind != kind || part.update->state != with_state; })) {
     return fail(Errc::kRejected, "the slots of one clock pushed different kinds of update");
   }
   if (kind == proto::PushKind::kDelta || (kind == proto::PushKind::kGradient && sums)) {
     for (Weighted& part : parts) part.weight = 1;
   }
   CombinedUpdate out;
+  out.state = with_state;
   out.kind = kind == proto::PushKind::kGradient ? kind : proto::PushKind::kDelta;
   if (width > 0) {
-    add_up_rows(parts, width, out);
+    add_up_rows(parts, width + (with_state ? state : 0), out);
   } else {
     out.values = add_up(parts);
   }

@@ -100,6 +100,18 @@ struct TwoLanes : Harness {
   TwoLanes() { options.lanes = 2; }
 };
 
+TEST(HeldUpdates, StateGoesTheWayOfItsValues) {
+  HeldUpdates held;
+  held.hold(Incarnation(1), {PushKind::kAverage, 1, {4, 9}, {1, 10, 2, 20}, true});
+  held.hold(Incarnation(2), {PushKind::kAverage, 1, {9}, {6, 60}, true});
+  const auto both = **held.combine(std::vector{part(1, 1, 10), part(2, 1, 30)}, false, 1, 1);
+  EXPECT_TRUE(both.state);
+  EXPECT_THAT(both.keys, ElementsAre(4, 9));
+  EXPECT_THAT(both.values, ElementsAre(.25F, 2.5F, 5, 50)) << "means weighted by rows";
+  held.hold(Incarnation(2), {PushKind::kAverage, 1, {9}, {6}, false});
+  EXPECT_THAT(held.combine(std::vector{part(1, 1, 10), part(2, 1, 30)}, false, 1, 1).error().what, HasSubstr("different kinds"));
+}
+
 class HoldingServer : public testing::Test {
  protected:
   void SetUp() override {

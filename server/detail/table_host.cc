@@ -130,7 +130,16 @@ std::optional<Reply> TableHost::not_filled(const Job* job) {
 std::uint64_t TableHost::section_bytes(const Table& table, const proto::Section& section, bool push) {
   const bool sparse = table.spec.kind == TableKind::kSparse;
   if (!push) return sparse ? std::uint64_t{section.count} * sizeof(Key) : 0;
-  return std::uint64_t{section.count} * (sparse ? sizeof(Key) + std::uint64_t{table.spec.cols} * sizeof(float) : sizeof(float));
+  return key_bytes(table, section) + std::uint64_t{section.count} * row_floats(table, section) * sizeof(float);
+}
+
+std::size_t TableHost::row_floats(const Table& table, const proto::Section& section) {
+  const std::size_t width = table.spec.kind == TableKind::kSparse ? table.spec.cols : 1;
+  return section.state ? width + table.optimizer->state_floats(width) : width;
+}
+
+std::size_t TableHost::key_bytes(const Table& table, const proto::Section& section) {
+  return table.spec.kind == TableKind::kSparse ? std::size_t{section.count} * sizeof(Key) : 0;
 }
 
 bool TableHost::locate(Job* job, const std::vector<proto::Section>& sections, std::span<const net::Frame> payload, bool push, Reply& refusal) {
@@ -242,15 +251,15 @@ void TableHost::push_one(const proto::Push& request, const proto::Envelope& enve
     case SequenceLog::Verdict::kApply:
       break;
   }
-  const auto step = request.sections[static_cast<std::size_t>(&located - located_.data())].step;
+  const proto::Section& section = request.sections[static_cast<std::size_t>(&located - located_.data())];
   Result<void> applied;
   if (request.batch != 0) {
-    applied = hold(request, envelope, located, shard);
+    applied = hold(request, section, envelope, located, shard);
   } else if (auto* dense = std::get_if<DenseShard>(&shard.values)) {
-    applied = dense->apply(request.kind, located.bytes, step);
+    applied = dense->apply(request.kind, located.bytes, section.step, section.state);
   } else {
-    const std::size_t keys = located.bytes.size() / (sizeof(Key) + located.table->spec.cols * sizeof(float)) * sizeof(Key);
-    applied = std::get<SparseShard>(shard.values).apply(request.kind, located.bytes.first(keys), located.bytes.subspan(keys), step);
+    const std::size_t keys = key_bytes(*located.table, section);
+    applied = std::get<SparseShard>(shard.values).apply(request.kind, located.bytes.first(keys), located.bytes.subspan(keys), section.step, section.state);
   }
   answer.outcome = applied ? Outcome::kOk : applied.error().code == Errc::kFull ? Outcome::kFull : Outcome::kRejected;
   std::string words = applied ? "" : fmt::format("{}: {}", where(), applied.error().what).substr(0, kTextMax);
@@ -258,19 +267,21 @@ void TableHost::push_one(const proto::Push& request, const proto::Envelope& enve
   shard.log.record(envelope.client, sequence, answer.outcome, std::move(words));
 }
 
-Result<void> TableHost::hold(const proto::Push& request, const proto::Envelope& envelope, const Located& located, Shard& shard) {
+Result<void> TableHost::hold(const proto::Push& request, const proto::Section& section, const proto::Envelope& envelope, const Located& located, Shard& shard) {
   if (!located.table->spec.holds) return fail(Errc::kRejected, "no push of this job is held: it is neither bsp nor does its model have phases");
-  HeldUpdate update{request.kind, request.batch, {}, {}};
+  HeldUpdate update{request.kind, request.batch, {}, {}, section.state};
   const auto as = request.kind == proto::PushKind::kAverage ? proto::PushKind::kDelta : request.kind;  // what it will be applied as
-  std::size_t keys = 0;
-  if (located.table->spec.kind == TableKind::kSparse) keys = located.bytes.size() / (sizeof(Key) + located.table->spec.cols * sizeof(float));
+  const std::size_t keys = key_bytes(*located.table, section) / sizeof(Key);
   update.keys.resize(keys);
   update.values.resize((located.bytes.size() - keys * sizeof(Key)) / sizeof(float));
   if (keys > 0) std::memcpy(update.keys.data(), located.bytes.data(), keys * sizeof(Key));
   if (!update.values.empty()) std::memcpy(update.values.data(), located.bytes.data() + keys * sizeof(Key), update.values.size() * sizeof(float));
   const Bytes values = std::as_bytes(std::span<const float>(update.values));
   auto* dense = std::get_if<DenseShard>(&shard.values);
-  if (auto ok = dense != nullptr ? dense->check(as, values) : std::get<SparseShard>(shard.values).prepare(as, update.keys, values); !ok) return ok;
+  if (auto ok =
+          dense != nullptr ? dense->check(as, values, section.state) : std::get<SparseShard>(shard.values).prepare(as, update.keys, values, section.state);
+      !ok)
+    return ok;
   // So what is held is bounded, whatever names clients give themselves.
   Job& job = jobs_.at(envelope.job);
   const std::uint64_t before = shard.held.bytes(envelope.client), bytes = update.bytes();
@@ -284,14 +295,14 @@ Result<void> TableHost::hold(const proto::Push& request, const proto::Envelope& 
 
 Result<void> TableHost::apply_held(const proto::Apply& request, const Table& table, Shard& shard) {
   const std::size_t width = table.spec.kind == TableKind::kSparse ? table.spec.cols : 0;
-  const auto combined = shard.held.combine(request.slots, table.sums, width);
+  const auto combined = shard.held.combine(request.slots, table.sums, width, table.optimizer->state_floats(width));
   if (!combined) return fail(combined.error());
   shard.held.clear();
   if (!*combined) return {};
   const auto step = static_cast<std::uint32_t>(request.step);
   const Bytes values = std::as_bytes(std::span<const float>((*combined)->values));
-  if (auto* dense = std::get_if<DenseShard>(&shard.values)) return dense->apply((*combined)->kind, values, step);
-  return std::get<SparseShard>(shard.values).apply((*combined)->kind, std::as_bytes(std::span<const Key>((*combined)->keys)), values, step);
+  if (auto* dense = std::get_if<DenseShard>(&shard.values)) return dense->apply((*combined)->kind, values, step, (*combined)->state);
+  return std::get<SparseShard>(shard.values).apply((*combined)->kind, std::as_bytes(std::span<const Key>((*combined)->keys)), values, step, (*combined)->state);
 }
 
 Reply TableHost::apply(const proto::Envelope& envelope, const proto::Apply& request) {
@@ -354,13 +365,16 @@ Result<std::optional<net::Frame>> TableHost::pull_one(const Located& located, co
       return std::nullopt;
     }
     answer.count = static_cast<std::uint32_t>(dense->floats());
-    return dense->share();
+    if (!asked.state) return dense->share();
+    auto both = transport_.allocate(dense->floats() * sizeof(float) + dense->state_bytes());
+    dense->read_with_state(both.floats());
+    return std::move(both).finish();
   }
   const auto& sparse = std::get<SparseShard>(shard.values);
-  const std::uint64_t floats = std::uint64_t{asked.count} * sparse.width();
+  const std::uint64_t floats = std::uint64_t{asked.count} * sparse.row_floats(asked.state);
   if (floats * sizeof(float) > kReplyBytesMax) return fail(Errc::kRejected, "too many rows for one answer");
   auto rows = transport_.allocate(floats * sizeof(float));
-  if (auto ok = sparse.read(located.bytes, rows.floats()); !ok) return fail(ok.error());
+  if (auto ok = sparse.read(located.bytes, rows.floats(), asked.state); !ok) return fail(ok.error());
   answer.count = asked.count;
   return std::move(rows).finish();
 }

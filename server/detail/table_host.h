@@ -95,13 +95,18 @@ class TableHost {
 
   /// Makes the job, or a later generation of it, known. REQUIRES: find_job() found it in no other generation, or null.
   [[nodiscard]] Result<Job*> open_job(const proto::Envelope& envelope);
-  [[nodiscard]] Result<void> hold(const proto::Push& request, const proto::Envelope& envelope, const Located& located, Shard& shard);
+  [[nodiscard]] Result<void> hold(const proto::Push& request, const proto::Section& section, const proto::Envelope& envelope, const Located& located,
+                                  Shard& shard);
   [[nodiscard]] Result<void> apply_held(const proto::Apply& request, const Table& table, Shard& shard);
   [[nodiscard]] Result<Job*> find_job(const proto::Envelope& envelope);
   [[nodiscard]] static Table* find_table(Job* job, TableId id);
   /// Finds every section's table and payload into located_. False if the message can't be taken apart: `refusal` is the answer, and nothing was changed.
   [[nodiscard]] bool locate(Job* job, const std::vector<proto::Section>& sections, std::span<const net::Frame> payload, bool push, Reply& refusal);
   [[nodiscard]] static std::uint64_t section_bytes(const Table& table, const proto::Section& section, bool push);
+  /// Floats of a sparse row, or, dense, floats for each of a shard's, as such a section brings them.
+  [[nodiscard]] static std::size_t row_floats(const Table& table, const proto::Section& section);
+  /// Bytes of keys before a section's values.
+  [[nodiscard]] static std::size_t key_bytes(const Table& table, const proto::Section& section);
   [[nodiscard]] bool check_place(const proto::Envelope& envelope, const View& view, const Table& table, proto::Section& answer) const;
   [[nodiscard]] Shard& shard_of(Job& job, Table& table, ShardId id, std::uint32_t term);
   void push_one(const proto::Push& request, const proto::Envelope& envelope, const Located& located, Shard& shard, proto::Section& answer, std::string& text);

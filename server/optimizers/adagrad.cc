@@ -11,6 +11,7 @@ class Adagrad final : public Optimizer {
  public:
   Adagrad(double lr, double epsilon) : lr_(lr), epsilon_(static_cast<float>(epsilon)) {}
   [[nodiscard]] std::size_t state_floats(std::size_t n) const override { return n; }
+  [[nodiscard]] bool state_adds_up() const override { return true; }
   void apply(const UpdateSpan& span, UpdateInfo info) const override {
     const float lr = static_cast<float>(lr_ * info.rate), epsilon = epsilon_;
     const float* in = span.in;

@@ -216,16 +216,18 @@ TEST_P(Bsp, OneLocalStepAveragedIsASharedStep) {
 }
 
 TEST(BspLocalSteps, OfOneSlotAreAPlainLoop) {
-  for (const proto::OptimizerSpec& sgd : {proto::OptimizerSpec{"sgd", {{"lr", 0.3}}}, proto::OptimizerSpec{"sgd", {}}}) {
+  // adagrad: the servers' own, on the same batches. Values are pulled without their state for scoring, and with it for the next steps.
+  for (const proto::OptimizerSpec& optimizer : {proto::OptimizerSpec{"sgd", {{"lr", 0.3}}}, proto::OptimizerSpec{"sgd", {}},
+                                                proto::OptimizerSpec{"adagrad", {{"lr", 0.2}}}, proto::OptimizerSpec{"adagrad", {}}}) {
     SimCluster cluster({.seed = 9});
     auto spec = bsp_job("recorded", write_data(cluster.folder(), kRows, kTestRows), 1);
-    spec.optimizer = sgd;
+    spec.optimizer = optimizer;
     spec.batch = 5;  // two steps a lease
     spec.consistency.local_steps = 5;
     Serial serial(spec, cluster.folder() / "serial-cache", 1);
     serial.run();
     for (const auto mode : {proto::ConsistencyMode::kAsp, proto::ConsistencyMode::kSsp, proto::ConsistencyMode::kBsp}) {
-      const auto there = train({.seed = 9, .lanes = 2, .slots = 1}, 1, {.optimizer = sgd, .local_steps = 5, .mode = mode, .batch = 5});
+      const auto there = train({.seed = 9, .lanes = 2, .slots = 1}, 1, {.optimizer = optimizer, .local_steps = 5, .mode = mode, .batch = 5});
       EXPECT_EQ(there.losses.size(), serial.recording.losses.size());
       expect_near(there, serial.recording.parameters, 1e-5F);
     }
@@ -235,6 +237,11 @@ TEST(BspLocalSteps, OfOneSlotAreAPlainLoop) {
 TEST(BspLocalSteps, SeveralSlotsLearnAsWell) {
   const auto few = train({.seed = 2, .slots = 3}, 3, {.optimizer = {"sgd", {{"lr", 0.3}}}, .local_steps = 5});
   EXPECT_LT(std::stod(few.validation), 0.4) << "ln 2 is where it begins";
+  for (const auto mode : {proto::ConsistencyMode::kAsp, proto::ConsistencyMode::kBsp}) {
+    const auto adagrad =
+        train({.seed = 2, .servers = 2, .slots = 3}, 3, {.optimizer = {"adagrad", {{"lr", 0.2}}}, .drop = 0.02, .local_steps = 5, .mode = mode});
+    EXPECT_LT(std::stod(adagrad.validation), 0.4);
+  }
 }
 
 TEST(BspLostServer, FailsItsJobAndNothingHangs) {

@@ -192,6 +192,29 @@ TEST_P(BspRestored, GoesOnToTheLastBitOnAnyNumberOfServersWhateverTheNetworkDoes
   RecordProperty("cuts_while_scoring", static_cast<int>(scoring));
 }
 
+/// AdaGrad's squares are in the shards as ever, though the slots take the steps.
+TEST_P(BspRestored, LocalStepsWithAdagradGoOnToTheLastBit) {
+  const std::uint32_t slots = GetParam();
+  Shared shared;
+  auto spec = bsp_of(shared, slots, {"adagrad", {{"lr", 0.2}}});
+  spec.batch = 5;
+  spec.consistency.local_steps = 4;
+  spec.consistency.push = proto::LocalPush::kAverage;
+  SimCluster whole({.seed = slots, .servers = 2, .slots = slots});
+  whole.submit({spec});
+  run_until_step(whole, kPasses * kTrained / 20 / 2);
+  const std::string folder = saved(whole, shared, "local", "bsp");
+  ASSERT_FALSE(folder.empty());
+  const Went all = went(whole);
+  SimCluster again({.seed = 9, .servers = 3, .slots = slots});
+  restore(again, folder);
+  const Went rest = went(again);
+  EXPECT_LT(rest.losses.size(), all.losses.size()) << "it went on where it was";
+  EXPECT_EQ(rest.validation, all.validation);
+  ASSERT_FALSE(rest.parameters.empty());
+  EXPECT_EQ(rest.parameters.back(), all.parameters.back());
+}
+
 constexpr proto::ConsistencySpec kRestoredModes[] = {{proto::ConsistencyMode::kAsp, 0}, {proto::ConsistencyMode::kSsp, 1}, {proto::ConsistencyMode::kBsp, 0}};
 
 class Restored : public testing::TestWithParam<std::uint64_t> {

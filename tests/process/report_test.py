@@ -269,7 +269,7 @@ class Report(unittest.TestCase):
         for section in ("loss", "to-90", "tail", "moves"):
             self.assertEqual(self.section(document, section).count('class="job line'), 3, section)
         self.assertEqual(self.section(document, "loss-seconds").count("<circle"), 6)
-        self.assertEqual(self.section(document, "groups").count('class="band'), 9)
+        self.assertEqual(self.section(document, "groups").count('<path class="band'), 9)
         self.assertGreaterEqual(self.section(document, "errors").count('class="job line'), 2)
         self.assertGreaterEqual(self.section(document, "price").count('class="job line'), 1)
         self.assertIn("<td", self.section(document, "measures"))

@@ -56,6 +56,10 @@ class Orders(harness.ProcessTest):
         out = self.order("explain", "a")
         self.assertIn("asked: paused; it was running with", out)
         self.assertIn("paused: it holds no worker slots", out)
+        self.assertIn("  its next slot: ", out)
+        self.assertIn("  held by: b (", out)
+        self.assertIn("if job b ended it would have 2 slots", out)
+        self.assertRegex(self.order("explain", "--prior"), r"\nsoftmax +\d+ ")
         self.order("cancel", "a", "b")
         process.communicate(timeout=60 * harness.PATIENCE)
         self.assertEqual(process.returncode, 8)
@@ -127,6 +131,7 @@ class Up(harness.ClusterTest):
         for _ in range(2):  # the names are free again
             self.assertIn("two  done", self.well("submit", file, "--wait"))
         self.assertIn("0 → ", self.well("explain", "one"))
+        self.assertIn("w: 64 × 4", self.well("export", "one", "--to", os.path.join(self.folder, "exported")))
         self.assertIn("job two: done", self.well("logs", "manager"))
         self.assertIn("3 processes have ended", self.well("down"))
         self.assert_nothing_left()

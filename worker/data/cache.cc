@@ -27,7 +27,7 @@ namespace {
 /// Writes the sections in order, hashing block by block. Keeps the first error; finish() tells it.
 class SectionWriter {
  public:
-  explicit SectionWriter(TemporaryFile& file) : file_(file) { block_.reserve(kCacheBlock); }
+  explicit SectionWriter(TemporaryFile& file) : file_(file), block_(kCacheBlock) {}
   /// Pads to where a section starts.
   void begin(std::uint64_t offset) {
     static constexpr std::array<std::byte, 64> kZeros{};
@@ -37,19 +37,23 @@ class SectionWriter {
   void put(Bytes bytes) {
     at_ += bytes.size();
     while (!bytes.empty()) {
-      const std::size_t n = std::min(bytes.size(), kCacheBlock - block_.size());
-      block_.insert(block_.end(), bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(n));
+      const std::size_t n = std::min(bytes.size(), kCacheBlock - used_);
+      std::memcpy(block_.data() + used_, bytes.data(), n);
+      used_ += n;
       bytes = bytes.subspan(n);
-      if (block_.size() == kCacheBlock) flush();
+      if (used_ == kCacheBlock) flush();
     }
   }
   template <class T>
   void put_value(T value) {
-    put(std::as_bytes(std::span<const T>(&value, 1)));
+    if (kCacheBlock - used_ <= sizeof value) return put(std::as_bytes(std::span<const T>(&value, 1)));
+    std::memcpy(block_.data() + used_, &value, sizeof value);
+    used_ += sizeof value;
+    at_ += sizeof value;
   }
   /// Writes the rest and the block hashes. Returns their xxh3.
   Result<std::uint64_t> finish() {
-    if (!block_.empty()) flush();
+    if (used_ > 0) flush();
     if (!written_) return fail(written_.error());
     const Bytes hashes = std::as_bytes(std::span<const std::uint64_t>(hashes_));
     if (auto done = file_.write_at(at_, hashes); !done) return fail(done.error());
@@ -58,14 +62,15 @@ class SectionWriter {
 
  private:
   void flush() {
-    hashes_.push_back(XXH3_64bits(block_.data(), block_.size()));
-    if (written_) written_ = file_.write_at(kCachePage + (hashes_.size() - 1) * kCacheBlock, block_);
-    block_.clear();
+    hashes_.push_back(XXH3_64bits(block_.data(), used_));
+    if (written_) written_ = file_.write_at(kCachePage + (hashes_.size() - 1) * kCacheBlock, std::span(block_).first(used_));
+    used_ = 0;
   }
 
   TemporaryFile& file_;
   std::uint64_t at_ = kCachePage;
   std::vector<std::byte> block_;
+  std::size_t used_ = 0;  ///< of the block
   std::vector<std::uint64_t> hashes_;
   Result<void> written_;
 };
@@ -76,6 +81,18 @@ std::vector<std::uint64_t> permutation(std::uint64_t rows, std::uint64_t seed) {
   SeededRng rng(mix64(seed, rows));
   for (std::uint64_t i = rows; i > 1; --i) std::swap(order[i - 1], order[rng.below(i)]);
   return order;
+}
+
+/// The entries of sparse rows, row by row in that order. Rows lie anywhere: what is copied soon is on its way meanwhile.
+template <class T>
+void put_rows(SectionWriter& out, const std::vector<T>& entries, const std::vector<std::uint64_t>& offsets, const std::vector<std::uint64_t>& order) {
+  constexpr std::size_t kAhead = 16;
+  const std::span<const T> all = entries;
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    if (i + 2 * kAhead < order.size()) __builtin_prefetch(&offsets[order[i + 2 * kAhead]]);
+    if (i + kAhead < order.size()) __builtin_prefetch(all.data() + offsets[order[i + kAhead]]);
+    out.put(std::as_bytes(all.subspan(offsets[order[i]], offsets[order[i] + 1] - offsets[order[i]])));
+  }
 }
 
 void write_sections(SectionWriter& out, const CacheLayout& at, const Rows& rows, const std::vector<std::uint64_t>& order) {
@@ -90,9 +107,9 @@ void write_sections(SectionWriter& out, const CacheLayout& at, const Rows& rows,
     out.put_value(end);
     for (const std::uint64_t row : order) out.put_value(end += length(row));
     out.begin(at.indices);
-    for (const std::uint64_t row : order) out.put(std::as_bytes(std::span<const std::uint32_t>(rows.indices).subspan(rows.offsets[row], length(row))));
+    put_rows(out, rows.indices, rows.offsets, order);
     out.begin(at.values);
-    for (const std::uint64_t row : order) out.put(std::as_bytes(std::span<const float>(rows.values).subspan(rows.offsets[row], length(row))));
+    put_rows(out, rows.values, rows.offsets, order);
   } else {
     out.begin(at.dense);
     const std::size_t width = rows.mapping.features;

@@ -95,7 +95,12 @@ class CsvReader {
   Result<void> start(std::string_view text) {
     started_ = true;
     if (text.find('\0') != std::string_view::npos) return fail(Errc::kBadData, fmt::format("{}: holds zero bytes: not a text file", path_));
-    auto guessed = guess_schema(text, separator_, path_, spec_);
+    proto::DataSpec spec = spec_;
+    if (options_.mapping != nullptr) {  // what its columns mean is known; only their names are read, and looked at before any cell
+      spec.csv.label.clear(), spec.csv.text.clear(), spec.csv.skip.clear();
+      spec.labels = proto::LabelKind::kTargets;
+    }
+    auto guessed = guess_schema(text, separator_, path_, spec);
     if (!guessed) return fail(guessed.error());
     schema_ = std::move(*guessed);
     if (options_.mapping != nullptr) {

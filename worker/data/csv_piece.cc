@@ -127,8 +127,10 @@ std::uint32_t Words::id(std::string_view word) {
 
 void parse_records(std::string_view text, const CsvSchema& schema, const std::vector<std::int64_t>* labels, CsvPiece& piece) {
   Records records(schema, labels, piece);
+  const bool quotes = text.find('"') != std::string_view::npos;
   for (std::size_t from = 0; from < text.size();) {
-    const std::size_t end = std::min(record_end(text, from, schema.separator), text.size());
+    std::size_t end = quotes ? record_end(text, from, schema.separator) : text.find('\n', from);
+    end = end == std::string_view::npos ? text.size() : quotes ? end : end + 1;
     if (!records.read(text.substr(from, end - from)) && piece.bad_rows++ == 0) {
       const std::string_view before = text.substr(0, from + records.trouble().at);
       const std::size_t line = before.rfind('\n');

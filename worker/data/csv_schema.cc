@@ -15,6 +15,7 @@
 #include <tuple>
 
 #include "base/text.h"
+#include "worker/data/short_decimal.h"
 
 namespace sluice::worker::data {
 namespace {
@@ -155,6 +156,7 @@ bool is_missing(std::string_view cell) {
 std::optional<float> csv_number(std::string_view cell) {
   const std::string_view digits = past_sign(cell);
   float value = 0;
+  if (read_short_decimal(digits.data(), digits.data() + digits.size(), value) == digits.data() + digits.size() && !digits.empty()) return value;
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
   if (end != digits.data() + digits.size() || digits.empty()) return std::nullopt;
   if (error == std::errc::result_out_of_range)  // too small for a float is zero

@@ -142,6 +142,7 @@ TEST(Csv, TheTestFileFollowsTheTrainingFile) {
   EXPECT_EQ(test.first_bad, "4:5: label 'maybe' does not occur in the training data");
   EXPECT_THAT(csv_trouble("x,d,y\n1,a,no\n", kOfClasses, follow), HasSubstr("column 2 is called 'd', in the training data 'c'"));
   EXPECT_THAT(csv_trouble("x,y\n1,no\n", kOfClasses, follow), HasSubstr("2 columns, but the training data has 3"));
+  EXPECT_THAT(csv_trouble("x,c\n1,2.5\n", kOfClasses, follow), HasSubstr("2 columns, but the training data has 3")) << "before labels are looked for in it";
   EXPECT_THAT(csv_trouble("1,a,no\n", kOfClasses, follow), HasSubstr("its first line is no header"));
   const Rows bare = good_csv("1,0\n2,1\n", kOfClasses);
   EXPECT_THAT(good_csv("9,1\n8,5\n", kOfClasses, {.mapping = &bare.mapping}).first_bad, HasSubstr("2:3: label '5' does not occur"));

@@ -14,11 +14,15 @@ void bytes_to_unit(const std::uint8_t* from, std::size_t n, float* into) {
   for (std::size_t i = 0; i < n; ++i) into[i] = static_cast<float>(from[i]) * (1.0F / 255.0F);
 }
 
-constexpr std::size_t kRowsAhead = 8;  ///< rows of a chunk lie anywhere in it: their first lines are on their way before they are copied
+/// Rows of a large chunk change places in runs of neighbours, which cost one walk to memory instead of one each; the cache as a whole is in random order.
+constexpr std::uint32_t kRunRows = 16, kRunsAChunk = 512;
 
+std::uint32_t run_rows(std::uint32_t chunk_rows) { return std::clamp(chunk_rows / kRunsAChunk, 1U, kRunRows); }
+
+/// The run that is copied soon is on its way meanwhile: its first lines.
 void fetch(const data::StoredRows& rows, std::uint64_t row) {
   constexpr std::uint64_t kLine = 64 / sizeof(float), kLines = 4;
-  const std::uint64_t first = rows.offsets[row], end = std::min(rows.offsets[row + 1], first + kLine * kLines);
+  const std::uint64_t first = rows.offsets[row], end = std::min<std::uint64_t>(first + kLine * kLines, rows.indices.size());
   for (std::uint64_t at = first; at < end; at += kLine) {
     __builtin_prefetch(rows.indices.data() + at);
     __builtin_prefetch(rows.values.data() + at);
@@ -52,10 +56,15 @@ struct BatchReader::Impl {
   void permute(const RowOrder& wanted) {
     if (wanted == order && !permutation.empty()) return;
     order = wanted;
-    permutation.resize(wanted.chunk_rows);
-    std::iota(permutation.begin(), permutation.end(), 0U);
+    const std::uint32_t run = run_rows(wanted.chunk_rows);
+    std::vector<std::uint32_t> runs((wanted.chunk_rows + run - 1) / run);
+    std::iota(runs.begin(), runs.end(), 0U);
     SeededRng rng(mix64(mix64(wanted.seed, wanted.epoch), wanted.first_row));
-    for (std::uint32_t i = wanted.chunk_rows; i > 1; --i) std::swap(permutation[i - 1], permutation[rng.below(i)]);
+    for (std::size_t i = runs.size(); i > 1; --i) std::swap(runs[i - 1], runs[rng.below(i)]);
+    permutation.clear();
+    for (const std::uint32_t r : runs) {
+      for (std::uint32_t row = r * run; row < std::min(wanted.chunk_rows, (r + 1) * run); ++row) permutation.push_back(row);
+    }
   }
 
   Batch gather_sparse(std::uint64_t first_row, std::span<const std::uint32_t> chosen, Batch batch) {
@@ -68,9 +77,12 @@ struct BatchReader::Impl {
     }
     const std::span<std::uint32_t> columns = room(indices, ends.back());
     const std::span<float> numbers = room(values, ends.back());
-    for (std::size_t i = 0; i < chosen.size(); ++i) {
-      if (i + kRowsAhead < chosen.size()) fetch(rows, first_row + chosen[i + kRowsAhead]);
-      const std::uint64_t from = rows.offsets[first_row + chosen[i]], n = ends[i + 1] - ends[i];
+    for (std::size_t i = 0, next = 0; i < chosen.size(); i = next) {
+      next = i + 1;
+      while (next < chosen.size() && chosen[next] == chosen[next - 1] + 1) ++next;
+      const std::size_t ahead = next + (next - i);
+      if (ahead < chosen.size()) fetch(rows, first_row + chosen[ahead]);
+      const std::uint64_t from = rows.offsets[first_row + chosen[i]], n = ends[next] - ends[i];
       std::copy_n(rows.indices.data() + from, n, columns.data() + ends[i]);
       std::copy_n(rows.values.data() + from, n, numbers.data() + ends[i]);
     }

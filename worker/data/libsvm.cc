@@ -53,9 +53,37 @@ class Reader {
  private:
   void parse(std::string_view text) {
     const auto parts = cut(text);
-    std::vector<Piece> pieces(parts.size());
-    tbb::parallel_for(std::size_t{0}, parts.size(), [&](std::size_t i) { parse_lines(parts[i], rules_, pieces[i]); });
-    for (Piece& piece : pieces) append(std::exchange(piece, {}));
+    if (pieces_.size() < parts.size()) pieces_.resize(parts.size());
+    tbb::parallel_for(std::size_t{0}, parts.size(), [&](std::size_t i) {
+      pieces_[i].clear();
+      parse_lines(parts[i], rules_, pieces_[i]);
+    });
+    if (parsed_ == 0) expect(parts);
+    for (std::size_t i = 0; i < parts.size(); ++i) append(pieces_[i]);
+    parsed_ += text.size();
+  }
+
+  /// Room for what the whole file will hold if it goes on as it begins, so that rows are not copied again and again as they become more. Memory that is not
+  /// written to is none.
+  void expect(const std::vector<std::string_view>& parts) {
+    std::size_t bytes = 0, rows = 0, entries = 0;
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+      bytes += parts[i].size();
+      rows += pieces_[i].lengths.size();
+      entries += pieces_[i].indices.size();
+    }
+    const std::uint64_t file = file_.identity().size;
+    if (bytes == 0 || file <= bytes) return;
+    const double times = 1.05 * static_cast<double>(file) / static_cast<double>(bytes);
+    const auto whole = [times](std::size_t n) { return static_cast<std::size_t>(times * static_cast<double>(n)); };
+    rows_.indices.reserve(whole(entries));
+    rows_.values.reserve(whole(entries));
+    rows_.offsets.reserve(whole(rows));
+    if (options_.targets) {
+      rows_.targets.reserve(whole(rows));
+    } else {
+      labels_.reserve(whole(rows));
+    }
   }
 
   void append(const Piece& piece) {
@@ -100,6 +128,8 @@ class Reader {
   LineRules rules_;
   Rows rows_;
   std::vector<std::int64_t> labels_;
+  std::vector<Piece> pieces_;  ///< of one block; they keep their memory
+  std::uint64_t parsed_ = 0;   ///< bytes
   std::uint64_t lines_ = 0;
 };
 

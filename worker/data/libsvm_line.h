@@ -29,6 +29,8 @@ struct Piece {
   std::uint64_t bad_line = 0;  ///< of the first bad row, from 1 within the piece
   std::size_t bad_column = 0;  ///< from 1, in bytes
   std::string bad_what;
+  /// As new, but for its memory.
+  void clear();
 };
 
 /// Appends the rows of `text` (lines ended by \n or \r\n; the last may lack it) to `piece`.

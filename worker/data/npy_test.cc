@@ -161,7 +161,7 @@ TEST(Npy, ArchivesHoldXAndY) {
     EXPECT_THAT(rows->targets, ElementsAre(7, -1));
   }
   EXPECT_THAT(npy_trouble({zip_bytes(folder, {{"x.npy", kX}, {"y.npy", kY}}, true)}), HasSubstr("d.npz: unknown array 'X'; did you mean 'x'? known: x, y"));
-  EXPECT_THAT(npy_trouble({kX}), HasSubstr("not a NumPy archive (.npz)"));
+  EXPECT_THAT(npy_trouble({kX}), HasSubstr("an array (.npy) alone, without labels"));
   EXPECT_THAT(npy_trouble({""}), HasSubstr("not a NumPy archive (.npz)"));
   EXPECT_THAT(npy_trouble({zip_bytes(folder, {{"X.npy", kX.substr(0, kX.size() - 5)}, {"y.npy", kY}}, true)}), HasSubstr("d.npz, array X: cut off"));
   const std::string good = zip_bytes(folder, {{"X.npy", kX}, {"y.npy", kY}}, false);

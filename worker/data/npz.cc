@@ -4,8 +4,10 @@
 #include <zip.h>
 
 #include <algorithm>
+#include <cstring>
 #include <memory>
 #include <span>
+#include <string_view>
 
 #include "base/text.h"
 #include "worker/data/npy_array.h"
@@ -44,6 +46,9 @@ std::vector<std::string> arrays_of(zip_t* archive) {
 }  // namespace
 
 Result<std::vector<std::byte>> read_npz(Bytes bytes, const std::string& path, const std::string& name) {
+  constexpr std::string_view kArray = "\x93NUMPY";
+  if (bytes.size() >= kArray.size() && std::memcmp(bytes.data(), kArray.data(), kArray.size()) == 0)
+    return bad_archive(path, "an array (.npy) alone, without labels: name two files, the rows' and the labels', or one .npz that holds both");
   zip_error_t error;
   zip_error_init(&error);
   zip_source_t* const source = zip_source_buffer_create(bytes.data(), bytes.size(), 0, &error);

@@ -4,8 +4,8 @@
 
 namespace sluice::worker {
 
-void KeySet::set(const proto::TableSpec& spec, std::vector<Key>& keys) {
-  cols_ = spec.cols;
+void KeySet::set(const proto::TableSpec& spec, std::vector<Key>& keys, std::uint32_t row_floats) {
+  cols_ = row_floats;
   keys_.swap(keys);
   const std::size_t n = keys_.size();
   bucket_of_.resize(n);
@@ -23,34 +23,33 @@ void KeySet::set(const proto::TableSpec& spec, std::vector<Key>& keys) {
   rows_.resize(n * cols_);
 }
 
-void KeySet::scatter(std::uint32_t b, const std::byte* values) {
-  const std::size_t bytes = cols_ * sizeof(float);
-  if (cols_ == 1) {  // one float is copied without a call
-    for (const std::uint32_t i : bucket(b)) {
-      std::memcpy(&rows_[i], values, sizeof(float));
-      values += sizeof(float);
-    }
-    return;
-  }
-  for (const std::uint32_t i : bucket(b)) {
-    std::memcpy(rows_.data() + std::size_t{i} * cols_, values, bytes);
-    values += bytes;
+namespace {
+/// Rows of `bytes` each, one behind the other and one at its place. One float, or one with its state, is copied without a call.
+template <std::size_t kBytes, class Copy>
+void each_row(std::span<const std::uint32_t> places, std::size_t bytes, Copy copy) {
+  std::size_t at = 0;
+  for (const std::uint32_t i : places) {
+    copy(std::size_t{i} * (kBytes != 0 ? kBytes : bytes), at, kBytes != 0 ? kBytes : bytes);
+    at += kBytes != 0 ? kBytes : bytes;
   }
 }
 
+template <class Copy>
+void each_row(std::span<const std::uint32_t> places, std::size_t bytes, Copy copy) {
+  if (bytes == sizeof(float)) return each_row<sizeof(float)>(places, bytes, copy);
+  if (bytes == 2 * sizeof(float)) return each_row<2 * sizeof(float)>(places, bytes, copy);
+  each_row<0>(places, bytes, copy);
+}
+}  // namespace
+
+void KeySet::scatter(std::uint32_t b, const std::byte* values) {
+  auto* rows = reinterpret_cast<std::byte*>(rows_.data());
+  each_row(bucket(b), cols_ * sizeof(float), [&](std::size_t place, std::size_t at, std::size_t n) { std::memcpy(rows + place, values + at, n); });
+}
+
 void KeySet::gather(std::uint32_t b, std::span<const float> rows, std::byte* to) const {
-  const std::size_t bytes = cols_ * sizeof(float);
-  if (cols_ == 1) {
-    for (const std::uint32_t i : bucket(b)) {
-      std::memcpy(to, &rows[i], sizeof(float));
-      to += sizeof(float);
-    }
-    return;
-  }
-  for (const std::uint32_t i : bucket(b)) {
-    std::memcpy(to, rows.data() + std::size_t{i} * cols_, bytes);
-    to += bytes;
-  }
+  const auto* from = reinterpret_cast<const std::byte*>(rows.data());
+  each_row(bucket(b), cols_ * sizeof(float), [&](std::size_t place, std::size_t at, std::size_t n) { std::memcpy(to + at, from + place, n); });
 }
 
 void KeySet::gather_keys(std::uint32_t b, std::byte* to) const {

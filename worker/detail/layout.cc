@@ -8,8 +8,9 @@
 
 namespace sluice::worker {
 
-Layout make_layout(JobId job, std::vector<proto::TableSpec> tables, std::vector<TableUse> uses) {
+Layout make_layout(JobId job, std::vector<proto::TableSpec> tables, std::vector<TableUse> uses, bool state) {
   Layout out;
+  out.state = state;
   out.uses = std::move(uses);
   if (out.uses.empty()) out.uses.resize(tables.size());
   SLUICE_ASSERT(out.uses.size() == tables.size());

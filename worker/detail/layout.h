@@ -32,8 +32,11 @@ struct Layout {
   std::vector<TableUse> uses;                       ///< per table
   std::uint64_t arena_floats = 0;
   std::uint32_t shards = 0;
+  bool state = false;  ///< training pulls bring, and pushes carry, a float of optimizer state for each value (local steps with adagrad)
 
   [[nodiscard]] bool sparse(std::size_t table) const { return tables[table].kind == proto::TableKind::kSparse; }
+  /// Of a row of a sparse table, with its state.
+  [[nodiscard]] std::uint32_t row_floats(std::size_t table) const { return tables[table].cols * (state ? 2 : 1); }
   /// What a batch gets of a table, and what it gives. The end of a phase gets and gives all.
   [[nodiscard]] bool pulled(std::size_t table) const { return uses[table] != TableUse::kStatistics; }
   [[nodiscard]] bool pushed(std::size_t table) const { return uses[table] != TableUse::kState; }
@@ -41,7 +44,7 @@ struct Layout {
 };
 
 /// REQUIRES: ids are the positions; as many uses as tables, or none: all are parameters.
-[[nodiscard]] Layout make_layout(JobId job, std::vector<proto::TableSpec> tables, std::vector<TableUse> uses = {});
+[[nodiscard]] Layout make_layout(JobId job, std::vector<proto::TableSpec> tables, std::vector<TableUse> uses = {}, bool state = false);
 
 /// The specs of what a model declares: id = position, seed = mix64(seed, id), buckets of a sparse table = the power of two ≥ rows / 65536, at least 8 and at
 /// most 1024. `holds`: servers may have to hold what is pushed: bsp, or a model with phases.

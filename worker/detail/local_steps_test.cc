@@ -48,7 +48,8 @@ class Toy final : public Model {
   }
   std::span<const float> outputs(std::span<const TableView> params, const Batch&) override { return params[0].values; }
   [[nodiscard]] Scores evaluate(std::span<const TableView>, const Batch&) override { return {}; }
-  bool lie = false;
+  [[nodiscard]] bool takes_more_rows() const override { return more; }
+  bool lie = false, more = false;
 };
 
 struct Rows {
@@ -85,60 +86,127 @@ Rows random_rows(std::size_t n) {
   return out;
 }
 
-proto::JobSpec spec_of(std::map<std::string, double> numbers) {
+proto::JobSpec spec_of(const std::string& optimizer, std::map<std::string, double> numbers) {
   proto::JobSpec spec;
   spec.batch = 8;
-  spec.optimizer = {"sgd", std::move(numbers)};
+  spec.optimizer = {optimizer, std::move(numbers)};
   return spec;
 }
 
-TEST(LocalSteps, AreTheSameStepsOneByOne) {
-  for (const auto& numbers : {std::map<std::string, double>{{"lr", 0.2}}, {{"lr", 0.2}, {"weight_decay", 0.1}}, {{"lr", 0.2}, {"clip", 0.3}}, {}}) {
-    const Rows rows = random_rows(27);  // the last batch is short
-    Toy model;
-    const auto spec = spec_of(numbers);
-    std::vector<std::uint64_t> offsets;
-    const Batch whole = rows.batch(0, 27, offsets);
-    std::vector<std::vector<Key>> keys(2);
-    model.keys(whole, keys);
-    std::map<Key, float> w;
-    for (const Key key : keys[0]) w[key] = 0.01F * static_cast<float>(key);
-    float b = 0.5F;
-    std::vector<float> start;
-    for (const auto& [key, value] : w) start.push_back(value);
-    const std::vector<float> bias{b};
-    const std::vector<TableView> views = {{start, keys[0]}, {bias, {}}};
-    std::vector<float> dw(start.size()), db(1);
-    const std::vector<TableUpdate> deltas = {{dw}, {db}};
-    LocalSteps local(spec);
-    const Losses losses = local.run(model, views, whole, deltas);
-
-    double sum = 0;
-    for (std::size_t first = 0; first < 27; first += 8) {
-      std::vector<std::uint64_t> at;
-      const Batch batch = rows.batch(first, std::min<std::size_t>(8, 27 - first), at);
-      std::vector<std::vector<Key>> some(2);
-      model.keys(batch, some);
-      std::vector<float> values, g(some[0].size()), gb(1);
-      for (const Key key : some[0]) values.push_back(w[key]);
-      const std::vector<float> now{b};
-      const std::vector<TableView> here = {{values, some[0]}, {now, {}}};
-      const std::vector<TableUpdate> out = {{g}, {gb}};
-      sum += model.update(here, batch, out).loss_sum;
-      if (spec.optimizer.numbers.contains("clip")) clip(out, 0.3);
-      const float lr = static_cast<float>(spec.optimizer.number("lr", kSgdRate)), keep = static_cast<float>(1 - lr * spec.optimizer.number("weight_decay", 0));
-      for (std::size_t i = 0; i < g.size(); ++i) w[some[0][i]] = keep * w[some[0][i]] - lr * g[i];
-      b = keep * b - lr * gb[0];
+/// A value with its sum of squares, and the step as its formula says.
+struct Float {
+  float value = 0, squares = 0;
+  void step(const proto::OptimizerSpec& optimizer, float g) {
+    const auto lr = static_cast<float>(optimizer.number("lr", 0.1));
+    if (optimizer.name == "sgd") {
+      value -= lr * (g + static_cast<float>(optimizer.number("weight_decay", 0)) * value);
+    } else {
+      squares += g * g;
+      value -= lr * g / (std::sqrt(squares) + static_cast<float>(optimizer.number("epsilon", 1e-8)));
     }
-    EXPECT_NEAR(losses.loss_sum, sum, 1e-5);
-    std::size_t i = 0;
-    for (const auto& [key, value] : w) {
-      EXPECT_NEAR(start[i] + dw[i], value, 1e-6) << key;
-      ++i;
-    }
-    EXPECT_NEAR(bias[0] + db[0], b, 1e-6);
-    EXPECT_NE(db[0], 0);
   }
+};
+
+struct Trained {
+  std::vector<std::vector<Key>> keys{2};
+  std::map<Key, Float> w;
+  Float b{0.5F, 0.25F};
+  double losses = 0;
+};
+
+/// The same rows' parameters at first: no two alike.
+Trained at_first(Toy& model, const Batch& whole) {
+  Trained out;
+  model.keys(whole, out.keys);
+  for (const Key key : out.keys[0]) out.w[key] = {0.01F * static_cast<float>(key), 0.02F * static_cast<float>(key)};
+  return out;
+}
+
+Trained one_by_one(Toy& model, const Rows& rows, const proto::OptimizerSpec& optimizer, Trained now) {
+  for (std::size_t first = 0; first < 27; first += 8) {
+    std::vector<std::uint64_t> at;
+    const Batch batch = rows.batch(first, std::min<std::size_t>(8, 27 - first), at);
+    std::vector<std::vector<Key>> some(2);
+    model.keys(batch, some);
+    std::vector<float> values, g(some[0].size()), gb(1);
+    for (const Key key : some[0]) values.push_back(now.w[key].value);
+    const std::vector<float> bias{now.b.value};
+    const std::vector<TableView> here = {{values, some[0]}, {bias, {}}};
+    const std::vector<TableUpdate> out = {{g}, {gb}};
+    now.losses += model.update(here, batch, out).loss_sum;
+    if (optimizer.numbers.contains("clip")) clip(out, optimizer.number("clip", 0));
+    for (std::size_t i = 0; i < g.size(); ++i) now.w[some[0][i]].step(optimizer, g[i]);
+    now.b.step(optimizer, gb[0]);
+  }
+  return now;
+}
+
+/// What local steps make of `begin`.
+Trained locally(Toy& model, const Batch& whole, const proto::JobSpec& spec, Trained begin) {
+  LocalSteps local(spec);
+  std::vector<float> rows;
+  for (const auto& [key, row] : begin.w) {
+    rows.push_back(row.value);
+    if (local.has_state()) rows.push_back(row.squares);
+  }
+  const std::vector<float> bias{begin.b.value}, squares(local.has_state() ? 1 : 0, begin.b.squares);
+  std::vector<float> change(rows.size()), bias_change(1), squares_change(squares.size());
+  const std::vector<LocalTable> tables = {{begin.keys[0], rows, {}, change, {}}, {{}, bias, squares, bias_change, squares_change}};
+  begin.losses = local.run(model, tables, whole).loss_sum;
+  std::size_t at = 0;
+  for (auto& [key, row] : begin.w) {
+    row.value += change[at++];
+    if (local.has_state()) row.squares += change[at++];
+  }
+  begin.b.value += bias_change[0];
+  if (local.has_state()) begin.b.squares += squares_change[0];
+  return begin;
+}
+
+TEST(LocalSteps, AreTheSameStepsOneByOne) {
+  const std::vector<proto::JobSpec> specs = {
+      spec_of("sgd", {{"lr", 0.2}}), spec_of("sgd", {{"lr", 0.2}, {"weight_decay", 0.1}}), spec_of("sgd", {{"lr", 0.2}, {"clip", 0.3}}),    spec_of("sgd", {}),
+      spec_of("adagrad", {}),        spec_of("adagrad", {{"lr", 0.2}, {"epsilon", 0.5}}),  spec_of("adagrad", {{"lr", 0.2}, {"clip", 0.3}})};
+  const Rows rows = random_rows(27);  // the last batch is short
+  for (const auto& spec : specs) {
+    for (const bool more : {false, true}) {
+      Toy model;
+      model.more = more;
+      std::vector<std::uint64_t> offsets;
+      const Batch whole = rows.batch(0, 27, offsets);
+      const Trained begin = at_first(model, whole);
+      const Trained wanted = one_by_one(model, rows, spec.optimizer, begin), got = locally(model, whole, spec, begin);
+      EXPECT_NEAR(got.losses, wanted.losses, 1e-5);
+      for (const auto& [key, row] : wanted.w) {
+        EXPECT_NEAR(got.w.at(key).value, row.value, 2e-6) << spec.optimizer.name << more << key;
+        EXPECT_NEAR(got.w.at(key).squares, row.squares, 2e-6) << spec.optimizer.name << more << key;
+      }
+      EXPECT_NEAR(got.b.value, wanted.b.value, 2e-6);
+      EXPECT_NEAR(got.b.squares, wanted.b.squares, 2e-6);
+      EXPECT_NE(got.b.value, begin.b.value);
+      EXPECT_EQ(got.b.squares != begin.b.squares, spec.optimizer.name == "adagrad");
+    }
+  }
+}
+
+/// A gradient and a table that batches only read.
+class Reading final : public Model {
+ public:
+  [[nodiscard]] std::vector<TableDecl> tables() const override {
+    return {{"w", proto::TableKind::kDense, 1, 1, {}}, {"mean", proto::TableKind::kDense, 1, 1, {}, TableUse::kState}};
+  }
+  void keys(const Batch&, std::vector<std::vector<Key>>&) const override {}
+  [[nodiscard]] Losses update(std::span<const TableView>, const Batch&, std::span<const TableUpdate>) override { return {}; }
+  std::span<const float> outputs(std::span<const TableView>, const Batch&) override { return {}; }
+  [[nodiscard]] Scores evaluate(std::span<const TableView>, const Batch&) override { return {}; }
+};
+
+TEST(LocalSteps, AreOfModelsWhoseTablesAreAllParameters) {
+  proto::JobSpec job = spec_of("adagrad", {});
+  EXPECT_EQ(update_problem(Reading(), job), "");
+  job.consistency.local_steps = 4;
+  EXPECT_NE(update_problem(Reading(), job).find("no local steps"), std::string::npos);
+  EXPECT_EQ(update_problem(Toy(), job), "");
 }
 
 TEST(LocalSteps, AModelWhoseKeysDoNotAgreeFailsInWords) {
@@ -147,14 +215,8 @@ TEST(LocalSteps, AModelWhoseKeysDoNotAgreeFailsInWords) {
   model.lie = true;
   std::vector<std::uint64_t> offsets;
   const Batch whole = rows.batch(0, 27, offsets);
-  std::vector<std::vector<Key>> keys(2);
-  model.keys(whole, keys);
-  const std::vector<float> start(keys[0].size()), bias(1);
-  std::vector<float> dw(start.size()), db(1);
-  const std::vector<TableView> views = {{start, keys[0]}, {bias, {}}};
-  const std::vector<TableUpdate> deltas = {{dw}, {db}};
-  LocalSteps local(spec_of({}));
-  EXPECT_THROW((void)local.run(model, views, whole, deltas), std::runtime_error);
+  for (const auto& spec : {spec_of("sgd", {}), spec_of("adagrad", {})})
+    EXPECT_THROW((void)locally(model, whole, spec, at_first(model, whole)), std::runtime_error);
 }
 
 }  // namespace

@@ -22,6 +22,7 @@ void Parameters::enter(const Layout& layout) {
     arena_floats_ = layout.arena_floats;
   }
   values_ = arena_.get();
+  state_.assign(layout.state ? layout.arena_floats : 0, 0);
 }
 
 void Parameters::use(std::span<float> memory) {
@@ -39,8 +40,12 @@ void Parameters::leave() {
 
 std::span<const float> Parameters::dense(std::size_t table) const { return {values_ + layout_->dense_first[table], layout_->tables[table].floats()}; }
 
-std::uint64_t Parameters::pull(std::span<KeySet> sets, bool whole) {
-  SLUICE_ASSERT(layout_ != nullptr);
+std::span<const float> Parameters::dense_state(std::size_t table) const {
+  return std::span(state_).subspan(layout_->dense_first[table], layout_->tables[table].floats());
+}
+
+std::uint64_t Parameters::pull(std::span<KeySet> sets, PullOptions options) {
+  SLUICE_ASSERT(layout_ != nullptr && (layout_->state || !options.state));
   const std::uint64_t id = next_pull_++;
   const Instant deadline = calls_.deadline();
   Pull pull{0, sets};
@@ -48,18 +53,21 @@ std::uint64_t Parameters::pull(std::span<KeySet> sets, bool whole) {
   op.tag = id;
   op.deadline = deadline;
   for (const auto& shard : layout_->dense) {
-    if (!whole && !layout_->pulled(shard.table.value)) continue;
+    if (!options.whole && !layout_->pulled(shard.table.value)) continue;
     op.section.table = shard.table;
     op.section.shard = shard.shard;
-    op.section.version = versions_[shard.index].version;
-    op.section.term = versions_[shard.index].term;
+    const Held& held = versions_[shard.index];
+    op.section.version = options.state && !held.state ? 0 : held.version;
+    op.section.term = held.term;
+    op.section.state = options.state;
     op.slot = shard.slot;
-    op.reply_floats = op.reply_count = shard.floats;
+    op.reply_count = shard.floats;
+    op.reply_floats = std::size_t{shard.floats} * (options.state ? 2 : 1);
     calls_.add(op);
     ++pull.remaining;
   }
   for (std::uint32_t t = 0; t < layout_->tables.size(); ++t) {
-    if (!layout_->sparse(t) || sets[t].keys().empty() || !(whole || layout_->pulled(t))) continue;
+    if (!layout_->sparse(t) || sets[t].keys().empty() || !(options.whole || layout_->pulled(t))) continue;
     const KeySet& set = sets[t];
     auto memory = transport_.allocate(set.keys().size() * sizeof(Key));
     const std::span<std::byte> bytes = memory.bytes();
@@ -74,11 +82,12 @@ std::uint64_t Parameters::pull(std::span<KeySet> sets, bool whole) {
       op.section.table = TableId(t);
       op.section.shard = ShardId(b);
       op.section.count = count;
+      op.section.state = options.state;
       op.payload = net::Frame(frame.owner(), frame.bytes().subspan(at, count * sizeof(Key)));
       at += count * sizeof(Key);
       op.slot = layout_->sparse_slots[t][b];
       op.reply_count = count;
-      op.reply_floats = std::size_t{count} * layout_->tables[t].cols;
+      op.reply_floats = std::size_t{count} * set.row_floats();
       calls_.add(op);
       ++pull.remaining;
     }
@@ -116,9 +125,11 @@ bool Parameters::absorb(std::vector<std::uint64_t>& pulled) {
           pull->second.sets[section.table.value].scatter(section.shard.value, done.values.data());
         } else {
           const std::uint64_t first = layout_->dense_first[section.table.value] + std::uint64_t{section.shard.value} * proto::kShardFloats;
-          std::memcpy(values_ + first, done.values.data(), done.values.size());
+          const std::size_t bytes = section.count * sizeof(float);
+          std::memcpy(values_ + first, done.values.data(), bytes);
+          if (done.op.section.state) std::memcpy(state_.data() + first, done.values.data() + bytes, bytes);
         }
-        versions_[index] = {section.version, section.term};
+        versions_[index] = {section.version, section.term, done.op.section.state};
       }
       --pull->second.remaining;
     }

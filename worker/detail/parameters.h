@@ -17,6 +17,11 @@
 
 namespace sluice::worker {
 
+struct PullOptions {
+  bool whole = false;  ///< also what batches do not pull
+  bool state = false;  ///< with the optimizer's state. REQUIRES: the layout has it
+};
+
 class Parameters {
  public:
   Parameters(SectionCalls& calls, net::Transport& transport) : calls_(calls), transport_(transport) {}
@@ -27,8 +32,8 @@ class Parameters {
   void leave();
 
   /// Asks for all dense shards that changed and for the rows of `sets` (one per table; those of dense tables are not looked at), which must stay where they are
-  /// until pulled; of the tables that batches pull, or, for the end of a phase, of all (`whole`).
-  [[nodiscard]] std::uint64_t pull(std::span<KeySet> sets, bool whole = false);
+  /// until pulled; of the tables that batches pull, or, for the end of a phase, of all (`whole`). With `state` the sets have rows of layout.row_floats().
+  [[nodiscard]] std::uint64_t pull(std::span<KeySet> sets, PullOptions options = {});
   /// Forgets the pulls under way; answers that still come are dropped.
   void cancel() { pulls_.clear(); }
   /// An answered pull section. Errors: kRejected, kMalformed.
@@ -38,6 +43,8 @@ class Parameters {
   [[nodiscard]] bool has_arrivals() const { return !arrived_.empty(); }
 
   [[nodiscard]] std::span<const float> dense(std::size_t table) const;
+  /// The optimizer's state of a dense table, as last pulled with it: a float for each value.
+  [[nodiscard]] std::span<const float> dense_state(std::size_t table) const;
   /// Of dense shards by index; 0 = none.
   [[nodiscard]] std::uint64_t version(std::uint32_t index) const { return versions_[index].version; }
 
@@ -45,6 +52,7 @@ class Parameters {
   struct Held {
     std::uint64_t version = 0;
     std::uint32_t term = 0;
+    bool state = false;  ///< of that version too
   };
   struct Pull {
     std::size_t remaining = 0;
@@ -60,6 +68,7 @@ class Parameters {
   std::unique_ptr<float[], Free> arena_;
   float* values_ = nullptr;  ///< the arena, or memory of the model's
   std::uint64_t arena_floats_ = 0;
+  std::vector<float> state_;    ///< laid out as the values
   std::vector<Held> versions_;  ///< per shard
   std::unordered_map<std::uint64_t, Pull> pulls_;
   std::vector<SectionDone> arrived_;

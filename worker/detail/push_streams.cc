@@ -54,6 +54,7 @@ Result<std::uint64_t> PushStreams::push(std::span<const ShardUpdate> updates, st
     item.section.version = update.version;
     item.section.count = update.count;
     item.section.step = step;
+    item.section.state = update.state;
     item.payload = update.payload;
     item.slot = update.slot;
     item.stream = update.index;

@@ -21,6 +21,7 @@ struct ShardUpdate {
   std::uint32_t count = 0;    ///< floats (dense) or rows (sparse)
   std::uint64_t version = 0;  ///< the version it was computed from
   net::Frame payload;
+  bool state = false;  ///< it carries the optimizer's state
 };
 
 class PushStreams {

@@ -39,6 +39,7 @@ Trainer::Trainer(TrainerSetup setup, Client& client, Clock& clock, const DataReg
       client_(client),
       clock_(clock),
       data_(data),
+      state_(setup_.spec.consistency.local_steps > 0 && LocalSteps(setup_.spec).has_state()),
       bulk_(setup_.spec.consistency.mode == proto::ConsistencyMode::kBsp),
       local_(setup_.spec),
       slot_time_(clock.now()) {
@@ -67,7 +68,7 @@ Trainer::Trainer(TrainerSetup setup, Client& client, Clock& clock, const DataReg
   if (fault_) return;
   std::vector<TableUse> uses;
   for (const TableDecl& table : declared) uses.push_back(table.use);
-  client_.enter(setup_.envelope, specs, push_kind(setup_.spec.consistency, kind), std::move(uses), setup_.spec.start);
+  client_.enter(setup_.envelope, specs, push_kind(setup_.spec.consistency, kind), std::move(uses), setup_.spec.start, state_);
   client_.use_memory(setup_.model->values_memory(client_.layout().arena_floats));
   proto::Join join;
   join.spec = setup_.spec_json;
@@ -91,7 +92,7 @@ Trainer::Trainer(TrainerSetup setup, Client& client, Clock& clock, const DataReg
   }
   // Without keys to wait for, a gate, a phase that may end first, or files to be read, the values can come while the join is under way.
   if (!sparse && setup_.spec.start.from.empty() && phases_ == 0 && setup_.spec.consistency.mode == proto::ConsistencyMode::kAsp) {
-    early_pull_ = client_.pull(ring_[0].sets);
+    early_pull_ = client_.pull(ring_[0].sets, {.state = state_});
     pull_in_flight_ = true;
   }
 }
@@ -161,6 +162,7 @@ void Trainer::on_lease(const proto::LeaseReply& lease) {
         return fail_with({Errc::kMalformed, fmt::format("the job home leased phase {} of {}", lease.epoch, phases_)});
       lease_ = lease;
       lease_.rows = 1;  // one thing to do
+      if (!first_lease_) first_lease_ = clock_.now();
       return;
     case proto::LeaseKind::kTrain:
     case proto::LeaseKind::kEvaluate:
@@ -172,6 +174,7 @@ void Trainer::on_lease(const proto::LeaseReply& lease) {
   }
   lease_ = lease;
   committed_ = prepared_ = lease.offset;
+  if (!first_lease_) first_lease_ = clock_.now();
 }
 
 void Trainer::on_committed(const proto::CommitReply& reply) {
@@ -311,7 +314,7 @@ bool Trainer::prepare() {
   if (fault_) return false;
   const auto& layout = client_.layout();
   for (std::size_t t = 0; t < layout.tables.size(); ++t) {
-    if (layout.sparse(t)) entry.sets[t].set(layout.tables[t], entry.keys[t]);
+    if (layout.sparse(t)) entry.sets[t].set(layout.tables[t], entry.keys[t], entry.trains() ? layout.row_floats(t) : layout.tables[t].cols);
   }
   ++count_;
   return true;
@@ -333,7 +336,7 @@ bool Trainer::issue_pull() {
       continue;
     }
     if (pull_in_flight_ || (entry.trains() && gate_ < entry.clock)) return false;
-    entry.pull = client_.pull(entry.sets, entry.phase);
+    entry.pull = client_.pull(entry.sets, {.whole = entry.phase, .state = state_ && entry.trains()});
     entry.step_read = step_;
     pull_in_flight_ = true;
     return true;
@@ -357,6 +360,7 @@ bool Trainer::wait_at_gate() {
 
 bool Trainer::work() {
   if (stopping_ || held_ || count_ == 0 || !ring_[first_].pulled) return false;
+  if (!first_pull_) first_pull_ = clock_.now();
   if (issue_pull()) client_.flush();
   Entry& entry = ring_[first_];
   if (entry.evaluate)
@@ -426,11 +430,24 @@ void Trainer::finish_phase(Entry& entry) {
   if (!fault_) split(std::move(arena), entry, std::move(update));
 }
 
+Losses Trainer::take_local_steps(Entry& entry, std::span<float> arena) {
+  const auto& layout = client_.layout();
+  const auto now = views(entry);
+  local_tables_.clear();
+  for (std::size_t t = 0; t < now.size(); ++t) {
+    LocalTable& table = local_tables_.emplace_back(LocalTable{now[t].keys, now[t].values, {}, targets_[t].values, {}});
+    if (!state_ || layout.sparse(t)) continue;
+    table.state = client_.dense_state(t);
+    table.state_change = arena.subspan(layout.arena_floats + layout.dense_first[t], layout.tables[t].floats());
+  }
+  return local_.run(*setup_.model, local_tables_, entry.batch);
+}
+
 void Trainer::compute(Entry& entry) {
   auto arena = make_targets(entry);
   Update update;
   if (setup_.spec.consistency.local_steps > 0) {
-    guarded([&] { update.losses = local_.run(*setup_.model, views(entry), entry.batch, targets_); });
+    guarded([&] { update.losses = take_local_steps(entry, arena.floats()); });
   } else {
     guarded([&] { update.losses = setup_.model->update(views(entry), entry.batch, targets_); });
   }

@@ -62,6 +62,9 @@ class Trainer {
   [[nodiscard]] bool joined() const { return entered_; }
   /// The home said that the job is done.
   [[nodiscard]] bool finished() const { return finished_; }
+  /// When the first lease of rows came, and when the first batch's values were there; if they were.
+  [[nodiscard]] std::optional<Instant> first_lease() const { return first_lease_; }
+  [[nodiscard]] std::optional<Instant> first_pull() const { return first_pull_; }
   /// When the first batch was computed, if it was.
   [[nodiscard]] std::optional<Instant> first_gradient() const { return first_gradient_; }
   /// The data lease to return, 0 = none, and how much of it is committed.
@@ -108,6 +111,7 @@ class Trainer {
   void compute(Entry& entry);
   void finish_phase(Entry& entry);
   net::WritableFrame make_targets(const Entry& entry);
+  [[nodiscard]] Losses take_local_steps(Entry& entry, std::span<float> arena);
   void split(net::WritableFrame arena, const Entry& entry, Update update);
   void score(Entry& entry);
   [[nodiscard]] std::vector<TableView> views(Entry& entry) const;
@@ -120,6 +124,7 @@ class Trainer {
   Client& client_;
   Clock& clock_;
   const DataRegistry& data_;
+  const bool state_;          ///< pulls bring and pushes carry the optimizer's state
   const bool bulk_;           ///< bsp: servers hold the pushes until all slots have committed
   bool added_ = false;        ///< the model gives no gradients
   std::uint32_t phases_ = 0;  ///< 0: the model has none
@@ -143,11 +148,12 @@ class Trainer {
   std::vector<std::vector<float>> rows_;              ///< sparse gradients
   std::vector<TableUpdate> targets_;
   LocalSteps local_;
+  std::vector<LocalTable> local_tables_;
 
   Scores scores_;
   bool scored_ = false;  ///< the evaluation lease is being committed
   Instant slot_time_;
-  std::optional<Instant> first_gradient_;
+  std::optional<Instant> first_lease_, first_pull_, first_gradient_;
   std::optional<Error> fault_;
 };
 

@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "worker/model.h"
 #include "worker/models/factorization.h"
 #include "worker/models/gbt.h"
@@ -30,7 +32,13 @@ ModelRegistry builtin_models() {
 }
 
 std::string update_problem(const Model& model, const proto::JobSpec& job) {
-  if (model.update_kind() == UpdateKind::kGradient) return {};
+  if (model.update_kind() == UpdateKind::kGradient) {
+    const auto tables = model.tables();
+    const bool steps = std::all_of(tables.begin(), tables.end(), [](const TableDecl& table) { return table.use == TableUse::kParameters; });
+    if (steps || job.consistency.local_steps == 0) return {};
+    return fmt::format("model '{}' has tables that its batches only read, or only write: a slot can take no local steps with it; take 'local_steps' out",
+                       job.model);
+  }
   if (job.consistency.local_steps > 0)
     return fmt::format("model '{}' gives no gradients, so a slot can take no local steps with it: take 'local_steps' out", job.model);
   if (job.optimizer == proto::OptimizerSpec{} || job.optimizer == proto::OptimizerSpec{"add", {}}) return {};

@@ -131,11 +131,18 @@ struct Trial {
     std::vector<std::vector<Key>> keys;
     std::vector<std::vector<float>> gradients;  // of each table, in its view's order
   };
+  /// The batch's keys.
+  std::vector<std::vector<Key>> keys_of(const Batch& batch) {
+    std::vector<std::vector<Key>> keys(tables.size());
+    model->keys(batch, keys);
+    return keys;
+  }
   /// One update (or evaluation) of `batch`; the gradients' memory is filled with NaN before.
-  Result run(const Batch& batch, bool evaluate = false) {
+  Result run(const Batch& batch, bool evaluate = false) { return run_on(keys_of(batch), batch, evaluate); }
+  /// The same with views of these keys; keys_number: theirs.
+  Result run_on(std::vector<std::vector<Key>> keys, const Batch& batch, bool evaluate = false, std::uint64_t keys_number = 0) {
     Result out;
-    out.keys.resize(tables.size());
-    model->keys(batch, out.keys);
+    out.keys = std::move(keys);
     std::vector<std::vector<float>> values = dense;
     std::vector<TableView> views;
     std::vector<TableUpdate> updates;
@@ -150,7 +157,7 @@ struct Trial {
       if (tables[t].use == TableUse::kStatistics) values[t].clear();
     }
     for (std::size_t t = 0; t < tables.size(); ++t) {
-      views.push_back({values[t], out.keys[t]});
+      views.push_back({values[t], out.keys[t], keys_number});
       updates.push_back({out.gradients[t]});
     }
     if (evaluate) {

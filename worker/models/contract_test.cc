@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <set>
 
 #include "worker/models/cases.h"
@@ -44,6 +45,33 @@ TEST_P(ModelContract, WritesEveryFloatOfTheUpdate) {
   BatchReader reader(data);
   const auto result = trial.run(reader.read_plain(0, 32));
   for (const auto& gradient : result.gradients) EXPECT_TRUE(std::all_of(gradient.begin(), gradient.end(), [](float g) { return std::isfinite(g); }));
+}
+
+TEST_P(ModelContract, RowsOfOtherKeysGetZerosAndChangeNothingWhereMoreAreTaken) {
+  const auto data = rows_for(GetParam());
+  Trial trial(GetParam(), data->shape());
+  if (!trial.model->takes_more_rows()) GTEST_SKIP() << "it is given the keys of its batches only";
+  BatchReader all_reader(data), reader(data);
+  const auto all = trial.keys_of(all_reader.read_plain(0, 64));
+  const Batch batch = reader.read_plain(5, 11);
+  const auto own = trial.run(batch);
+  for (const std::uint64_t number : {0U, 9U, 9U}) {
+    const auto more = trial.run_on(all, batch, false, number);
+    EXPECT_EQ(more.losses.loss_sum, own.losses.loss_sum);
+    for (std::size_t t = 0; t < all.size(); ++t) {
+      std::map<Key, std::vector<float>> wanted;
+      const std::size_t width = trial.tables[t].cols;
+      for (std::size_t i = 0; i < own.keys[t].size(); ++i)
+        wanted[own.keys[t][i]].assign(own.gradients[t].begin() + static_cast<std::ptrdiff_t>(i * width),
+                                      own.gradients[t].begin() + static_cast<std::ptrdiff_t>((i + 1) * width));
+      if (own.keys[t].empty()) { EXPECT_EQ(more.gradients[t], own.gradients[t]); }
+      for (std::size_t i = 0; i < all[t].size(); ++i) {
+        const auto row = std::span(more.gradients[t]).subspan(i * width, width);
+        const auto found = wanted.try_emplace(all[t][i], width, 0.0F).first;
+        ASSERT_TRUE(std::equal(row.begin(), row.end(), found->second.begin())) << trial.tables[t].name << " key " << all[t][i];
+      }
+    }
+  }
 }
 
 /// Without L2: the losses reported don't hold its term (reference_test.cc checks what it adds).

@@ -54,6 +54,8 @@ class FactorizationMachine final : public Model {
     return losses;
   }
 
+  [[nodiscard]] bool takes_more_rows() const override { return true; }
+
   std::span<const float> outputs(std::span<const TableView> params, const Batch& given) override {
     const Batch batch = sparse_.of(given);
     forward(params, batch);
@@ -74,7 +76,7 @@ class FactorizationMachine final : public Model {
     const TableView &w = params[0], &v = params[1];
     SLUICE_ASSERT(w.keys.size() == v.keys.size() && w.values.size() == w.keys.size() * outputs_ && v.values.size() == v.keys.size() * factors_);
     SLUICE_ASSERT(params[2].values.size() == outputs_ && batch.labels.size() == batch.rows);
-    seen_.rows_of(batch.indices, w.keys, rows_);
+    seen_.rows_of(batch.indices, w.keys, rows_, w.keys_number);
     z_.resize(std::max(z_.size(), std::size_t{batch.rows} * outputs_));
     sums_.assign(std::size_t{batch.rows} * factors_, 0);
     fill_rows(params[2].values, outputs_of(batch));

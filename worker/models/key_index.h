@@ -30,8 +30,9 @@ class KeyIndex {
 
   /// Fills `keys`, empty before, with the distinct ones of a batch's `indices`, sorted: what a sparse table is asked for.
   void distinct(std::span<const std::uint32_t> indices, std::vector<Key>& keys);
-  /// rows[e] = the row of a view of `keys` that indices[e] belongs to. REQUIRES: each of `indices` is among `keys`, which are sorted and distinct.
-  void rows_of(std::span<const std::uint32_t> indices, std::span<const Key> keys, std::vector<std::uint32_t>& rows);
+  /// rows[e] = the row of a view of `keys` that indices[e] belongs to. number: TableView::keys_number: what was built for these keys is used again. REQUIRES:
+  /// each of `indices` is among `keys`, which are sorted and distinct.
+  void rows_of(std::span<const std::uint32_t> indices, std::span<const Key> keys, std::vector<std::uint32_t>& rows, std::uint64_t number = 0);
 
  private:
   static constexpr std::uint32_t kFree = 0xffffffff;
@@ -40,17 +41,22 @@ class KeyIndex {
     std::uint64_t bits = 0;
     std::uint64_t before = 0;  ///< keys of earlier words
   };
-  /// Words for features 0 … largest, all clear; null where so many are more than a batch of `entries` should walk.
-  Word* clear_words(std::size_t largest, std::size_t entries);
+  /// Makes the words, or else the slots, for these keys. indices: of the batch that wants them.
+  void build(std::span<const Key> keys, std::size_t indices);
+  /// Whether a batch of `entries` should walk words for features 0 … largest.
+  [[nodiscard]] static bool worth_words(std::size_t largest, std::size_t entries);
   struct Slot {
     std::uint32_t key = 0;
     std::uint32_t number = kFree;
   };
+  std::vector<std::uint64_t> bits_;  ///< of a batch's features
   std::vector<Word> words_;
   std::vector<Slot> slots_;
   std::size_t mask_ = 0;
   int shift_ = 63;
   std::uint32_t count_ = 0;
+  std::uint64_t built_ = 0;  ///< number of the keys that words_ or slots_ hold; 0: none that may be used again
+  bool by_words_ = false;    ///< which of the two
 };
 
 }  // namespace sluice::worker::models

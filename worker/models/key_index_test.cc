@@ -32,6 +32,24 @@ TEST(KeyIndex, KeysAreTheDistinctIndicesSortedAndEachIndexFindsItsOwn) {
   }
 }
 
+TEST(KeyIndex, KeysOfTheSameNumberAreLookedUpInWhatWasBuiltForThem) {
+  SeededRng rng(4);
+  for (const std::uint64_t features : {1000ULL, 1ULL << 20, 1ULL << 31}) {
+    KeyIndex index;
+    std::vector<std::uint32_t> all(4000), rows;
+    for (auto& i : all) i = static_cast<std::uint32_t>(rng.below(features));
+    std::vector<Key> keys;
+    index.distinct(all, keys);
+    for (const std::uint64_t number : {1U, 2U, 2U, 2U, 0U, 3U}) {
+      if (number == 3) keys.erase(keys.begin(), keys.begin() + static_cast<std::ptrdiff_t>(keys.size() / 2));
+      std::vector<std::uint32_t> some;
+      for (std::size_t n = rng.below(200); n > 0; --n) some.push_back(static_cast<std::uint32_t>(keys[rng.below(keys.size())]));
+      index.rows_of(some, keys, rows, number);
+      for (std::size_t e = 0; e < some.size(); ++e) ASSERT_EQ(keys[rows[e]], some[e]) << features << " " << number;
+    }
+  }
+}
+
 TEST(KeyIndexDeath, AnIndexWithoutARowIsABug) {
   KeyIndex index;
   std::vector<std::uint32_t> rows;

@@ -52,6 +52,8 @@ class Linear final : public Model {
     return losses;
   }
 
+  [[nodiscard]] bool takes_more_rows() const override { return true; }
+
   std::span<const float> outputs(std::span<const TableView> params, const Batch& batch) override {
     logits(params, batch);
     return logits_of(batch);
@@ -103,13 +105,10 @@ class Linear final : public Model {
 
   void sparse_logits(const TableView& w, const Batch& batch) {
     SLUICE_ASSERT(w.values.size() == w.keys.size() * outputs_ && batch.offsets.size() == batch.rows + std::size_t{1});
-    seen_.rows_of(batch.indices, w.keys, rows_);
+    seen_.rows_of(batch.indices, w.keys, rows_, w.keys_number);
+    if (outputs_ == 1) return one_logit_each(w.values.data(), batch);
     for (std::uint32_t i = 0; i < batch.rows; ++i) {
       float* into = logits_.data() + std::size_t{i} * outputs_;
-      if (outputs_ == 1) {
-        for (std::uint64_t e = batch.offsets[i]; e < batch.offsets[i + 1]; ++e) *into += batch.values[e] * w.values[rows_[e]];
-        continue;
-      }
       for (std::uint64_t e = batch.offsets[i]; e < batch.offsets[i + 1]; ++e) {
         const float* from = w.values.data() + std::size_t{rows_[e]} * outputs_;
         const float value = batch.values[e];
@@ -118,10 +117,30 @@ class Linear final : public Model {
     }
   }
 
+  void one_logit_each(const float* w, const Batch& batch) {
+    const float* values = batch.values.data();
+    const std::uint32_t* rows = rows_.data();
+    for (std::uint32_t i = 0; i < batch.rows; ++i) {
+      float sum = logits_[i];
+      for (std::uint64_t e = batch.offsets[i]; e < batch.offsets[i + 1]; ++e) sum += values[e] * w[rows[e]];
+      logits_[i] = sum;
+    }
+  }
+
+  void one_gradient_each(const Batch& batch, float* out) const {
+    const float* values = batch.values.data();
+    const std::uint32_t* rows = rows_.data();
+    for (std::uint32_t i = 0; i < batch.rows; ++i) {
+      const float delta = logits_[i];
+      for (std::uint64_t e = batch.offsets[i]; e < batch.offsets[i + 1]; ++e) out[rows[e]] += values[e] * delta;
+    }
+  }
+
   /// logits_ hold the deltas, rows_ the view's row of each entry.
   void sparse_gradient(std::span<const float> w, const Batch& batch, float scale, std::span<float> out) const {
     std::fill(out.begin(), out.end(), 0.0F);
     const float decay = l2_ * scale;
+    if (outputs_ == 1 && decay == 0) return one_gradient_each(batch, out.data());
     for (std::uint32_t i = 0; i < batch.rows; ++i) {
       const float* delta = logits_.data() + std::size_t{i} * outputs_;
       for (std::uint64_t e = batch.offsets[i]; e < batch.offsets[i + 1]; ++e) {

@@ -44,6 +44,8 @@ class MatrixFactorization final : public Model {
     return losses;
   }
 
+  [[nodiscard]] bool takes_more_rows() const override { return true; }
+
   std::span<const float> outputs(std::span<const TableView> params, const Batch& given) override {
     forward(params, sparse_.of(given));
     return outputs_;
@@ -74,7 +76,7 @@ class MatrixFactorization final : public Model {
     const TableView &w = params[0], &v = params[1];
     SLUICE_ASSERT(w.keys.size() == v.keys.size() && w.values.size() == w.keys.size() && v.values.size() == v.keys.size() * rank_);
     SLUICE_ASSERT(params[2].values.size() == 1 && batch.labels.size() == batch.rows);
-    seen_.rows_of(batch.indices, w.keys, rows_);
+    seen_.rows_of(batch.indices, w.keys, rows_, w.keys_number);
     outputs_.assign(batch.rows, params[2].values[0]);
     for (std::uint32_t i = 0; i < batch.rows; ++i) {
       const std::uint64_t first = batch.offsets[i], n = entries(batch, i);

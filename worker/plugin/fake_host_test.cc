@@ -26,7 +26,7 @@ using plugin::Status;
 /// What an honest process of a model with one dense table of two floats would say.
 void answer(const Call& call, Reply& reply, std::byte* work) {
   if (call.op == Op::kMake) {
-    Made made;
+    Made made = {};
     made.tables = 1;
     std::strcpy(made.metric, "accuracy");
     std::strcpy(made.table[0].name, "w");
