@@ -7,8 +7,6 @@
 #include <map>
 #include <optional>
 #include <set>
-#include <span>
-#include <string_view>
 
 #include "base/config.h"
 #include "base/text.h"
@@ -34,15 +32,6 @@ struct Context {
 };
 
 constexpr Duration kSubmitAfterMax = from_ms(7 * 86'400'000LL);
-
-/// Names of the design that this version doesn't have; a name that a room knows never gets here.
-constexpr std::string_view kPlannedModels[] = {"mf", "matrix-factorization", "lda", "gbt"};
-/// The room's words, with a hint if the name is one of the design's.
-Error with_plan(Error error, const std::string& name, std::span<const std::string_view> planned) {
-  if (std::find(planned.begin(), planned.end(), name) != planned.end())
-    error.what += fmt::format(" ('{}' is part of the design but not in this version yet)", name);
-  return error;
-}
 
 /// Words of a room about the parts of `node`: at the entry that the words name in quotes, else at the node.
 void add_at_named(const Error& error, const Node& node, const Mark& otherwise, Problems& problems) {
@@ -187,7 +176,7 @@ void read_model(MapReader& reader, Context& context, proto::JobSpec& job, const 
   }
   if (!readable || (is_plugin(job.model) && !read_plugin(reader.mark("model"), context, job))) return;
   if (const auto checked = check_model(context, job); !checked) {
-    add_at_named(with_plan(checked.error(), job.model, kPlannedModels), params != nullptr ? *params : node, reader.mark("model"), context.problems);
+    add_at_named(checked.error(), params != nullptr ? *params : node, reader.mark("model"), context.problems);
   }
 }
 
