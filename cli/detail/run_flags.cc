@@ -13,7 +13,9 @@ namespace sluice::cli::detail {
 void RunFlags::add_to(CLI::App& verb, bool cluster) {
   verb.add_option("FILE", file, "The run file (docs/run-file.md)")->required();
   if (cluster) {
-    verb.add_option("--policy", policy, "Who gets how many worker slots: slaq or fair (default: the file's)");
+    verb.add_option("--policy", policy,
+                    "Who gets how many worker slots: asha, fair, fifo, las, optimus, progress, slaq, slaq-maxmin, "
+                    "sluice or srtf (default: the file's)");
     verb.add_option("--slots", slots, "Worker slots, or auto: one a core (default: the file's)");
     verb.add_option("--servers", servers, "Parameter servers (default: the file's)");
   }

@@ -14,7 +14,7 @@ namespace {
 
 constexpr double kPriorReports = 30;
 constexpr double kNearLinear = 0.9;     ///< s(n)/n at all slots
-constexpr std::uint32_t kFewSlots = 8;  ///< fewer than these are near-linear whatever was measured
+constexpr std::uint32_t kFewSlots = 8;  ///< so many or fewer are near-linear whatever was measured
 constexpr double kStillLinear = 0.85;   ///< … where jobs are served by the index already
 constexpr double kDearMove = 0.05;      ///< of a round: the index moves half of the slots a round
 constexpr double kStillDear = 1.5;      ///< times that, where …
