@@ -2,10 +2,9 @@
 /// Learning-rate schedules: a factor of the rate for each of the job's steps. An optimizer's numbers hold one under names that begin with "schedule.":
 ///   schedule.warmup: w    the rate rises linearly over the first w steps: (step + 1) / w
 ///   schedule.every: n     after the warm-up, the rate is multiplied by schedule.factor (default 0.1) after each n steps
-///   schedule.steps: n     after the warm-up the rate falls along half a cosine (Loshchilov, Hutter, ICLR 2017, equation 5, without restarts) and from step n
-///   on
-///                         stays at schedule.floor (default 0) times itself; 0: the job's last step,
-///                         which the worker fills in (it knows the data); left at 0 it falls not at all
+///   schedule.steps: n     after the warm-up the rate falls along half a cosine (Loshchilov, Hutter, ICLR 2017, equation 5, without restarts)
+///                         and from step n on stays at schedule.floor (default 0) times itself; 0: the job's last step, which the worker fills in (it knows
+///                         the data); left at 0 it falls not at all
 /// At most one of the last two.
 
 #include <cstdint>
