@@ -79,8 +79,7 @@ class Client {
 
   // --- values ---
   /// Fetches the dense tables and the rows of `sets` (one per table), which must stay in place until PulledEvent or leave(). Returns the pull's number.
-  /// Of a pull with
-  /// state the sets have rows of layout().row_floats().
+  /// Of a pull with state the sets have rows of layout().row_floats().
   [[nodiscard]] std::uint64_t pull(std::span<KeySet> sets, PullOptions options = {}) { return parameters_.pull(sets, options); }
   /// Forgets the pulls under way: no events come.
   void cancel_pulls() { parameters_.cancel(); }

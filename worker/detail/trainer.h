@@ -3,17 +3,15 @@
 ///
 /// The pipeline, for batch c: read and keys → pull → (gate ≥ c) update → push → all acknowledged → commit → acknowledged.
 ///  - The pull of batch c + 2 follows the push of batch c on the same connections, so it sees that update; batch c + 1 is computed meanwhile. A gradient
-///  therefore misses at most the
-///    slot's own latest update, beside what other slots did.
+///    therefore misses at most the slot's own latest update, beside what other slots did.
 ///  - Batch c + 1 is computed while c's push and commit are under way. It is pushed right behind commit c where both go to one lane, through one connection,
-///  so that no shard has c + 1 before the home has c; else once commit c is acknowledged. A slot that dies leaves at most one batch to be applied twice; two,
-///  if commit c was lost or turned away just then.
+///    so that no shard has c + 1 before the home has c (Push::clock: a push that overtakes its commit is sent away); else once commit c is acknowledged. A
+///    slot that dies leaves at most one batch to be applied twice.
 ///  - ssp: a pull for clock c is issued only once the gate is ≥ c, that is when the slowest slot's clock is ≥ c − s. Values that were asked for after that
-///  moment have every update the
-///    bound promises, so a prefetched pull is valid by construction, and the one place where a slot waits for others is before a pull. With s = 0 or 1 this
-///    leaves no prefetch over the slot's own commits.
-///  - The end of a phase is one more lease: all tables are pulled whole, after it was given out, so with every batch of the pass; what finish_phase() writes is
-///  pushed to be held, and committed. The pulls of the next pass begin with its leases: none is older than the end's Apply.
+///    moment have every update the bound promises, so a prefetched pull is valid by construction, and the one place where a slot waits for others is before a
+///    pull. With s = 0 or 1 this leaves no prefetch over the slot's own commits.
+///  - The end of a phase is one more lease: all tables are pulled whole, after it was given out, so with every batch of the pass; what finish_phase() writes
+///    is pushed to be held, and committed. The pulls of the next pass begin with its leases: none is older than the end's Apply.
 ///  - bsp: as ssp with s = 0; pushes are acknowledged when they are held, the commit names them, and the gate opens when every shard has applied the clock.
 
 #include <array>
