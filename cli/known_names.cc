@@ -69,6 +69,10 @@ KnownNames built_in_names() {
     return worker::check_model(models, model, params, labels);
   };
   out.check_metric = worker::check_metric;
+  out.only_metric = [models = worker::builtin_models()](const std::string& model, const std::string& params) -> std::optional<std::string> {
+    const std::string own = worker::metric_of(models, model, params);
+    return own.empty() || worker::takes_other_metrics(own) ? std::nullopt : std::optional(own);
+  };
   const auto plugins = std::make_shared<Plugins>();
   out.open_plugin = [plugins](const std::string& path) { return plugins->open(path); };
   out.check_plugin = [plugins](const std::string& path, const std::string& params, std::optional<proto::LabelKind> labels) {

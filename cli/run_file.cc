@@ -197,8 +197,24 @@ void read_data_name(MapReader& reader, Context& context, proto::JobSpec& job) {
   context.problems.add(reader.mark("data"), text::unknown_name("dataset", name, known));
 }
 
+/// The job's model's own metric, where it can be scored by no other.
+std::optional<std::string> only_metric(const Context& context, const proto::JobSpec& job) {
+  if (!job.plugin.path.empty() || is_plugin(job.model) || context.names.only_metric == nullptr) return std::nullopt;
+  return context.names.check_model(job.model, job.params) ? context.names.only_metric(job.model, job.params) : std::nullopt;
+}
+
+/// Whether the job can be scored by it. Errors: kBadConfig.
+Result<void> check_metric(const Context& context, const proto::JobSpec& job, const std::string& metric) {
+  if (const auto own = only_metric(context, job)) {
+    if (metric == *own) return {};
+    return fail(Errc::kBadConfig, fmt::format("metric '{}' is not for model '{}', which is scored by '{}' only", metric, job.model, *own));
+  }
+  return context.names.check_metric ? context.names.check_metric(metric, job.data.labels) : Result<void>();
+}
+
 /// When the held-out rows are scored, and by what.
-void read_scoring(MapReader& reader, Context& context, const proto::DataSpec& data, proto::ValidationSpec& out) {
+void read_scoring(MapReader& reader, Context& context, proto::JobSpec& job) {
+  proto::ValidationSpec& out = job.validation;
   if (reader.take("every") != nullptr) {
     const std::string written = reader.needed_text("every");
     if (const auto epochs = detail::to_count_of(written, "epoch", detail::kEpochsMax)) {
@@ -213,8 +229,8 @@ void read_scoring(MapReader& reader, Context& context, const proto::DataSpec& da
   }
   if (reader.take("metric") == nullptr) return;
   out.metric = reader.needed_text("metric");
-  if (out.metric.empty() || context.names.check_metric == nullptr) return;
-  if (const auto checked = context.names.check_metric(out.metric, data.labels); !checked) context.problems.add(reader.mark("metric"), checked.error().what);
+  if (out.metric.empty()) return;
+  if (const auto checked = check_metric(context, job, out.metric); !checked) context.problems.add(reader.mark("metric"), checked.error().what);
 }
 
 /// Where the held-out rows come from: a part of the training files, or a file; with the dataset's test files neither.
@@ -234,7 +250,7 @@ void read_validation(const Node& node, Context& context, proto::JobSpec& job) {
       context.problems.add(reader.mark(key),
                            fmt::format("dataset '{}' has test files, whose rows are the held-out ones; take one of 'test' and 'validation' out", data.name));
   }
-  read_scoring(reader, context, data, job.validation);
+  read_scoring(reader, context, job);
   reader.finish();
   if (ways > 1 || (ways == 0 && data.test.empty() && node.kind == Kind::kMap))
     context.problems.add(node.mark, "'validation' needs one of fraction, last (shares of the training rows, such as 0.1) and file");
@@ -290,7 +306,10 @@ JobPlan read_job(const Node& node, const std::string& written, const std::string
     context.problems.add(reader.mark("stop"), fmt::format("model '{}' learns in passes, between which its loss stands still: 'converged' can't be told; "
                                                           "take it out, or stop by patience",
                                                           job.model));
-  if (const Node* target = reader.take("target")) detail::read_target(*target, context.names.check_metric, context.problems, job);
+  if (const Node* target = reader.take("target"))
+    detail::read_target(
+        *target, [&](const std::string& metric) { return check_metric(context, job, metric); }, context.problems, job);
+  if (job.validation.metric == only_metric(context, job)) job.validation.metric.clear();  // none other is meant where none is named
   detail::read_group(reader, sweep, context.problems, job);
   job.weight = reader.positive("weight", job.weight);
   plan.submit_after = reader.duration("submit_after", {}, {}, kSubmitAfterMax);

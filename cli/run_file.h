@@ -48,6 +48,8 @@ struct KnownNames {
   /// Whether a model that check_model accepts can learn from such labels; none: any.
   std::function<Result<void>(const std::string& model, const std::string& params, proto::LabelKind labels)> check_labels;
   std::function<Result<void>(const std::string& metric, proto::LabelKind labels)> check_metric;
+  /// What a model that check_model accepts is scored by, where that is all that it can be scored by, and check_metric is not asked; none: never.
+  std::function<std::optional<std::string>(const std::string& model, const std::string& params)> only_metric;
   /// A plug-in by its path: its model's name and the file's digest. Its code is run, in a slot process.
   std::function<Result<KnownPlugin>(const std::string& path)> open_plugin;
   /// As check_model and check_labels, for a plug-in that open_plugin accepted. labels: none: any. Returns whether it gives gradients.

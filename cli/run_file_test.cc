@@ -20,8 +20,10 @@ using testing::Not;
 KnownNames test_names() {
   KnownNames out;
   out.check_metric = built_in_names().check_metric;
+  out.only_metric = [](const std::string& model, const std::string&) { return model == "kmeans" ? std::optional<std::string>("inertia") : std::nullopt; };
   out.check_model = [](const std::string& model, const std::string& params) -> Result<void> {
-    if (model != "mlp" && model != "softmax") return fail(Errc::kBadConfig, text::unknown_name("model", model, {"mlp", "softmax"}));
+    if (model != "mlp" && model != "softmax" && model != "kmeans")
+      return fail(Errc::kBadConfig, text::unknown_name("model", model, {"kmeans", "mlp", "softmax"}));
     if (params.find("hiden") != std::string::npos) return fail(Errc::kBadConfig, text::unknown_name("parameter", "hiden", {"hidden"}));
     return {};
   };
@@ -258,6 +260,21 @@ TEST_F(RunFileTest, AllMistakesAtOnceWithPlaces) {
     EXPECT_THAT(said, HasSubstr(part));
   }
   EXPECT_EQ(std::count(said.begin(), said.end(), '\n'), 9);
+}
+
+/// k-means does not say classes: scored by accuracy it would fail when it is first scored.
+TEST_F(RunFileTest, AModelWithAMetricOfItsOwnIsScoredByNoOther) {
+  const auto job = [&](const std::string& rest) {
+    return "data:\n  tiny: {format: idx, train: [a.idx, b.idx], test: [a.idx, b.idx]}\njobs:\n  - {name: m, model: kmeans, data: tiny, " + rest + "}\n";
+  };
+  for (const char* wrong : {"target: {accuracy: 0.9}", "validation: {metric: accuracy}"})
+    EXPECT_THAT(words(job(wrong)), HasSubstr("metric 'accuracy' is not for model 'kmeans', which is scored by 'inertia' only")) << wrong;
+  for (const char* right : {"target: {inertia: 30}", "target: {validation_loss: 30}", "validation: {metric: inertia}"}) {
+    const auto file = read(job(right));
+    ASSERT_TRUE(file) << file.error().what;
+    EXPECT_EQ(file->jobs[0].spec.validation.metric, "") << right;
+  }
+  EXPECT_EQ(read(job("target: {inertia: 30}"))->jobs[0].spec.target->of, "inertia");
 }
 
 TEST_F(RunFileTest, KeysOfTheDesignSaySo) {

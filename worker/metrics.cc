@@ -49,6 +49,8 @@ Result<void> check_metric(const std::string& name, proto::LabelKind labels) {
                           labels == proto::LabelKind::kClasses ? "classes" : "targets"));
 }
 
+bool takes_other_metrics(const std::string& own) { return own == "accuracy" || own == "mse"; }
+
 std::string metric_name(const std::string& metric, const Model& model) { return metric.empty() ? model.metric() : metric; }
 
 Scores evaluate_with(const std::string& metric, Model& model, std::span<const TableView> params, const Batch& batch) {
@@ -57,8 +59,7 @@ Scores evaluate_with(const std::string& metric, Model& model, std::span<const Ta
   if (metric.empty() || metric == own) return scores;
   static const MetricRegistry metrics = builtin_metrics();
   const auto found = metrics.find(metric);
-  if (!found || (own != "accuracy" && own != "mse"))
-    throw std::invalid_argument(fmt::format("metric '{}' is not for this model, which is scored by '{}'", metric, own));
+  if (!found || !takes_other_metrics(own)) throw std::invalid_argument(fmt::format("metric '{}' is not for this model, which is scored by '{}'", metric, own));
   const auto outputs = model.outputs(params, batch);
   const std::size_t width = batch.rows == 0 ? 0 : outputs.size() / batch.rows;
   scores.metric_sum = 0;

@@ -24,8 +24,10 @@ using MetricRegistry = Registry<Metric>;
 /// Errors: kBadConfig: an unknown name, or a metric of other labels.
 [[nodiscard]] Result<void> check_metric(const std::string& name, proto::LabelKind labels);
 
+/// Whether a model whose own metric this is can be scored by others: its outputs say a class or a target.
+[[nodiscard]] bool takes_other_metrics(const std::string& own);
 /// The model's scores of a batch, metric_sum that of `metric` (a name that check_metric accepted; empty or the model's own: as evaluate() says). Throws what
-/// the model throws, and std::invalid_argument where the model's own metric is neither accuracy nor mse: its outputs do not say a class or a target.
+/// the model throws, and std::invalid_argument where its own metric is the only one.
 [[nodiscard]] Scores evaluate_with(const std::string& metric, Model& model, std::span<const TableView> params, const Batch& batch);
 /// What its metric_sum sums.
 [[nodiscard]] std::string metric_name(const std::string& metric, const Model& model);

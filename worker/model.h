@@ -143,8 +143,10 @@ using ModelRegistry = Registry<MakeModel>;
 /// What a job can't be, in words for its user, or empty. A model that gives no gradients: its optimizer is `add` without numbers (the one that a job has where
 /// none is named will do), and it takes no local steps. One that does: with local steps all its tables are parameters.
 [[nodiscard]] std::string update_problem(const Model& model, const proto::JobSpec& job);
-/// The update kind of a model that check_model() accepts.
+/// The update kind of a model that check_model() accepts; so below.
 [[nodiscard]] UpdateKind update_kind_of(const ModelRegistry& models, const std::string& name, const std::string& params);
+/// What it is scored by, where a job does not say (Model::metric()).
+[[nodiscard]] std::string metric_of(const ModelRegistry& models, const std::string& name, const std::string& params);
 /// Checks a job's model name and params without data (for `submit` and `run` before anything starts), for data with these labels, or with any. Errors as
 /// MakeModel.
 [[nodiscard]] Result<void> check_model(const ModelRegistry& models, const std::string& name, const std::string& params,

@@ -84,8 +84,7 @@ void read_target(const Node& node, const CheckMetric& check, Problems& problems,
   target.value = *number;
   if (key != "loss") need_held_out(job, fmt::format("target: '{}' is of held-out rows", key.substr(0, 80)), key_mark, problems);
   if (key != "loss" && key != "validation_loss") {
-    if (const auto known = check ? check(key, job.data.labels) : Result<void>(); !known)
-      return problems.add(key_mark, fmt::format("target: {} (or loss, validation_loss)", known.error().what));
+    if (const auto known = check(key); !known) return problems.add(key_mark, fmt::format("target: {} (or loss, validation_loss)", known.error().what));
     if (!job.validation.metric.empty() && job.validation.metric != key)
       return problems.add(key_mark,
                           fmt::format("the target is of '{}', and validation.metric is '{}': one of them must be the other", key, job.validation.metric));

@@ -10,8 +10,8 @@
 
 namespace sluice::cli::detail {
 
-/// As KnownNames::check_metric; none: any metric will do.
-using CheckMetric = std::function<Result<void>(const std::string& metric, proto::LabelKind labels)>;
+/// Whether the job can be scored by a metric.
+using CheckMetric = std::function<Result<void>(const std::string& metric)>;
 
 /// "3epochs", "1epoch", "500steps": the number, where the unit is `unit`. Nothing: another unit, 0, or more than `most`.
 [[nodiscard]] std::optional<std::uint64_t> to_count_of(const std::string& text, const std::string& unit, std::uint64_t most);

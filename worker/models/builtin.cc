@@ -69,6 +69,11 @@ UpdateKind update_kind_of(const ModelRegistry& models, const std::string& name, 
   return model ? (*model)->update_kind() : UpdateKind::kGradient;
 }
 
+std::string metric_of(const ModelRegistry& models, const std::string& name, const std::string& params) {
+  const auto model = make_for_any(models, name, params, std::nullopt);
+  return model ? (*model)->metric() : std::string();
+}
+
 Result<void> check_model(const ModelRegistry& models, const std::string& name, const std::string& params, std::optional<proto::LabelKind> labels) {
   if (const auto made = make_for_any(models, name, params, labels); !made) return fail(made.error());
   return {};
