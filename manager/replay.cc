@@ -7,6 +7,7 @@
 #include <memory>
 #include <set>
 
+#include "manager/decision_json.h"
 #include "manager/placement.h"
 #include "manager/round.h"
 #include "manager/view_json.h"
@@ -63,26 +64,19 @@ class RecordedFleet {
 };
 
 /// What a decision says of an entry of "changes", over what was recorded of it.
-void put_decision(json& entry, const Decision& decision, const std::map<std::uint64_t, std::string>& names) {
+void decide_entry(json& entry, const Decision& decision, const NameOf& name) {
   const JobDecision* d = decided_of(decision, entry.at("id"));
   if (d == nullptr) return;  // it had ended: no policy's business
   const std::uint32_t before = entry.at("before");
-  entry["after"] = d->slots;
-  entry["share"] = d->share;
-  entry["drop_with"] = d->drop_with;
-  entry["drop_without"] = d->drop_without;
-  entry["deviation"] = d->deviation;
-  entry["index"] = d->index;
-  entry["marginal_gain"] = d->marginal_gain;
   const std::string said = entry.at("sentence");
   const std::size_t lost = entry.at("reason") == name_of(Reason::kWorkerLost) ? said.find("; ") : std::string::npos;
-  if (lost == std::string::npos) entry["reason"] = name_of(d->reason);
-  entry["sentence"] = lost == std::string::npos ? d->sentence : said.substr(0, lost + 2) + d->sentence;
-  json refused = json::array();
-  for (const Refusal& r : decision.refused)
-    if (d->slots > before && r.job.value != entry.at("id") && refused.size() < kRefusedInEntry)
-      refused.push_back({{"job", names.at(r.job.value)}, {"reason", name_of(r.reason)}, {"index", r.index}});
-  entry["refused"] = std::move(refused);
+  entry["after"] = d->slots;
+  put_decision(entry, *d);
+  if (lost != std::string::npos) {
+    entry["reason"] = name_of(Reason::kWorkerLost);
+    entry["sentence"] = said.substr(0, lost + 2) + d->sentence;
+  }
+  entry["refused"] = d->slots > before ? refused_beside(d->job, decision, name) : json::array();
 }
 
 /// The line as it would be recorded with this decision: facts as they were, what follows from the decision anew.
@@ -91,7 +85,8 @@ json again_line(const RecordedRound& round, const Policy& policy, const Decision
   json line = round.json;
   line["price"] = decision.price;
   line["policy"] = policy.name();
-  for (json& entry : line.at("changes")) put_decision(entry, decision, names);
+  const NameOf name = [&](JobId id) { return json(names.at(id.value)); };
+  for (json& entry : line.at("changes")) decide_entry(entry, decision, name);
   // A job that the record says nothing of, though its slots change now.
   for (const SlotChange& c : changes)
     for (const JobId id : {c.from, c.to})
@@ -104,10 +99,7 @@ json again_line(const RecordedRound& round, const Policy& policy, const Decision
   for (const json& move : round.json.at("moves"))
     if (move.value("lost", false)) moves.push_back(move);
   line["moves"] = std::move(moves);
-  json refused = json::array();
-  for (const Refusal& r : decision.refused)
-    refused.push_back({{"job", names.at(r.job.value)}, {"reason", name_of(r.reason)}, {"index", r.index}, {"sentence", r.sentence}});
-  line["refused"] = std::move(refused);
+  line["refused"] = refused_json(decision, name);
   return line;
 }
 

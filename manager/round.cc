@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "manager/decision_json.h"
 #include "manager/policies/claims.h"
 #include "manager/quality.h"
 #include "manager/view_json.h"
@@ -236,7 +237,7 @@ json Rounds::name_or_null(JobId id) const {
 }
 
 json Rounds::describe(const Decision& decision, const std::vector<SlotChange>& changes, const Counts& before) {
-  json moves = json::array(), entries = json::array(), refused = json::array();
+  json moves = json::array(), entries = json::array();
   std::set<JobId> touched;
   const std::size_t kept = changes.size() - lost_.size();
   for (std::size_t i = 0; i < changes.size(); ++i) {
@@ -256,8 +257,6 @@ json Rounds::describe(const Decision& decision, const std::vector<SlotChange>& c
     const bool known = decided != decision.jobs.end() && decided->job == id;
     entries.push_back(entry(*jobs_.find(id), decision, known ? &*decided : nullptr, count_of(before, id), count_of(granted_, id)));
   }
-  for (const Refusal& r : decision.refused)
-    refused.push_back({{"job", name_or_null(r.job)}, {"reason", name_of(r.reason)}, {"index", r.index}, {"sentence", r.sentence}});
   json view = to_json(view_);
   json line = {{"version", 1},
                {"kind", "round"},
@@ -270,15 +269,13 @@ json Rounds::describe(const Decision& decision, const std::vector<SlotChange>& c
                {"slots", fleet_.slots()},
                {"changes", std::move(entries)},
                {"moves", std::move(moves)},
-               {"refused", std::move(refused)},
+               {"refused", refused_json(decision, [this](JobId id) { return name_or_null(id); })},
                {"view", patch_between(recorded_, view)}};
   recorded_ = std::move(view);
   return line;
 }
 
 json Rounds::entry(const Job& job, const Decision& decision, const JobDecision* decided, std::uint32_t before, std::uint32_t after) const {
-  const JobDecision none;
-  const JobDecision& d = decided != nullptr ? *decided : none;
   json out = {{"job", job.spec.name},
               {"id", job.id.value},
               {"before", before},
@@ -288,16 +285,9 @@ json Rounds::entry(const Job& job, const Decision& decision, const JobDecision* 
               {"step", job.step},
               {"loss", job.loss},
               {"normalized_loss", job.normalized_loss()},
-              {"share", d.share},
-              {"drop_with", d.drop_with},
-              {"drop_without", d.drop_without},
-              {"deviation", d.deviation},
               {"steps_per_slot_second", job.steps_per_slot_second},
-              {"index", d.index},
-              {"marginal_gain", d.marginal_gain},
-              {"reason", name_of(d.reason)},
-              {"sentence", d.sentence},
               {"refused", json::array()}};
+  put_decision(out, decided != nullptr ? *decided : JobDecision{});
   if (decided == nullptr) {
     const bool cancelled = job.state == JobState::kCancelled;
     out["reason"] = name_of(cancelled ? Reason::kCancelled : Reason::kEnded);
@@ -309,9 +299,7 @@ json Rounds::entry(const Job& job, const Decision& decision, const JobDecision* 
     out["sentence"] = fmt::format("worker {} is lost; {}", worker, out["sentence"].get<std::string>());
     break;
   }
-  for (const Refusal& r : decision.refused)
-    if (after > before && r.job != job.id && out["refused"].size() < kRefusedInEntry)
-      out["refused"].push_back({{"job", name_or_null(r.job)}, {"reason", name_of(r.reason)}, {"index", r.index}});
+  if (after > before) out["refused"] = refused_beside(job.id, decision, [this](JobId id) { return name_or_null(id); });
   return out;
 }
 

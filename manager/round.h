@@ -114,9 +114,6 @@ class Rounds {
   double price_ = 0;
 };
 
-/// Of those who were next in line, that an entry of "changes" names.
-inline constexpr std::size_t kRefusedInEntry = 3;
-
 /// A paused job has nothing to do with the policy's reasons: the decision says that it is paused. Told from the view, so that a replay says the same.
 void say_paused(const ClusterView& view, Decision& decision);
 
