@@ -50,8 +50,7 @@ std::string Core::reason_of(const Job& job) const {
   return job.last_decision.sentence.empty() ? "submitted" : job.last_decision.sentence;
 }
 
-json Core::ps_of(const Job& job) const {
-  const JobDecision& d = job.last_decision;
+json Core::head_of(const Job& job) const {
   return {{"job", job.spec.name},
           {"id", job.id.value},
           {"state", name_of(job.state)},
@@ -61,27 +60,32 @@ json Core::ps_of(const Job& job) const {
           {"weight", job.spec.weight},
           {"slots_min", job.spec.slots_min},
           {"slots_max", job.spec.slots_max},
-          {"step", job.step},
-          {"examples", job.examples},
-          {"examples_total", job.examples_total},
-          {"steps_per_s", job.slots > 0 ? job.steps_per_s : 0},
-          {"examples_per_s", job.slots > 0 ? job.examples_per_s : 0},
-          {"loss", number_or_null(job.reports > 0, job.loss)},
-          {"first_loss", number_or_null(job.reports > 0, job.first_loss)},
-          {"normalized_loss", job.normalized_loss()},
-          {"predicted_gain_per_s", gain_per_second(job, rounds_.view())},
-          {"staleness", job.staleness},
-          {"slot_seconds", job.slot_seconds},
-          {"moves_in", job.moves_in},
-          {"redone_batches", job.redone_batches},
-          {"validation_loss", number_or_null(job.evaluated > 0, job.validation_loss)},
-          {"metric", number_or_null(job.evaluated > 0, job.metric)},
-          {"metric_name", job.metric_name},
-          {"target", target_json(job, clock_.now())},
           {"group", job.spec.group},
-          {"seconds", job.seconds_since_submission(clock_.now())},
-          {"freed", job.ended() && !ending_.contains(job.id) && !outbox_.ending(job.id)},
-          {"last_decision", job.ended() ? "" : d.sentence}};
+          {"loss", number_or_null(job.reports > 0, job.loss)},
+          {"normalized_loss", job.normalized_loss()},
+          {"target", target_json(job, clock_.now())}};
+}
+
+json Core::ps_of(const Job& job) const {
+  json out = head_of(job);
+  out.update(json{{"step", job.step},
+                  {"examples", job.examples},
+                  {"examples_total", job.examples_total},
+                  {"steps_per_s", job.slots > 0 ? job.steps_per_s : 0},
+                  {"examples_per_s", job.slots > 0 ? job.examples_per_s : 0},
+                  {"first_loss", number_or_null(job.reports > 0, job.first_loss)},
+                  {"predicted_gain_per_s", gain_per_second(job, rounds_.view())},
+                  {"staleness", job.staleness},
+                  {"slot_seconds", job.slot_seconds},
+                  {"moves_in", job.moves_in},
+                  {"redone_batches", job.redone_batches},
+                  {"validation_loss", number_or_null(job.evaluated > 0, job.validation_loss)},
+                  {"metric", number_or_null(job.evaluated > 0, job.metric)},
+                  {"metric_name", job.metric_name},
+                  {"seconds", job.seconds_since_submission(clock_.now())},
+                  {"freed", job.ended() && !ending_.contains(job.id) && !outbox_.ending(job.id)},
+                  {"last_decision", job.ended() ? "" : job.last_decision.sentence}});
+  return out;
 }
 
 json Core::ps() const {

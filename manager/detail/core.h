@@ -111,6 +111,8 @@ class Core {
   void round(Instant now, const std::string& trigger);
   void write(const nlohmann::json& line, const char* key);
   void ask_round(const std::string& trigger) { trigger_ = trigger_.empty() ? trigger : trigger_; }
+  /// What every answer about a job begins with.
+  [[nodiscard]] nlohmann::json head_of(const Job& job) const;
   [[nodiscard]] nlohmann::json ps_of(const Job& job) const;
   [[nodiscard]] nlohmann::json summary_of(const Job& job, Instant first_submission) const;
   [[nodiscard]] nlohmann::json explained(const Job& job, bool alone) const;

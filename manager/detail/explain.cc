@@ -7,7 +7,6 @@
 #include "base/text.h"
 #include "manager/detail/core.h"
 #include "manager/detail/json_number.h"
-#include "manager/target.h"
 #include "manager/what_if.h"
 
 namespace sluice::manager {
@@ -110,27 +109,15 @@ json Core::explained(const Job& job, bool alone) const {
     const std::string kind = entry.value("kind", "");
     (kind == "moved" ? moves : kind == "asked" ? asked : decisions).push_back(entry);
   }
-  json out = {{"job", job.spec.name},
-              {"id", job.id.value},
-              {"state", name_of(job.state)},
-              {"phase", name_of(job.phase())},
-              {"reason", reason_of(job)},
-              {"slots", job.slots},
-              {"weight", job.spec.weight},
-              {"slots_min", job.spec.slots_min},
-              {"slots_max", job.spec.slots_max},
-              {"group", job.spec.group},
-              {"objective", job.spec.objective == proto::Objective::kBest ? "best" : "each"},
-              {"loss", number_or_null(job.reports > 0, job.loss)},
-              {"normalized_loss", job.normalized_loss()},
-              {"target", target_json(job, clock_.now())},
-              {"now", now_of(job)},
-              {"speed_up", speed_up_of(job)},
-              {"remaining", remaining_of(job, jobs_.prior())},
-              {"outcome", log_.outcome(job.spec.name)},
-              {"decisions", std::move(decisions)},
-              {"asked", std::move(asked)},
-              {"moves", std::move(moves)}};
+  json out = head_of(job);
+  out.update(json{{"objective", job.spec.objective == proto::Objective::kBest ? "best" : "each"},
+                  {"now", now_of(job)},
+                  {"speed_up", speed_up_of(job)},
+                  {"remaining", remaining_of(job, jobs_.prior())},
+                  {"outcome", log_.outcome(job.spec.name)},
+                  {"decisions", std::move(decisions)},
+                  {"asked", std::move(asked)},
+                  {"moves", std::move(moves)}});
   const auto& seen = rounds_.view().jobs;
   const bool decided = std::any_of(seen.begin(), seen.end(), [&](const JobView& v) { return v.id == job.id; });
   if (alone && decided && !job.ended() && !job.paused()) out.update(lacks(job));

@@ -1,6 +1,9 @@
 /// What the manager says of a job: why it has what it has, and what would change that.
 #include <gmock/gmock.h>
 
+#include <algorithm>
+#include <limits>
+
 #include "manager/fake_cluster_test.h"
 #include "manager/what_if.h"
 
@@ -91,14 +94,17 @@ TEST(Explain, AThousandJobsAreExplainedOneByOneInTime) {
     for (int j = 0; j < 1000; ++j) names.push_back(fmt::format("job-{}", j));
     ASSERT_EQ(c.submit(names)["jobs"].size(), 1000U);
     c.run(2);
-    const Instant began = wall.now();
-    const json answer = c.call("explain", {{"job", "job-700"}});
-    const double ms = (wall.now() - began).ms();
+    json answer;
+    double ms = std::numeric_limits<double>::infinity();
+    for (int i = 0; i < 3; ++i) {  // the quickest: what else the machine does is not measured
+      const Instant began = wall.now();
+      answer = c.call("explain", {{"job", "job-700"}});
+      ms = std::min(ms, (wall.now() - began).ms());
+    }
     ASSERT_EQ(answer["jobs"].size(), 1U) << answer;
     EXPECT_TRUE(answer["jobs"][0].contains("would_change"));
-    RecordProperty("explain_ms_" + policy, std::to_string(ms));
     std::cout << policy << ": " << ms << " ms\n";
-    EXPECT_LT(ms, 2000) << policy << "; 200 is wanted on a quiet machine";
+    EXPECT_LT(ms, 200) << policy;
   }
 }
 
