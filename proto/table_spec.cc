@@ -21,10 +21,7 @@ std::uint32_t TableSpec::shard_floats(ShardId shard) const {
   return static_cast<std::uint32_t>(all - before < kShardFloats ? all - before : kShardFloats);
 }
 
-ShardId TableSpec::shard_of(std::uint64_t key) const {
-  const int bits = static_cast<int>(std::bit_width(buckets)) - 1;
-  return ShardId(bits <= 0 ? 0 : static_cast<std::uint32_t>(mix64(key) >> (64 - bits)));
-}
+ShardId TableSpec::shard_of(std::uint64_t key) const { return shard_of_mixed(mix64(key)); }
 
 namespace {
 constexpr std::uint32_t kBucketsMax = 1 << 16;

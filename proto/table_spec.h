@@ -1,6 +1,7 @@
 #pragma once
 /// What a table is: declared by a model, registered with the job home and at every server lane that holds a shard of it.
 
+#include <bit>
 #include <cstdint>
 #include <string>
 
@@ -46,6 +47,10 @@ struct TableSpec {
   [[nodiscard]] std::uint32_t shard_floats(ShardId shard) const;
   /// Sparse: the shard of a key: top bits of mix64(key).
   [[nodiscard]] ShardId shard_of(std::uint64_t key) const;
+  /// The same of mix64(key), where that is known already.
+  [[nodiscard]] ShardId shard_of_mixed(std::uint64_t mixed) const {
+    return ShardId(buckets <= 1 ? 0 : static_cast<std::uint32_t>(mixed >> (65 - std::bit_width(buckets))));
+  }
 };
 
 /// Errors: kMalformed naming the field that is out of its bounds.

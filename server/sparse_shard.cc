@@ -21,6 +21,7 @@ constexpr std::size_t kIndexFirst = 64;
 
 /// The top bits of mix64(key) chose the shard and are equal here: turn the others to the top, where home_of() looks.
 std::uint64_t place_hash(Key key) { return std::rotl(mix64(key), 32); }
+std::uint64_t mixed_of(std::uint64_t place) { return std::rotr(place, 32); }
 
 void prefetch(const void* at) { __builtin_prefetch(at, 1); }
 
@@ -167,11 +168,9 @@ std::size_t SparseShard::make(Key key, std::uint64_t hash) {
 
 Result<void> SparseShard::check_keys(std::span<const Key> keys) const {
   hash_keys(keys);
-  const unsigned bits = static_cast<unsigned>(std::countr_zero(spec_.buckets));
-  bool all = true;
-  for (const std::uint64_t hash : hashes_) all = all && (bits == 0 || std::rotr(hash, 32) >> (64 - bits) == shard_.value);
-  if (all) return {};
-  const Key key = *std::find_if(keys.begin(), keys.end(), [this](Key k) { return spec_.shard_of(k) != shard_; });
+  const auto other = std::find_if(hashes_.begin(), hashes_.end(), [this](std::uint64_t hash) { return spec_.shard_of_mixed(mixed_of(hash)) != shard_; });
+  if (other == hashes_.end()) return {};
+  const Key key = keys[static_cast<std::size_t>(other - hashes_.begin())];
   return fail(Errc::kRejected, fmt::format("key {} belongs to shard {}, not {}", key, spec_.shard_of(key).value, shard_.value));
 }
 
