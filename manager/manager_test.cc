@@ -168,7 +168,7 @@ TEST(Manager, TheRecordIsEnoughToDecideEachRoundAgain) {
         ++again;
       }
     }
-    EXPECT_GE(again, 5U) << policy;  // jobs that are served one after the other change little
+    EXPECT_GT(again, policy == "fifo" ? 4U : 10U) << policy;  // five jobs, one after the other
   }
 }
 

@@ -77,6 +77,18 @@ TEST(Simulation, SlaqReachesNineTenthsSoonerThanFairWhereJobsDiffer) {
   EXPECT_LT(slaq, 0.85 * fair) << slaq << " s and " << fair << " s";
 }
 
+/// Of two jobs of one length the one whose true curve falls steeper from where it is has all slots, then the other: the first half of the time brings nearly
+/// all that both have to give.
+TEST(Simulation, OracleCurveServesTheSteepestTrueCurveFirst) {
+  const std::vector<SimJob> jobs = {job("slow", 2000, 0.01, 0, 0.2), job("steep", 2000, 0.01, 0, 3)};
+  const auto fair = run({.policy = "fair", .slots = 2, .move_cost = {}}, jobs), oracle = run({.policy = "oracle-curve", .slots = 2, .move_cost = {}}, jobs);
+  EXPECT_LT(*oracle.jobs[1].to_90, 0.7 * *fair.jobs[1].to_90) << "both slots are its own until it is nearly flat";
+  EXPECT_LT(oracle.jobs[0].loss_seconds + oracle.jobs[1].loss_seconds, fair.jobs[0].loss_seconds + fair.jobs[1].loss_seconds);
+  double held = 0;
+  for (const auto& result : oracle.jobs) held += result.slot_seconds;
+  EXPECT_NEAR(held, 40, 0.5) << "nothing is idle while there is work";
+}
+
 TEST(Simulation, WhatCannotBeSimulatedIsSaid) {
   EXPECT_EQ(simulate({.policy = "slack"}, {}).error().code, Errc::kBadConfig);
   EXPECT_EQ(simulate({.predictor = "none"}, {}).error().code, Errc::kBadConfig);
