@@ -1,6 +1,9 @@
 #include "cli/detail/manager_flags.h"
 
+#include <fmt/format.h>
+
 #include "cli/detail/local_cluster.h"
+#include "manager/policy.h"
 
 namespace sluice::cli::detail {
 
@@ -20,6 +23,11 @@ void ManagerFlags::add_to(CLI::App& verb) {
 Result<void> ManagerFlags::check() const {
   if (address.empty()) return fail(nowhere_);
   return check_client_address(address, insecure_tcp);
+}
+
+std::string policy_words() {
+  const auto names = manager::builtin_policies().names();
+  return fmt::format("Who gets how many worker slots: {} or {}", fmt::join(names.begin(), names.end() - 1, ", "), names.back());
 }
 
 }  // namespace sluice::cli::detail

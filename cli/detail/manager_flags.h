@@ -22,4 +22,7 @@ struct ManagerFlags {
   Error nowhere_;  ///< why there is no address
 };
 
+/// What --policy is, with every policy's name: for --help.
+[[nodiscard]] std::string policy_words();
+
 }  // namespace sluice::cli::detail

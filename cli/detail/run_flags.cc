@@ -6,6 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "cli/detail/manager_flags.h"
 #include "cli/detail/table.h"
 
 namespace sluice::cli::detail {
@@ -13,9 +14,7 @@ namespace sluice::cli::detail {
 void RunFlags::add_to(CLI::App& verb, bool cluster) {
   verb.add_option("FILE", file, "The run file (docs/run-file.md)")->required();
   if (cluster) {
-    verb.add_option("--policy", policy,
-                    "Who gets how many worker slots: asha, fair, fifo, las, optimus, progress, slaq, slaq-maxmin, "
-                    "sluice or srtf (default: the file's)");
+    verb.add_option("--policy", policy, policy_words() + " (default: the file's)");
     verb.add_option("--slots", slots, "Worker slots, or auto: one a core (default: the file's)");
     verb.add_option("--servers", servers, "Parameter servers (default: the file's)");
   }

@@ -33,10 +33,7 @@ void add_manager(CLI::App& app, int& status) {
   verb->add_option("--servers", options.servers, "The slot table is made once this many servers have registered")
       ->check(CLI::Range(1, 64))
       ->capture_default_str();
-  verb->add_option("--policy", options.policy,
-                   "Who gets how many worker slots: asha, fair, fifo, las, optimus, progress, slaq, slaq-maxmin, "
-                   "sluice or srtf")
-      ->capture_default_str();
+  verb->add_option("--policy", options.policy, detail::policy_words())->capture_default_str();
   verb->add_option("--fairness", flags->fairness, "How much waiting counts beside loss, under policies that weigh it: 0 to 1, or strict")
       ->check([](const std::string& text) { return manager::parse_fairness(text) ? "" : "must be a number from 0 to 1 or strict"; })
       ->capture_default_str();

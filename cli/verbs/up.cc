@@ -10,6 +10,7 @@
 #include "cli/detail/embedded.h"
 #include "cli/detail/folders.h"
 #include "cli/detail/local_cluster.h"
+#include "cli/detail/manager_flags.h"
 #include "cli/detail/print.h"
 #include "cli/verbs/verbs.h"
 #include "manager/policy.h"
@@ -192,7 +193,7 @@ void add_up(CLI::App& app, int& status) {
   verb->add_option("--dir", flags->dir, "Its folder: job table, decisions, losses, logs (default: $XDG_STATE_HOME/sluice or ~/.local/state/sluice)");
   verb->add_option("--slots", flags->slots, "Worker slots, or auto: one a core (default: auto)");
   verb->add_option("--servers", flags->servers, "Parameter servers (default: 1)")->check(CLI::Range(1, 64));
-  verb->add_option("--policy", flags->policy, "Who gets how many worker slots (default: slaq)");
+  verb->add_option("--policy", flags->policy, detail::policy_words() + " (default: slaq)");
   verb->add_option("--fairness", flags->fairness, "How much waiting counts beside loss, under policies that weigh it: 0 to 1, or strict (default: 0.01)");
   verb->add_option("--round-ms", flags->round_ms, "Time between decisions, in milliseconds (default: 500)")->check(CLI::Range(10, 60'000));
   verb->add_flag("--json", flags->json, "Print JSON");

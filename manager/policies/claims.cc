@@ -76,6 +76,10 @@ std::vector<Claim> claims_of(const ClusterView& view) {
   return claims;
 }
 
+std::size_t working(std::span<const Claim> claims) {
+  return static_cast<std::size_t>(std::count_if(claims.begin(), claims.end(), [](const Claim& c) { return c.full > 0; }));
+}
+
 void share_out(const ClusterView& view, std::span<Claim> claims) {
   fill_shares(claims, slots_of(view));
   for (Claim& c : claims) {

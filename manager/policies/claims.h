@@ -29,6 +29,9 @@ struct Claim {
 /// slots = 0.
 [[nodiscard]] std::vector<Claim> claims_of(const ClusterView& view);
 
+/// How many could use a slot.
+[[nodiscard]] std::size_t working(std::span<const Claim> claims);
+
 /// Fills in shares and deficits anew, after a policy changed what some claims may have at most.
 void share_out(const ClusterView& view, std::span<Claim> claims);
 

@@ -75,10 +75,9 @@ class InOrder final : public Policy {
 
 std::uint32_t room_for_bases(const ClusterView& view, std::span<const Claim> claims) {
   const std::uint32_t slots = slots_of(view);
-  std::size_t working = 0;
+  const bool fewer = slots < working(claims);
   std::uint64_t taken = 0;
-  for (const Claim& c : claims) working += c.full > 0 ? 1 : 0;
-  for (const Claim& c : claims) taken += slots < working && !c.quantum_over ? std::max(c.min, std::min(c.max, c.job->slots)) : c.min;
+  for (const Claim& c : claims) taken += fewer && !c.quantum_over ? std::max(c.min, std::min(c.max, c.job->slots)) : c.min;
   return taken < slots ? static_cast<std::uint32_t>(slots - taken) : 0;
 }
 
@@ -89,9 +88,7 @@ double serve_in_order(const ClusterView& view, std::span<Claim> claims, std::spa
     std::uint32_t slots;  ///< up to so many
   };
   std::uint32_t left = slots_of(view);
-  std::size_t working = 0;
-  for (const Claim& c : claims) working += c.full > 0 ? 1 : 0;
-  const double within = left < working ? kNeverTaken : defence.quantum, round = view.round.seconds();
+  const double within = left < working(claims) ? kNeverTaken : defence.quantum, round = view.round.seconds();
   std::vector<Offer> offers;
   for (std::size_t i = 0; i < claims.size(); ++i) {
     Claim& c = claims[i];

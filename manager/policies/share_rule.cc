@@ -108,9 +108,8 @@ class Sharing {
   /// It does not fall with the job's length: who is long waits, but not for ever.
   [[nodiscard]] double waited(const JobView& job) const { return usual_ > 0 ? job.weight * kWaitedByIndex * ageing(job) / usual_ : 0; }
   void serve() {
-    std::size_t working = 0;
+    const bool enough = slots_ >= working(claims_);
     std::uint32_t room = room_for_bases(view_, claims_);
-    for (const Claim& c : claims_) working += c.full > 0 ? 1 : 0;
     std::vector<double> indices;
     for (std::size_t i = 0; i < claims_.size(); ++i) {
       Claim& c = claims_[i];
@@ -119,7 +118,7 @@ class Sharing {
       c.base = c.min;
       if (c.job->reports >= 2) continue;
       const bool turn = c.deficit_ns >= 0;
-      const auto wanted = slots_ >= working ? static_cast<std::uint32_t>(c.share) : turn ? 1U : 0U;
+      const auto wanted = enough ? static_cast<std::uint32_t>(c.share) : turn ? 1U : 0U;
       const std::uint32_t more = std::min(room, std::min(c.max, wanted) - std::min({c.max, wanted, c.base}));
       c.base += more, room -= more;
     }
