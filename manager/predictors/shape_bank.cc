@@ -33,6 +33,31 @@ ShapeBank::Values ShapeBank::at(double k) const {
   return out;
 }
 
+// Operation by operation as above, so that the compiler makes vectors of it and the values are the same to the last bit.
+void ShapeBank::at(const Lanes& k, std::array<Lanes, kShapes>& out) const {
+  out[0].fill(1);
+  for (std::size_t o = 0; o < kOffsets; ++o) {
+    Lanes* shape = &out[kFirstPower + o * kExponents];
+    const double offset = kOffsetShares[o] * scale_;
+    for (std::size_t i = 0; i < kLanes; ++i) shape[2][i] = 1 / (1 + k[i] / offset);
+    for (std::size_t i = 0; i < kLanes; ++i) shape[1][i] = std::sqrt(shape[2][i]);
+    for (std::size_t i = 0; i < kLanes; ++i) shape[0][i] = std::sqrt(shape[1][i]);
+    for (std::size_t i = 0; i < kLanes; ++i) shape[3][i] = shape[2][i] * shape[2][i];
+  }
+  Lanes e;
+  for (std::size_t i = 0; i < kLanes; ++i) e[i] = std::exp(-k[i] / (kLongestTime * scale_));
+  for (std::size_t t = kTimes; t-- > 0;) {
+    out[kFirstTime + t] = e;
+    for (std::size_t i = 0; i < kLanes; ++i) e[i] *= e[i];
+  }
+  if (!(total_ > 0)) return;
+  Lanes* shape = &out[kFirstDeclared];
+  for (std::size_t i = 0; i < kLanes; ++i) shape[0][i] = std::max(0.0, 1 - k[i] / total_);
+  for (std::size_t i = 0; i < kLanes; ++i) shape[1][i] = shape[0][i] * shape[0][i];
+  for (std::size_t i = 0; i < kLanes; ++i) shape[2][i] = std::sqrt(shape[0][i]);
+  for (std::size_t i = 0; i < kLanes; ++i) shape[3][i] = 0.5 * (1 - (shape[0][i] > 0 ? std::cos(M_PI * shape[0][i]) : 1.0));
+}
+
 ShapeBank::Values ShapeBank::at_end() {
   Values out{};
   out[0] = 1;
