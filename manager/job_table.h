@@ -41,14 +41,22 @@ enum class JobState : std::uint8_t {
 [[nodiscard]] std::string_view name_of(JobPhase phase);
 
 struct Job {
+  // What every round may touch comes first: together, in one line of the cache.
   JobId id;
-  proto::JobSpec spec;
-  std::string spec_json;  ///< as submitted and granted; what was changed since is in `spec` alone
   std::uint32_t generation = 1;
   JobState state = JobState::kWaiting;
   JobState resumes_as = JobState::kWaiting;  ///< of a paused job: where it stands beneath the pause
-  Errc code = Errc::kJobFailed;              ///< of a failed job
-  std::string reason;                        ///< why it ended, or what is wrong with it; a waiting job's reason is the cluster's to say
+  std::uint32_t slots = 0;                   ///< granted
+  static constexpr std::uint32_t kNoRow = 0xffffffff;
+  std::uint32_t row = kNoRow;        ///< its place in the rounds' view
+  std::uint32_t moves_measured = 0;  ///< what move_cost is the mean of
+  Duration move_cost;
+  std::uint64_t moves_in = 0;  ///< worker slots that were moved to it
+
+  proto::JobSpec spec;
+  std::string spec_json;         ///< as submitted and granted; what was changed since is in `spec` alone
+  Errc code = Errc::kJobFailed;  ///< of a failed job
+  std::string reason;            ///< why it ended, or what is wrong with it; a waiting job's reason is the cluster's to say
   Instant submitted;
   std::optional<double> ended_seconds;  ///< from submission
 
@@ -69,14 +77,6 @@ struct Job {
   bool diverging = false, plateau = false;
   std::unique_ptr<Predictor> predictor;
   RateModel rates;
-
-  // The rounds'.
-  std::uint32_t slots = 0;  ///< granted
-  static constexpr std::uint32_t kNoRow = 0xffffffff;
-  std::uint32_t row = kNoRow;  ///< its place in their view
-  Duration move_cost;
-  std::uint32_t moves_measured = 0;  ///< what move_cost is the mean of
-  std::uint64_t moves_in = 0;        ///< worker slots that were moved to it
 
   [[nodiscard]] bool ended() const { return state == JobState::kDone || state == JobState::kFailed || state == JobState::kCancelled; }
   [[nodiscard]] bool paused() const { return state == JobState::kPaused; }

@@ -49,7 +49,7 @@ class OpenSlots {
   std::vector<std::uint32_t>& of(WorkerId worker) {
     const auto [it, fresh] = free_.try_emplace(worker);
     if (!fresh) return it->second;
-    const std::set<std::uint32_t>& idle = fleet_.workers().at(worker).idle;
+    const std::set<std::uint32_t>& idle = fleet_.worker(worker).idle;
     it->second.assign(idle.rbegin(), idle.rend());
     for (auto at = opened_.lower_bound({worker, WorkerSlot{0}}); at != opened_.end() && at->first.worker == worker; ++at)
       it->second.push_back(at->first.slot.value);
@@ -68,6 +68,7 @@ class OpenSlots {
 void Fleet::add(WorkerId id, std::string name, std::uint32_t slots) {
   const auto [it, fresh] = workers_.try_emplace(id, Worker{std::move(name), std::vector<JobId>(slots), {}});
   SLUICE_ASSERT(fresh);
+  by_id_[id] = &it->second;
   for (std::uint32_t i = 0; i < slots; ++i) it->second.idle.insert(it->second.idle.end(), i);
   if (slots > 0) with_idle_.insert(id);
   slots_ += slots;
@@ -84,13 +85,14 @@ std::vector<SlotChange> Fleet::remove(WorkerId id) {
   for (auto& [job, holding] : holdings_) std::erase(holding.warm, id);
   slots_ -= static_cast<std::uint32_t>(it->second.slots.size());
   with_idle_.erase(id);
+  by_id_.erase(id);
   workers_.erase(it);
   ++version_;
   return lost;
 }
 
 void Fleet::apply(const SlotChange& change) {
-  Worker& worker = workers_.at(change.at.worker);
+  Worker& worker = *by_id_.at(change.at.worker);
   const std::uint32_t slot = change.at.slot.value;
   SLUICE_ASSERT(worker.slots.at(slot) == change.from);
   worker.slots[slot] = change.to;

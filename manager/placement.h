@@ -52,6 +52,8 @@ class Fleet {
   [[nodiscard]] std::uint32_t slots() const { return slots_; }
   /// Grows whenever a worker comes or goes.
   [[nodiscard]] std::uint64_t version() const { return version_; }
+  /// REQUIRES: it is there.
+  [[nodiscard]] const Worker& worker(WorkerId id) const { return *by_id_.at(id); }
   /// Workers that have idle slots.
   [[nodiscard]] const std::set<WorkerId>& with_idle() const { return with_idle_; }
   /// Jobs that have, or had, any slot; in no order.
@@ -61,6 +63,7 @@ class Fleet {
  private:
   void let_go(JobId job, SlotRef at);
   std::map<WorkerId, Worker> workers_;
+  std::unordered_map<WorkerId, Worker*> by_id_;  ///< the same: found in one step
   std::set<WorkerId> with_idle_;
   std::uint32_t slots_ = 0;
   std::uint64_t version_ = 0;

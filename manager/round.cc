@@ -153,8 +153,9 @@ void Rounds::decide_held(bool in_view, Counts& wanted) {
 void Rounds::want(std::size_t place, std::uint32_t slots, Counts& wanted) {
   Job& job = keeper_->job_at(place);
   wanted.insert_or_assign(wanted.end(), job.id, slots);
+  if (slots > job.slots) job.moves_in += slots - job.slots;
+  if (slots > 0 && job.state == JobState::kWaiting) jobs_.started(job.id);
   keeper_->set_slots(job, slots);
-  if (slots > 0) jobs_.started(job.id);
 }
 
 std::vector<SlotChange> Rounds::carry_out(const Counts& wanted) {
@@ -162,8 +163,8 @@ std::vector<SlotChange> Rounds::carry_out(const Counts& wanted) {
   std::vector<SlotChange> changes = place(fleet_, wanted);
   for (const SlotChange& change : changes) {
     fleet_.apply(change);
-    if (Job* to = jobs_.find(change.to)) ++to->moves_in;
-    if (Job* from = jobs_.find(change.from); from != nullptr && from->ended()) {
+    if (keeper_->left().empty() || change.from == JobId{}) continue;
+    if (Job* from = jobs_.find(change.from); from->ended()) {
       from->slots = 0;
       fleet_.forget(from->id);
     }

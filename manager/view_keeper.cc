@@ -21,16 +21,16 @@ constexpr double kMoveOutlier = 4;
 /// does not hear that job again for long (docs/adr/0009).
 void forecast_into(std::vector<ForecastKnot>& knots, const Job& job, double steps_per_slot, std::uint32_t slots) {
   if (!(steps_per_slot > 0)) return;
-  std::array<double, kKnotsMax + 1> steps;  // first none at all
-  std::array<Forecast, kKnotsMax + 1> said;
-  std::size_t count = 1;
-  steps[0] = 0;
-  for (double n = 0.5; count <= kKnotsMax && (count == 1 || n < 2.0 * slots); n *= 2) steps[count++] = n * steps_per_slot;
+  std::array<double, kKnotsMax> steps;
+  std::array<Forecast, kKnotsMax> said;
+  std::size_t count = 0;
+  for (double n = 0.5; count < kKnotsMax && (count == 0 || n < 2.0 * slots); n *= 2) steps[count++] = n * steps_per_slot;
   job.predictor->after_all(std::span(steps).first(count), std::span(said).first(count));
   const ExpectedFall fall(job.curve.points());
+  const double level = job.predictor->after(0).mean;
   double drop = 0;
-  for (std::size_t i = 1; i < count; ++i) {
-    drop = std::max({drop, said[0].mean - said[i].mean, fall.after(steps[i])});
+  for (std::size_t i = 0; i < count; ++i) {
+    drop = std::max({drop, level - said[i].mean, fall.after(steps[i])});
     knots.push_back({steps[i], drop, said[i].deviation});
   }
 }

@@ -36,7 +36,7 @@ struct RoundOptions {
 class ViewKeeper {
  public:
   /// Jobs to which nothing happened, that are told in one round what all jobs share.
-  static constexpr std::size_t kToldMax = 512;
+  static constexpr std::size_t kToldMax = 256;
 
   ViewKeeper(const RoundOptions& options, JobTable& jobs, Fleet& fleet) : options_(options), jobs_(jobs), fleet_(fleet) {}
 
