@@ -122,7 +122,7 @@ class Sharing {
       const std::uint32_t more = std::min(room, std::min(c.max, wanted) - std::min({c.max, wanted, c.base}));
       c.base += more, room -= more;
     }
-    price_ = serve_in_order(view_, claims_, indices, {});
+    price_ = serve_in_order(view_, claims_, indices, {}, /*stale=*/true);
   }
 
   // --- the root rule -----------------------------------------------------------------------------------------------------------------------------------------
@@ -228,7 +228,7 @@ class ShareRule final : public Policy {
  public:
   ShareRule(std::string_view name, Hearing hearing) : name_(name), hearing_(hearing) {}
   std::string_view name() const override { return name_; }
-  std::uint32_t version() const override { return 2; }
+  std::uint32_t version() const override { return 3; }
   Decision decide(const ClusterView& view, std::span<const JobId>, Memo&) const override {
     Sharing sharing(view, hearing_);
     sharing.run();
