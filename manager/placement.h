@@ -41,6 +41,9 @@ class Fleet {
     std::vector<SlotRef> slots;
     std::vector<WorkerId> warm;  ///< that it was granted a slot of before: its data and model are there
   };
+  Fleet() = default;
+  Fleet(Fleet&&) = default;
+  Fleet& operator=(Fleet&&) = default;
   /// All slots idle. REQUIRES: not there.
   void add(WorkerId id, std::string name, std::uint32_t slots);
   /// Returns the changes that this is: each busy slot to idle.

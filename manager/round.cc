@@ -284,7 +284,9 @@ void Rounds::await_outcome(Instant now) {
   Pending pending{DecisionId{decisions_}, now, {}};
   for (std::size_t i = 0; i < view().jobs.size(); ++i) {
     const JobView& v = keeper_->view().jobs[i];
-    if (const Job& job = keeper_->job_at(i); !v.forecast.empty() && job.slots > 0) pending.items.push_back({v.id, job.step, job.loss, v.forecast});
+    const Job& job = keeper_->job_at(i);
+    if (v.forecast.empty() || job.slots == 0) continue;
+    pending.items.push_back({v.id, job.step, job.loss, job.slot_seconds, v.speed_up.rate(job.slots) / job.slots, v.forecast});
   }
   if (pending.items.empty()) return;
   pending_.push_back(std::move(pending));
@@ -300,8 +302,11 @@ json Rounds::outcome(Instant now) {
       const Job* job = jobs_.find(item.job);
       if (job == nullptr || job->step <= item.step) continue;
       const double steps = static_cast<double>(job->step - item.step);
-      jobs.push_back(
-          {{"job", job->spec.name}, {"steps", steps}, {"predicted_drop", drop_after(item.forecast, steps).drop}, {"actual_drop", item.loss - job->loss}});
+      jobs.push_back({{"job", job->spec.name},
+                      {"steps", steps},
+                      {"predicted_steps", item.steps_per_slot_second * (job->slot_seconds - item.slot_seconds)},
+                      {"predicted_drop", drop_after(item.forecast, steps).drop},
+                      {"actual_drop", item.loss - job->loss}});
     }
     if (!jobs.empty()) return {{"version", 1}, {"kind", "outcome"}, {"decision", pending.decision.value}, {"jobs", std::move(jobs)}};
   }

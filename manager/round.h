@@ -76,6 +76,8 @@ class Rounds {
       JobId job;
       std::uint64_t step = 0;
       double loss = 0;
+      double slot_seconds = 0;
+      double steps_per_slot_second = 0;  ///< by the rate model, at the slots decided
       std::vector<ForecastKnot> forecast;
     };
     DecisionId decision;

@@ -35,6 +35,12 @@ void forecast_into(std::vector<ForecastKnot>& knots, const Job& job, double step
   }
 }
 
+SpeedUp counted_speed_up(const Job& job) {
+  SpeedUp out = job.rates.speed_up();
+  if (job.spec.consistency.mode == proto::ConsistencyMode::kBsp) out.staleness_per_slot = 0;
+  return out;
+}
+
 /// Over what was there: what is carried stays, and memory is kept.
 void fill_view(JobView& v, const Job& job, const RoundOptions& options, std::uint32_t slots, Duration move_cost) {
   v.weight = job.spec.weight;
@@ -48,7 +54,7 @@ void fill_view(JobView& v, const Job& job, const RoundOptions& options, std::uin
   v.normalized_loss = job.reports == 0 ? 1 : job.first_loss > v.floor ? std::clamp((job.loss - v.floor) / (job.first_loss - v.floor), 0.0, 1.0) : 1;
   v.largest_drop = job.largest_drop;
   v.steps_per_slot_second = job.steps_per_slot_second;
-  v.speed_up = job.rates.speed_up();
+  v.speed_up = counted_speed_up(job);
   v.step = job.step;
   v.total_steps = job.declared_steps();
   v.declared = v.total_steps > 0;
@@ -132,7 +138,7 @@ void ViewKeeper::tell(std::uint32_t row) {
   if (view_.usual_kappa >= 0) job.rates.expect(view_.usual_kappa);
   const auto values = [&] { return std::tuple(v.speed_up.alone, v.speed_up.kappa, v.total_steps, v.prior_remaining, v.prior_deviation, v.prior_slope); };
   const auto before = values();
-  v.speed_up = job.rates.speed_up();
+  v.speed_up = counted_speed_up(job);
   take_prior(v, job);
   if (values() == before) return;
   shadow_.see(job.id, job.submitted, v.declared ? v.total_steps : 0, v.speed_up);

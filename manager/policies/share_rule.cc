@@ -107,7 +107,7 @@ class Sharing {
       const std::uint32_t more = std::min(room, std::min(c.max, wanted) - std::min({c.max, wanted, c.base}));
       c.base += more, room -= more;
     }
-    price_ = serve_in_order(view_, claims_, indices_, {});
+    price_ = serve_in_order(view_, claims_, indices_, {}, /*stale=*/true);
   }
 
   // --- the root rule -----------------------------------------------------------------------------------------------------------------------------------------
@@ -168,7 +168,7 @@ class ShareRule final : public Policy {
  public:
   ShareRule(std::string_view name, Hearing hearing) : name_(name), hearing_(hearing) {}
   std::string_view name() const override { return name_; }
-  std::uint32_t version() const override { return 3; }
+  std::uint32_t version() const override { return 4; }
   Decision decide(const ClusterView& view, std::span<const JobId>, Memo& memo) const override {
     Sharing sharing(view, hearing_);
     sharing.run();
