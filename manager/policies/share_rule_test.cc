@@ -114,8 +114,10 @@ TEST(ShareRule, ASecondSlotWhoseGradientsAreStaleCountsLessThanAnothersFirst) {
   for (JobView& job : view.jobs) job.speed_up.penalty = 0.15, job.speed_up.staleness_per_slot = 4.4;  // two do 1.2 times as much
   EXPECT_EQ(decided_by("sluice", view).jobs[0].slots, 1U);
   EXPECT_EQ(decided_by("sluice", view).jobs[1].slots, 1U);
-  view.jobs[1].step = 990;  // nearly done: even its second slot is worth more
-  EXPECT_EQ(decided_by("sluice", view).jobs[1].slots, 2U);
+  view.jobs[1].weight = 10;
+  EXPECT_EQ(decided_by("sluice", view).jobs[1].slots, 2U) << "even its second slot is worth more";
+  view.jobs[1].step = 901;
+  EXPECT_EQ(decided_by("sluice", view).jobs[1].slots, 1U) << "what it ends with would be of stale gradients";
 }
 
 TEST(ShareRule, ByTheIndexANewcomerDoesNotWaitForAnothersQuantumIfItIsWorthTwiceAsMuch) {
