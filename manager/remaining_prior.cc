@@ -16,26 +16,50 @@ using nlohmann::json;
 constexpr std::size_t kToldMax = 512;
 constexpr double kUnknownDeviation = 0.3;  ///< where nothing was learnt of anything
 
-/// Remaining normalised loss at each share of the steps: of the smoothed losses, made never to rise; empty for a curve that never fell. The best is the mean of
-/// the newest tenth at most, as a floor that a single lucky report can't lower.
+/// The losses made never to rise, each report weighing what it has examples: least squares under that constraint, by pooling neighbours that violate it
+/// (Ayer, Brunk, Ewing, Reid, Silverman 1955). Unlike a running mean it does not lag behind.
+std::vector<double> never_rising(std::span<const LossPoint> points) {
+  struct Pool {
+    double sum = 0, weight = 0;
+    std::size_t points = 0;
+    [[nodiscard]] double mean() const { return sum / weight; }
+  };
+  std::vector<Pool> pools;
+  for (const LossPoint& p : points) {
+    const double weight = std::max(1.0, static_cast<double>(p.weight));
+    pools.push_back({weight * p.loss, weight, 1});
+    while (pools.size() > 1 && pools[pools.size() - 2].mean() <= pools.back().mean()) {
+      const Pool last = pools.back();
+      pools.pop_back();
+      pools.back().sum += last.sum, pools.back().weight += last.weight, pools.back().points += last.points;
+    }
+  }
+  std::vector<double> out;
+  out.reserve(points.size());
+  for (const Pool& pool : pools) out.insert(out.end(), pool.points, pool.mean());
+  return out;
+}
+
+/// Remaining normalised loss at each share of the steps: of the losses made never to rise, each standing for the middle of its report's steps; empty for a
+/// curve that never fell. The best is the mean of the newest tenth at most, as a floor that a single lucky report can't lower.
 std::vector<double> remaining_of(std::span<const LossPoint> points, double total_steps, std::size_t shares) {
   const double first = points.front().loss, best = std::min(best_level(points), final_level(points));
   if (!(first > best) || !std::isfinite(first - best)) return {};
-  const std::vector<double> levels = smoothed(points);
+  const std::vector<double> levels = never_rising(points);
+  const auto middle = [&](std::size_t i) {
+    const double since = i == 0 ? 0 : static_cast<double>(points[i - 1].step);
+    return 0.5 * (since + static_cast<double>(points[i].step));
+  };
+  const auto left_at = [&](std::size_t i) { return std::clamp((levels[i] - best) / (first - best), 0.0, 1.0); };
   std::vector<double> left(shares + 1, 1);
   std::size_t next = 0;
   double q = 1, step = 0;
   for (std::size_t i = 0; i <= shares; ++i) {
     const double at = total_steps * static_cast<double>(i) / static_cast<double>(shares);
-    while (next < points.size() && static_cast<double>(points[next].step) <= at) {
-      q = std::min(q, std::clamp((levels[next] - best) / (first - best), 0.0, 1.0));
-      step = static_cast<double>(points[next++].step);
-    }
+    while (next < points.size() && middle(next) <= at) q = std::min(q, left_at(next)), step = middle(next++);
     left[i] = q;
     if (next == points.size() || at <= step) continue;
-    // Straight on to the next report.
-    const double to = static_cast<double>(points[next].step), after = std::clamp((levels[next] - best) / (first - best), 0.0, 1.0);
-    left[i] = std::min(q, q + (after - q) * (at - step) / (to - step));
+    left[i] = std::min(q, q + (left_at(next) - q) * (at - step) / (middle(next) - step));  // straight on to the next report
   }
   return left;
 }

@@ -27,7 +27,7 @@ class RemainingPrior {
   [[nodiscard]] static RemainingPrior shipped();
 
   /// A finished job's curve (at least kPointsMin points), which took `total_steps` steps. Its remaining normalised loss is clip((loss − best)/(first − best)),
-  /// smoothed; curves that never fell are left out. Returns whether it was taken.
+  /// made never to rise by least squares; curves that never fell are left out. Returns whether it was taken.
   static constexpr std::size_t kPointsMin = 8;
   bool learn(const std::string& family, std::span<const LossPoint> points, double total_steps);
 

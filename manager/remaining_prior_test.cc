@@ -46,6 +46,19 @@ TEST(RemainingPriorTest, ItNeverRisesWithTheShareAndStaysWithinZeroAndOne) {
   }
 }
 
+TEST(RemainingPriorTest, FewReportsOfLongWindowsDoNotMakeItLag) {
+  // Twelve reports, each the mean of e^(−6 share) over its twelfth of the steps.
+  const auto integral = [](double share) { return (1 - std::exp(-6 * share)) / 6; };
+  std::vector<LossPoint> points = {{.step = 1, .examples = 1, .loss = 1, .weight = 1}};
+  for (std::uint64_t i = 1; i <= 12; ++i) {
+    const double from = (static_cast<double>(i) - 1) / 12, to = static_cast<double>(i) / 12;
+    points.push_back({.step = 1 + 100 * i, .examples = 1 + 100 * i, .loss = 12 * (integral(to) - integral(from)), .weight = 100});
+  }
+  RemainingPrior prior;
+  ASSERT_TRUE(prior.learn("a", points, 1201));
+  for (double share = 0; share <= 1; share += 0.05) EXPECT_NEAR(prior.remaining("a", share).mean, std::exp(-6 * share), 0.03) << share;
+}
+
 TEST(RemainingPriorTest, CurvesThatNeverFellOrAreTooShortTeachNothing) {
   RemainingPrior prior;
   auto rising = falling_points(3, 500);

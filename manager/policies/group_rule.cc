@@ -62,9 +62,6 @@ class Group {
   [[nodiscard]] bool usable(std::size_t i) const { return claims_[i].max > claims_[i].min || job(i).slots > 0; }
   [[nodiscard]] bool heard(std::size_t i) const { return job(i).reports >= 2; }
   [[nodiscard]] static double end_of(const JobView& job) { return job.declared ? job.end_loss : job.floor; }
-  [[nodiscard]] static double deviation_of(const JobView& job) {
-    return job.end_deviation > 0 || job.forecast.empty() ? job.end_deviation : job.forecast.back().deviation;
-  }
 
   void find_leader() {
     double first = 0, sum = 0, squares = 0;
@@ -96,8 +93,8 @@ class Group {
   }
   void explore(std::size_t i, GroupPlace& place) const {
     const JobView &j = job(i), &like = heard(i) ? j : job(leader_);
-    const double own = heard(i) ? end_of(j) : mean_end_, deviation = heard(i) ? deviation_of(j) : spread_;
-    const double improvement = expected_improvement(end_ - own, std::hypot(deviation, deviation_of(job(leader_))));
+    const double own = heard(i) ? end_of(j) : mean_end_, deviation = heard(i) ? end_deviation(j) : spread_;
+    const double improvement = expected_improvement(end_ - own, std::hypot(deviation, end_deviation(job(leader_))));
     place.value = place.improvement = std::clamp(improvement / range_, 0.0, 1.0);
     const double rate = like.speed_up.alone > 0 ? like.speed_up.alone : like.steps_per_slot_second;
     const double steps = std::max({static_cast<double>(j.step), like.total_steps / kTellingShare, 1.0});

@@ -9,6 +9,7 @@ namespace sluice::manager {
 namespace {
 
 constexpr double kNeverTaken = 1e12;
+constexpr double kLastShare = 0.1;  ///< of its steps
 
 enum class Order : std::uint8_t { kSubmission, kRemainingTime };
 
@@ -18,6 +19,9 @@ double remaining_seconds(const Claim& c) {
   const double rate = job.speed_up.alone > 0 ? job.speed_up.rate(c.max) : job.steps_per_slot_second * c.max;
   return rate > 0 && job.total_steps > 0 ? std::max(1.0, job.total_steps - static_cast<double>(job.step)) / rate : 0;
 }
+
+/// What a job ends with is what it is judged by.
+bool ending(const JobView& job) { return job.total_steps > 0 && static_cast<double>(job.step) >= (1 - kLastShare) * job.total_steps; }
 
 class InOrder final : public Policy {
  public:
@@ -101,7 +105,7 @@ double serve_in_order(const ClusterView& view, std::span<Claim> claims, std::spa
       const bool even = !stale || !(c.job->speed_up.efficiency(2) < 1);
       for (std::uint32_t next; from < to; from = next) {  // slot 1, 2, 3 to 4, 5 to 8, …
         next = even ? to : std::min(to, std::bit_ceil(from + 1));
-        const double part = even ? 1 : c.job->speed_up.worth(from, next);
+        const double part = even ? 1 : from > 0 && ending(*c.job) ? 0 : c.job->speed_up.worth(from, next);
         offers.push_back({(index[i] + (times == 1 ? 0 : 1e-12)) * times * part, i, next, part});
       }
     };

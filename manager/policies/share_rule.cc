@@ -15,6 +15,8 @@ namespace sluice::manager {
 namespace {
 
 constexpr double kPriorReports = 30;
+constexpr double kFitVariance = 0.3;    ///< of a forecast's squared deviation: how far a job's remaining loss is off by it is mostly less than its end
+constexpr double kSurest = 0.01;        ///< of the range: nothing is known better
 constexpr double kNearLinear = 0.9;     ///< s(n)/n at all slots
 constexpr std::uint32_t kFewSlots = 8;  ///< so many or fewer are near-linear whatever was measured
 constexpr double kStillLinear = 0.85;   ///< … where jobs are served by the index already
@@ -22,8 +24,17 @@ constexpr double kDearMove = 0.05;      ///< of a round: the index moves half of
 constexpr double kStillDear = 1.5;      ///< times that, where …
 constexpr double kWaitedByIndex = 2;
 
-/// Of what past jobs say, beside the job's own reports.
-double prior_weight(const JobView& job) { return job.total_steps > 0 ? kPriorReports / (kPriorReports + static_cast<double>(job.reports)) : 0; }
+/// Of what past jobs say, beside the job's own reports, 0 … 1: each weighs the inverse of its variance: of past jobs that among them, of the reports that of
+/// the end foretold, which moves the remaining loss q by 1 − q. Where no end is foretold the reports weigh by their number.
+double prior_weight(const JobView& job) {
+  if (!(job.total_steps > 0)) return 0;
+  const double floor = job.declared ? job.end_loss : job.floor, range = job.first_loss - floor;
+  const double deviation = end_deviation(job);
+  if (!(range > 0) || !(deviation > 0)) return kPriorReports / (kPriorReports + static_cast<double>(job.reports));
+  const double done = 1 - std::clamp((job.loss - floor) / range, 0.0, 1.0), off = deviation / range * done;
+  const double fit = kFitVariance * off * off + kSurest * kSurest, prior = job.prior_deviation * job.prior_deviation + kSurest * kSurest;
+  return fit / (fit + prior);
+}
 
 class Sharing {
  public:
@@ -195,6 +206,8 @@ double remaining_slot_seconds(const JobView& job) {
   const double rate = job.speed_up.alone > 0 ? job.speed_up.alone : job.steps_per_slot_second;
   return rate > 0 && job.total_steps > 0 ? std::max(1.0, job.total_steps - static_cast<double>(job.step)) / rate : 0;
 }
+
+double end_deviation(const JobView& job) { return job.end_deviation > 0 || job.forecast.empty() ? job.end_deviation : job.forecast.back().deviation; }
 
 double remaining_loss(const JobView& job, Hearing hearing, double usual) {
   if (hearing == Hearing::kAttained) return usual > 0 ? 1 / (1 + job.attained / usual) : 1;

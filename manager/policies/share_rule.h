@@ -13,7 +13,7 @@ namespace sluice::manager {
 
 /// What the remaining loss q, from 1 to 0, is told from.
 enum class Hearing : std::uint8_t {
-  kLoss,      ///< the reported losses and past jobs' curves: √q = w √T + (1 − w) √q_fit, w = 30 / (30 + reports)
+  kLoss,      ///< the reported losses and past jobs' curves: √q = w √T + (1 − w) √q_fit, w by both's variances
   kProgress,  ///< declared progress alone: T, what past jobs had left there
   kAttained,  ///< service so far alone: 1 / (1 + attained / usual)
 };
@@ -46,5 +46,7 @@ struct RootWorth {
 [[nodiscard]] double remaining_loss(const JobView& job, Hearing hearing, double usual);
 /// Of one slot alone, until its expected end; 0: not known.
 [[nodiscard]] double remaining_slot_seconds(const JobView& job);
+/// Standard deviation of the loss that it is predicted to end with; without a declared length that of the furthest forecast. 0: not known.
+[[nodiscard]] double end_deviation(const JobView& job);
 
 }  // namespace sluice::manager

@@ -92,6 +92,24 @@ TEST(ShareRule, TwoJobsComeWithinAFewPercentOfTheNumericallySolvedOptimum) {
   EXPECT_GE(fair, 1.08 * rule);
 }
 
+TEST(ShareRule, PastJobsAndReportsWeighByHowSureTheyAre) {
+  JobView job = training(1);  // by its reports .2 of its loss is left, by past jobs .6
+  job.loss = 0.2, job.end_loss = 0, job.prior_remaining = 0.6;
+  const auto q = [&](double between_jobs, double of_the_end) {
+    job.prior_deviation = between_jobs, job.end_deviation = of_the_end;
+    return remaining_loss(job, Hearing::kLoss, 0);
+  };
+  EXPECT_NEAR(q(0.3, 0.02), 0.2, 0.01) << "past jobs differ much, its end is foretold well";
+  EXPECT_NEAR(q(0.02, 1), 0.6, 0.01) << "past jobs were all alike, nobody knows where it ends";
+  EXPECT_TRUE(q(0.1, 0.2) > 0.25 && q(0.1, 0.2) < 0.55);
+  job.declared = false, job.end_deviation = 0, job.floor = 0;
+  job.forecast = {{10, 0.1, 0.02}};
+  job.prior_deviation = 0.3;
+  EXPECT_NEAR(remaining_loss(job, Hearing::kLoss, 0), 0.2, 0.01) << "without a declared length the furthest forecast tells";
+  job.forecast.clear();
+  EXPECT_TRUE(remaining_loss(job, Hearing::kLoss, 0) > 0.2 && remaining_loss(job, Hearing::kLoss, 0) < 0.6) << "else the number of reports";
+}
+
 TEST(ShareRule, TheRegimeHasHysteresisAndIsCarriedInTheView) {
   ClusterView view = of_slots(kSlots, 0.0);
   view.jobs = {training(1), training(2)};
@@ -115,8 +133,10 @@ TEST(ShareRule, ASecondSlotWhoseGradientsAreStaleCountsLessThanAnothersFirst) {
   for (JobView& job : view.jobs) job.speed_up.penalty = 0.15, job.speed_up.staleness_per_slot = 4.4;  // two do 1.2 times as much
   EXPECT_EQ(decided_by("sluice", view).jobs[0].slots, 1U);
   EXPECT_EQ(decided_by("sluice", view).jobs[1].slots, 1U);
-  view.jobs[1].step = 990;  // nearly done: even its second slot is worth more
-  EXPECT_EQ(decided_by("sluice", view).jobs[1].slots, 2U);
+  view.jobs[1].weight = 10;
+  EXPECT_EQ(decided_by("sluice", view).jobs[1].slots, 2U) << "even its second slot is worth more";
+  view.jobs[1].step = 901;
+  EXPECT_EQ(decided_by("sluice", view).jobs[1].slots, 1U) << "what it ends with would be of stale gradients";
 }
 
 TEST(ShareRule, ByTheIndexANewcomerDoesNotWaitForAnothersQuantumIfItIsWorthTwiceAsMuch) {
