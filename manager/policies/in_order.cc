@@ -27,7 +27,7 @@ class InOrder final : public Policy {
  public:
   explicit InOrder(Order order) : order_(order) {}
   std::string_view name() const override { return order_ == Order::kSubmission ? "fifo" : "srtf"; }
-  std::uint32_t version() const override { return 1; }
+  std::uint32_t version() const override { return 2; }
   std::uint32_t moves_max(const ClusterView& view) const override { return slots_of(view); }
 
   Decision decide(const ClusterView& view, std::span<const JobId>, Memo&) const override {

@@ -18,6 +18,7 @@ constexpr std::uint32_t kSlots = 32;
 JobView training(std::uint64_t id) {
   JobView j;
   j.id = JobId{id};
+  j.submitted = j.waits_since = Instant{100'000'000'000};
   j.slots_max = 1000;
   j.phase = JobPhase::kTraining;
   j.reports = 100;
@@ -159,7 +160,7 @@ TEST(ShareRule, AgeBringsTheLastJobsForward) {
   view.jobs = {training(1), training(2)};
   view.jobs[0].loss = 0.01, view.jobs[0].prior_remaining = 0.01;
   const double young = decided_by("sluice", view).jobs[0].share;
-  view.jobs[0].age = from_ms(40'000);
+  view.jobs[0].submitted = Instant{view.now.ns - from_ms(40'000).ns};
   EXPECT_GT(decided_by("sluice", view).jobs[0].share, 2 * young);
 }
 
