@@ -118,8 +118,47 @@ JobComparison compare_job(const std::string& name, const std::vector<RunRecord>&
   out.best_loss = best;
   for (std::size_t i = 0; i < runs.size(); ++i) {
     const auto& record = runs[i].jobs.at(name);
-    const auto seconds = manager::seconds_to_fraction(record.points, first, best, 0.9);
-    out.runs.push_back({seconds.value_or(ends[i]), seconds.has_value(), manager::loss_seconds(record.points, first, best, longest), record.summary});
+    const std::vector<manager::Level> levels = manager::levels_of(record.points);
+    const auto to_90 = manager::seconds_to_fraction(levels, first, best, 0.9), to_95 = manager::seconds_to_fraction(levels, first, best, 0.95);
+    out.runs.push_back(
+        {to_90.value_or(ends[i]), to_90.has_value(), to_95.value_or(ends[i]), manager::loss_seconds(levels, first, best, longest), record.summary});
+  }
+  return out;
+}
+
+/// The best so far of the named jobs in one run, from the first one's submission on; `ends`: how long that was before the run's end.
+std::vector<manager::Level> best_so_far(const RunRecord& run, const std::vector<std::string>& names, double& ends) {
+  const auto submitted = [&](const std::string& name) { return detail::number(run.jobs.at(name).summary, "submitted_seconds"); };
+  double begun = std::numeric_limits<double>::infinity();
+  for (const auto& name : names) begun = std::min(begun, submitted(name));
+  ends = run.wall_seconds - begun;
+  std::vector<manager::GroupMember> members;
+  for (const auto& name : names) members.push_back({submitted(name) - begun, run.jobs.at(name).points});
+  return manager::best_of(members);
+}
+
+GroupComparison compare_group(const std::string& group, const std::vector<std::string>& names, const std::vector<RunRecord>& runs) {
+  GroupComparison out{group, -std::numeric_limits<double>::infinity(), std::numeric_limits<double>::infinity(), {}};
+  for (const RunRecord& run : runs) {
+    double& best = out.runs.emplace_back().best_loss;
+    best = std::numeric_limits<double>::infinity();
+    for (const auto& name : names) {
+      const auto& points = run.jobs.at(name).points;
+      if (points.empty()) continue;
+      out.first_loss = std::max(out.first_loss, points.front().loss);
+      best = std::min(best, manager::best_level(points));
+    }
+    out.best_loss = std::min(out.best_loss, best);
+  }
+  std::vector<std::vector<manager::Level>> levels(runs.size());
+  std::vector<double> ends(runs.size());
+  for (std::size_t i = 0; i < runs.size(); ++i) levels[i] = best_so_far(runs[i], names, ends[i]);
+  const double longest = *std::max_element(ends.begin(), ends.end());
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    const auto seconds_to = [&](double fraction) { return manager::seconds_to_fraction(levels[i], out.first_loss, out.best_loss, fraction).value_or(ends[i]); };
+    out.runs[i].seconds_to_90 = seconds_to(0.9);
+    out.runs[i].seconds_to_95 = seconds_to(0.95);
+    out.runs[i].loss_seconds = manager::loss_seconds(levels[i], out.first_loss, out.best_loss, longest);
   }
   return out;
 }
@@ -178,12 +217,18 @@ Result<Comparison> compare(std::vector<RunRecord> runs) {
     }
   }
   Comparison out;
-  for (const auto& spec : runs[0].specs) out.jobs.push_back(compare_job(detail::text(spec, "name"), runs));
+  std::map<std::string, std::vector<std::string>> groups;
+  for (const auto& spec : runs[0].specs) {
+    out.jobs.push_back(compare_job(detail::text(spec, "name"), runs));
+    if (const std::string group = detail::text(spec, "group"); !group.empty()) groups[group].push_back(detail::text(spec, "name"));
+  }
+  for (const auto& [group, names] : groups) out.groups.push_back(compare_group(group, names, runs));
   out.totals.resize(runs.size());
   const double count = std::max<double>(1, static_cast<double>(out.jobs.size()));
   for (const auto& job : out.jobs) {
     for (std::size_t i = 0; i < runs.size(); ++i) {
       out.totals[i].seconds_to_90_mean += job.runs[i].seconds_to_90 / count;
+      out.totals[i].seconds_to_95_mean += job.runs[i].seconds_to_95 / count;
       out.totals[i].seconds_to_90_worst = std::max(out.totals[i].seconds_to_90_worst, job.runs[i].seconds_to_90);
       out.totals[i].loss_seconds_mean += job.runs[i].loss_seconds / count;
     }

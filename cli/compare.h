@@ -1,6 +1,6 @@
 #pragma once
 /// Runs of the same jobs side by side, over one reference: a job's quality is measured from its submission against the best smoothed loss that any of the runs
-/// reached; what was never reached counts as the end of the run. Pure but for load_…().
+/// reached; what was never reached counts as the end of the run. The same of each group's best. Pure but for load_…().
 
 #include <map>
 #include <nlohmann/json.hpp>
@@ -28,8 +28,9 @@ struct RunRecord {
 /// One job in one run.
 struct JobOutcome {
   double seconds_to_90 = 0;  ///< until the run's end if never reached
-  bool reached = false;
-  double loss_seconds = 0;  ///< ∫ remaining normalised loss dt until the longest run's end
+  bool reached = false;      ///< of 90 %
+  double seconds_to_95 = 0;  ///< the same of 95 %
+  double loss_seconds = 0;   ///< ∫ remaining normalised loss dt until the longest run's end
   nlohmann::json summary;
 };
 struct JobComparison {
@@ -38,14 +39,28 @@ struct JobComparison {
   double best_loss = 0;   ///< the best smoothed loss of the runs
   std::vector<JobOutcome> runs;
 };
+/// The jobs of one `group`: what counts is the best smoothed loss that any of them had so far. Times from the first member's submission.
+struct GroupComparison {
+  struct Outcome {
+    double seconds_to_90 = 0, seconds_to_95 = 0;  ///< until the run's end if never reached
+    double loss_seconds = 0;                      ///< ∫ remaining normalised loss of the best so far dt until the longest run's end
+    double best_loss = 0;                         ///< the best smoothed loss of its members (best_level); infinite: none was reported
+  };
+  std::string group;
+  double first_loss = 0;  ///< the largest first loss of any member in any run
+  double best_loss = 0;   ///< the best smoothed loss of any member in any run
+  std::vector<Outcome> runs;
+};
+/// Means over the jobs.
 struct RunTotals {
-  double seconds_to_90_mean = 0;
+  double seconds_to_90_mean = 0, seconds_to_95_mean = 0;
   double seconds_to_90_worst = 0;
   double loss_seconds_mean = 0;
 };
 struct Comparison {
   std::vector<RunRecord> runs;
   std::vector<JobComparison> jobs;
+  std::vector<GroupComparison> groups;  ///< by name
   std::vector<RunTotals> totals;
 };
 

@@ -41,6 +41,7 @@ TEST(Compare, TimeTo90IsAgainstTheBestOfAnyRun) {
   EXPECT_EQ(job.runs[0].seconds_to_90, 20) << "what was never reached counts as the end of the run";
   EXPECT_TRUE(job.runs[1].reached);
   EXPECT_NEAR(job.runs[1].seconds_to_90, 9.5, 0.6) << "0.2 is crossed at 9 s, smoothing adds about a report";
+  EXPECT_GT(job.runs[1].seconds_to_95, job.runs[1].seconds_to_90);
   EXPECT_THAT(to_text(*c), HasSubstr("20.0 s*"));
 }
 
@@ -59,6 +60,38 @@ TEST(Compare, FasterIsBetterInEveryMeasure) {
   EXPECT_LT(c->totals[1].seconds_to_90_mean, 0.5 * c->totals[0].seconds_to_90_mean);
   EXPECT_LT(c->totals[1].loss_seconds_mean, c->totals[0].loss_seconds_mean);
   EXPECT_THAT(to_text(*c), HasSubstr("mean time to 90 %: slow"));
+}
+
+/// Two runs of a group of two: in "first" `winner` goes first and `loser` begins at 10 s, in "last" the other way round.
+RunRecord group_run(const std::string& policy, double winner_from, double loser_from) {
+  RunRecord out = run(policy, 4, 0, 20);
+  out.specs = {{{"name", "winner"}, {"group", "g"}}, {{"name", "loser"}, {"group", "g"}}};
+  const JobRecord falls = out.jobs["m"];
+  out.jobs.clear();
+  for (const auto& [name, from, end] : {std::tuple{"winner", winner_from, 0.0}, std::tuple{"loser", loser_from, 1.0}}) {
+    JobRecord& job = out.jobs[name] = falls;
+    job.summary["job"] = name;
+    for (LossPoint& p : job.points) p.seconds += from, p.loss = end + p.loss * (2 - end) / 2;
+  }
+  return out;
+}
+
+TEST(Compare, OfAGroupTheBestSoFarCounts) {
+  const auto c = compare({group_run("first", 0, 10), group_run("last", 10, 0)});
+  ASSERT_TRUE(c) << c.error().what;
+  ASSERT_EQ(c->groups.size(), 1U);
+  const GroupComparison& group = c->groups[0];
+  EXPECT_EQ(group.group, "g");
+  EXPECT_NEAR(group.best_loss, 0, 0.01);
+  // 90 % of the way from 2 to 0 is .2: the winner crosses it 3.6 s after it began, smoothing adds about a report.
+  EXPECT_NEAR(group.runs[0].seconds_to_90, 4, 0.6);
+  EXPECT_NEAR(group.runs[1].seconds_to_90, 14, 0.6);
+  EXPECT_NEAR(group.runs[1].seconds_to_95, 14.8, 0.6) << "and here by more";
+  // By hand: a straight fall over 4 s is 2 s, and the loser's alone leaves a half until the winner is below it.
+  EXPECT_NEAR(group.runs[0].loss_seconds, 2 + 1, 0.4);
+  EXPECT_NEAR(group.runs[1].loss_seconds, 4 * 0.75 + 6 * 0.5 + 2 * 0.5 + 2 * 0.25 + 1, 0.6) << "a report and the smoothing late, over a fall of one in all";
+  EXPECT_THAT(to_text(*c), HasSubstr("best of group g, time to 90 %: first"));
+  EXPECT_EQ(nlohmann::json::parse(to_json(*c)).at("groups").at(0).at("runs").size(), 2U);
 }
 
 TEST(Compare, RefusesRunsOfDifferentJobs) {

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/result.h"
+#include "manager/policy.h"
 #include "proto/job_spec.h"
 
 namespace sluice::cli {
@@ -22,7 +23,7 @@ struct ClusterPlan {
   std::optional<std::uint32_t> slots;  ///< none: one a core
 };
 struct PolicyPlan {
-  std::string name = "slaq";
+  std::string name{manager::kDefaultPolicy};
   std::uint32_t round_ms = 500;
   std::string fairness = "0.01";  ///< manager::parse_fairness
 };

@@ -6,6 +6,7 @@
 
 #include "base/result.h"
 #include "manager/cluster_view.h"
+#include "manager/policy.h"
 #include "net/runtime.h"
 
 namespace sluice::manager {
@@ -15,7 +16,7 @@ struct ManagerOptions {
   std::string state_dir;      ///< holds state.db; created if missing; one manager a folder (a lock says so)
   std::string out_dir;        ///< decisions.jsonl, losses.csv, validations.csv, summary.json; empty: state_dir
   std::uint32_t servers = 1;  ///< the slot table is made once this many have registered
-  std::string policy = "slaq";
+  std::string policy{kDefaultPolicy};
   std::uint32_t round_ms = 500;
   Fairness fairness = {};  ///< how much waiting counts, under policies that weigh it
   std::uint32_t heartbeat_ms = 200;

@@ -99,6 +99,8 @@ class Policy {
 using MakePolicy = std::function<std::unique_ptr<Policy>()>;
 using PolicyRegistry = Registry<MakePolicy>;
 
+/// What a run file, a cluster or a manager that names none gets.
+inline constexpr std::string_view kDefaultPolicy = "sluice";
 /// Those of policies/.
 [[nodiscard]] PolicyRegistry builtin_policies();
 

@@ -1,6 +1,7 @@
 #include "manager/quality.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace sluice::manager {
 
@@ -42,13 +43,35 @@ double best_level(std::span<const LossPoint> points) {
   return best;
 }
 
-std::optional<double> seconds_to_fraction(std::span<const LossPoint> points, double first, double best, double fraction) {
+std::vector<Level> levels_of(std::span<const LossPoint> points) {
+  std::vector<Level> out;
+  out.reserve(points.size());
+  for (const double loss : smoothed(points)) out.push_back({points[out.size()].seconds, loss});
+  return out;
+}
+
+std::vector<Level> best_of(std::span<const GroupMember> members) {
+  std::vector<Level> all;
+  for (const GroupMember& member : members)
+    for (const Level& level : levels_of(member.points))
+      if (std::isfinite(level.loss)) all.push_back({member.since + level.seconds, level.loss});
+  std::stable_sort(all.begin(), all.end(), [](const Level& a, const Level& b) { return a.seconds < b.seconds; });
+  std::vector<Level> out;
+  for (const Level& level : all)
+    if (out.empty() || level.loss < out.back().loss) out.push_back(level);
+  return out;
+}
+
+std::optional<double> seconds_to_fraction(std::span<const Level> levels, double first, double best, double fraction) {
   if (!(best < first)) return std::nullopt;
-  const std::vector<double> levels = smoothed(points);
   const double goal = first - fraction * (first - best);
-  for (std::size_t i = 0; i < levels.size(); ++i)
-    if (levels[i] <= goal) return points[i].seconds;
+  for (const Level& level : levels)
+    if (level.loss <= goal) return level.seconds;
   return std::nullopt;
+}
+
+std::optional<double> seconds_to_fraction(std::span<const LossPoint> points, double first, double best, double fraction) {
+  return seconds_to_fraction(levels_of(points), first, best, fraction);
 }
 
 double expected_fall(std::span<const LossPoint> points, double steps) {
@@ -75,15 +98,17 @@ double expected_fall(std::span<const LossPoint> points, double steps) {
   return slope * a * b * steps / (now * (now + steps));  // 1/a − 1/b = (b − a)/(ab)
 }
 
-double loss_seconds(std::span<const LossPoint> points, double first, double best, double until) {
-  const std::vector<double> levels = smoothed(points);
+double loss_seconds(std::span<const Level> levels, double first, double best, double until) {
   double sum = 0, q = 1, since = 0;
-  for (std::size_t i = 0; i < levels.size() && points[i].seconds < until; ++i) {
-    sum += q * std::max(0.0, points[i].seconds - since);
-    since = std::max(since, points[i].seconds);
-    q = best < first ? std::clamp((levels[i] - best) / (first - best), 0.0, 1.0) : 1;
+  for (const Level& level : levels) {
+    if (!(level.seconds < until)) break;
+    sum += q * std::max(0.0, level.seconds - since);
+    since = std::max(since, level.seconds);
+    q = best < first ? std::clamp((level.loss - best) / (first - best), 0.0, 1.0) : 1;
   }
   return sum + q * std::max(0.0, until - since);
 }
+
+double loss_seconds(std::span<const LossPoint> points, double first, double best, double until) { return loss_seconds(levels_of(points), first, best, until); }
 
 }  // namespace sluice::manager

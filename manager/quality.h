@@ -26,8 +26,24 @@ inline constexpr std::size_t kBestReports = 10;
 /// smoothed loss still holds much of the first one where a job is over after a few reports. 0 for no points.
 [[nodiscard]] double final_level(std::span<const LossPoint> points);
 
+/// A smoothed loss, and when it was reached.
+struct Level {
+  double seconds = 0;
+  double loss = 0;
+};
+[[nodiscard]] std::vector<Level> levels_of(std::span<const LossPoint> points);
+
+/// The curve of one of a group's jobs.
+struct GroupMember {
+  double since = 0;  ///< added to its seconds, so that all count from one moment
+  std::span<const LossPoint> points;
+};
+/// The best smoothed loss that any member had so far: a level wherever it falls, by time. Losses that are not finite are left out.
+[[nodiscard]] std::vector<Level> best_of(std::span<const GroupMember> members);
+
 /// Seconds (as the points count them) until the smoothed loss is first ≤ first − fraction × (first − best). Nothing if it never is, or if best ≥ first.
 [[nodiscard]] std::optional<double> seconds_to_fraction(std::span<const LossPoint> points, double first, double best, double fraction);
+[[nodiscard]] std::optional<double> seconds_to_fraction(std::span<const Level> levels, double first, double best, double fraction);
 
 /// How far the loss can be expected to fall over the next `steps` steps, if it goes on as c + d/step does through the older and the newer half of the reports
 /// since half of the job's steps (at least two reports, at most the newest kFallReports; each weighs what it has examples). Curves that fall like a lower power
@@ -38,5 +54,6 @@ inline constexpr std::size_t kFallReports = 64;
 /// ∫ q dt from 0 to `until`, with q = clip((loss − best) / (first − best), 0, 1): 1 before the first point, held after the last; a curve that never falls has q
 /// = 1 throughout.
 [[nodiscard]] double loss_seconds(std::span<const LossPoint> points, double first, double best, double until);
+[[nodiscard]] double loss_seconds(std::span<const Level> levels, double first, double best, double until);
 
 }  // namespace sluice::manager

@@ -78,14 +78,14 @@ TEST(Quality, TimeToAFractionIsWhenTheSmoothedLossFirstReachesIt) {
   EXPECT_EQ(seconds_to_fraction(points, 4, 0, 0.9), 5.0);
   EXPECT_EQ(seconds_to_fraction(points, 4, 0, 0.99), std::nullopt);
   EXPECT_EQ(seconds_to_fraction(points, 4, 4, 0.9), std::nullopt);
-  EXPECT_EQ(seconds_to_fraction({}, 4, 0, 0.9), std::nullopt);
+  EXPECT_EQ(seconds_to_fraction(std::span<const LossPoint>{}, 4, 0, 0.9), std::nullopt);
 }
 
 TEST(Quality, LossSecondsCountTheWaitBeforeTheFirstReportInFull) {
   const auto points = curve({4, 0, 0});  // q: 1 until 1 s, 1 until 2 s, 1/2 until 3 s, then 1/4
   EXPECT_DOUBLE_EQ(loss_seconds(points, 4, 0, 3), 2.5);
   EXPECT_DOUBLE_EQ(loss_seconds(points, 4, 0, 5), 3.0);
-  EXPECT_DOUBLE_EQ(loss_seconds({}, 4, 0, 5), 5.0);
+  EXPECT_DOUBLE_EQ(loss_seconds(std::span<const LossPoint>{}, 4, 0, 5), 5.0);
   EXPECT_DOUBLE_EQ(loss_seconds(curve({1, 2}), 1, 1, 5), 5.0);
 }
 
@@ -102,6 +102,25 @@ TEST(Quality, TheFinalLossHoldsNothingOfTheFirst) {
   points.back().examples = 5100;  // a short one: the report before it counts too
   EXPECT_NEAR(final_level(points), (100 * 0.012 + 1000 * 0.01) / 1100, 1e-12);
   EXPECT_EQ(final_level({}), 0);
+}
+
+TEST(Quality, OfAGroupTheBestSoFarCounts) {
+  const auto curve = [](std::initializer_list<std::pair<double, double>> points) {
+    std::vector<LossPoint> out;
+    for (const auto& [seconds, loss] : points) out.push_back({.seconds = seconds, .loss = loss});
+    return out;
+  };
+  const auto a = curve({{1, 4}, {2, 2}, {3, 6}}), b = curve({{1, 4}, {2, 0}});
+  const std::vector<GroupMember> members = {{0, a}, {4, b}};
+  const auto levels = best_of(members);  // a: 4, 3, 4.5; b from 4 s on: 4, 2
+  ASSERT_EQ(levels.size(), 3U);
+  EXPECT_EQ(levels[0].loss, 4);
+  EXPECT_EQ(levels[1].seconds, 2);
+  EXPECT_EQ(levels[1].loss, 3);
+  EXPECT_EQ(levels[2].seconds, 6);
+  EXPECT_EQ(levels[2].loss, 2);
+  EXPECT_EQ(seconds_to_fraction(levels, 4, 2, 0.5), 2);
+  EXPECT_DOUBLE_EQ(loss_seconds(levels, 4, 2, 8), 2 + 4 * 0.5) << "all of it is left until 2 s, a half until 6 s";
 }
 
 }  // namespace

@@ -21,6 +21,9 @@ struct SpeedUp {
   [[nodiscard]] double efficiency(double slots) const;
   /// rate × efficiency: steps a second as they count for the loss.
   [[nodiscard]] double progress(double slots) const { return rate(slots) * efficiency(slots); }
+  /// What each of the slots from `from` + 1 to `to` brings in the mean, in parts of the first one, would contention not be: below 1 for what staleness takes.
+  /// REQUIRES: from < to.
+  [[nodiscard]] double worth(std::uint32_t from, std::uint32_t to) const { return (to * efficiency(to) - from * efficiency(from)) / (to - from); }
   friend bool operator==(const SpeedUp&, const SpeedUp&) = default;
 };
 

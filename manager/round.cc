@@ -77,6 +77,7 @@ JobView view_of(const Job& job, const RoundOptions& options, std::uint32_t slots
   v.largest_drop = job.largest_drop;
   v.steps_per_slot_second = job.steps_per_slot_second;
   v.speed_up = job.rates.speed_up();
+  if (job.spec.consistency.mode == proto::ConsistencyMode::kBsp) v.speed_up.staleness_per_slot = 0;
   v.step = job.step;
   v.total_steps = job.declared_steps();
   v.declared = v.total_steps > 0;
@@ -331,7 +332,7 @@ void Rounds::await_outcome(Instant now) {
   Pending pending{DecisionId{decisions_}, now, {}};
   for (const JobView& v : view_.jobs) {
     const Job& job = *jobs_.find(v.id);
-    if (!v.forecast.empty() && job.slots > 0) pending.items.push_back({v.id, job.step, job.loss, v});
+    if (!v.forecast.empty() && job.slots > 0) pending.items.push_back({v.id, job.step, job.loss, job.slot_seconds, v.speed_up.rate(job.slots) / job.slots, v});
   }
   if (pending.items.empty()) return;
   pending_.push_back(std::move(pending));
@@ -347,8 +348,11 @@ json Rounds::outcome(Instant now) {
       const Job* job = jobs_.find(item.job);
       if (job == nullptr || job->step <= item.step) continue;
       const double steps = static_cast<double>(job->step - item.step);
-      jobs.push_back(
-          {{"job", job->spec.name}, {"steps", steps}, {"predicted_drop", drop_after(item.view, steps).drop}, {"actual_drop", item.loss - job->loss}});
+      jobs.push_back({{"job", job->spec.name},
+                      {"steps", steps},
+                      {"predicted_steps", item.steps_per_slot_second * (job->slot_seconds - item.slot_seconds)},
+                      {"predicted_drop", drop_after(item.view, steps).drop},
+                      {"actual_drop", item.loss - job->loss}});
     }
     if (!jobs.empty()) return {{"version", 1}, {"kind", "outcome"}, {"decision", pending.decision.value}, {"jobs", std::move(jobs)}};
   }

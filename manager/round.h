@@ -76,7 +76,9 @@ class Rounds {
       JobId job;
       std::uint64_t step = 0;
       double loss = 0;
-      JobView view;  ///< for its forecast
+      double slot_seconds = 0;
+      double steps_per_slot_second = 0;  ///< by the rate model, at the slots decided
+      JobView view;                      ///< for its forecast
     };
     DecisionId decision;
     Instant at;

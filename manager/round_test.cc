@@ -172,16 +172,20 @@ TEST_F(RoundTest, WhileHeldNobodyIsGrantedAnything) {
 TEST_F(RoundTest, TheOutcomeSetsThePredictedBesideTheActualDrop) {
   make("slaq", 4, 2);
   std::size_t outcomes = 0;
-  double predicted = 0, actual = 0;
+  double predicted = 0, actual = 0, done = 0, said = 0;
   for (int i = 0; i < 40; ++i) {
     (void)round();
     for (json line = rounds->outcome(now); !line.is_null(); line = rounds->outcome(now)) {
       ++outcomes;
-      for (const json& j : line["jobs"]) predicted += j["predicted_drop"].get<double>(), actual += j["actual_drop"].get<double>();
+      for (const json& j : line["jobs"]) {
+        predicted += j["predicted_drop"].get<double>(), actual += j["actual_drop"].get<double>();
+        done += j["steps"].get<double>(), said += j["predicted_steps"].get<double>();
+      }
     }
   }
   EXPECT_GT(outcomes, 5U);
   EXPECT_GT(predicted, 0);
+  EXPECT_NEAR(said / done, 1, 0.1);
   EXPECT_NEAR(predicted / actual, 1, 0.5);
 }
 

@@ -114,8 +114,18 @@ void read_names(MapReader& reader, Scenario& out, Problems& problems) {
   out.arrivals = reader.text("arrivals", out.arrivals);
   const bool trace = out.arrivals.starts_with("trace:") && out.arrivals.size() > 6;
   const Node mean{.kind = Kind::kScalar, .mark = {}, .text = out.arrivals.substr(std::min<std::size_t>(8, out.arrivals.size())), .items = {}, .entries = {}};
-  if (!trace && !(out.arrivals.starts_with("poisson:") && config::to_duration(mean)))
-    problems.add(reader.mark("arrivals"), fmt::format("arrivals '{}' are none of poisson:TIME (such as poisson:15s) and trace:FILE", out.arrivals));
+  const bool run = out.arrivals.starts_with("run:") && out.arrivals.size() > 4;
+  if (!trace && !run && !(out.arrivals.starts_with("poisson:") && config::to_duration(mean)))
+    problems.add(reader.mark("arrivals"), fmt::format("arrivals '{}' are none of poisson:TIME (such as poisson:15s), trace:FILE and run:FOLDER", out.arrivals));
+}
+
+/// A recorded run has its own curves, sizes and groups.
+void read_what_comes(const Node& root, const Scenario& out, Problems& problems) {
+  const bool run = out.arrivals.starts_with("run:");
+  if (!run && out.curves.empty()) problems.add(root.mark, "a scenario needs 'curves': files or folders with loss curves");
+  if (!run) return;
+  for (const char* key : {"curves", "jobs", "load", "spread", "failing", "groups", "objective"})
+    if (const Node* node = root.find(key)) problems.add(node->mark, fmt::format("'{}' is the recorded run's own, with arrivals: run:FOLDER", key));
 }
 
 /// Paths in a file are relative to its folder.
@@ -135,7 +145,8 @@ void place_paths(Node& root, const std::string& folder) {
     if (curves->kind == Kind::kScalar) place(curves->text, folder);
     for (Node& item : curves->items) place(item.text, folder);
   }
-  if (Node* arrivals = root.find("arrivals")) place_after(arrivals->text, "trace:", folder);
+  for (const std::string_view kind : {"trace:", "run:"})
+    if (Node* arrivals = root.find("arrivals")) place_after(arrivals->text, kind, folder);
   if (Node* speedup = root.find("speedup")) place_after(speedup->text, "table:", folder);
 }
 
@@ -143,7 +154,6 @@ Scenario read(const Node& root, Problems& problems) {
   Scenario out;
   MapReader reader(root, "the scenario", problems);
   out.curves = texts(reader.take("curves"), "curves", problems);
-  if (out.curves.empty()) problems.add(root.mark, "a scenario needs 'curves': files or folders with loss curves");
   out.jobs = reader.count("jobs", out.jobs, 1, 100'000);
   out.slots = static_cast<std::uint32_t>(reader.count("slots", out.slots, 1, 1'000'000));
   out.round = reader.duration("round", out.round, from_ms(1), kYear);
@@ -162,6 +172,7 @@ Scenario read(const Node& root, Problems& problems) {
   out.host_fails = time(reader, "host_fails", out.host_fails, problems);
   out.host_repair = reader.duration("host_repair", out.host_repair, from_ms(1), kYear);
   read_names(reader, out, problems);
+  read_what_comes(root, out, problems);
   read_fairness(reader, out, problems);
   read_seeds(reader.take("seeds"), out, problems);
   out.until = reader.duration("until", out.until, from_ms(1), from_ms(20LL * 366 * 86'400'000));

@@ -14,7 +14,7 @@ namespace sluice::sim {
 
 struct Scenario {
   std::vector<std::string> curves;       ///< paths (sim/curve_files.h)
-  std::string arrivals = "poisson:15s";  ///< or trace:FILE
+  std::string arrivals = "poisson:15s";  ///< or trace:FILE, or run:FOLDER: a recorded run's own jobs, when they came
   std::uint64_t jobs = 160;
   std::uint32_t slots = 640;
   Duration round = from_ms(3000), report, report_delay, decision_delay, move_cost = from_ms(20);  ///< report 0: each round

@@ -101,7 +101,7 @@ Result<Study> run_study(const Scenario& scenario, const Progress& progress) {
   if (!sources) return fail(sources.error());
   const auto speedup = Speedup::parse(scenario.speedup);
   if (!speedup) return fail(speedup.error());
-  Study study{scenario, sources->curves.curves.size(), sources->curves.left_out, {}};
+  Study study{scenario, sources->recorded.empty() ? sources->curves.curves.size() : sources->recorded.size(), sources->curves.left_out, {}};
   const std::uint64_t seeds = scenario.seed_last - scenario.seed_first + 1;
   const std::size_t all = scenario.policies.size() * seeds;
   study.outcomes.resize(all);

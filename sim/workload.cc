@@ -9,6 +9,7 @@
 
 #include "base/config.h"
 #include "base/rng.h"
+#include "sim/recorded_run.h"
 #include "sim/table_file.h"
 
 namespace sluice::sim {
@@ -68,6 +69,12 @@ class Drawing {
     for (std::size_t i = 0; i < sources.curves.curves.size(); ++i) groups_[sources.curves.curves[i].group].push_back(i);
     for (const auto& [name, members] : groups_)
       if (members.size() > 1) group_names_.push_back(name);
+  }
+
+  std::vector<SimJob> recorded() {
+    std::vector<SimJob> jobs = sources_.recorded;
+    for (SimJob& job : jobs) job.declared = rng_.uniform() >= scenario_.undeclared;
+    return jobs;
   }
 
   std::vector<SimJob> jobs() {
@@ -173,6 +180,12 @@ Result<std::vector<TraceJob>> read_trace(const std::string& path) {
 
 Result<Sources> read_sources(const Scenario& scenario) {
   Sources out;
+  if (scenario.arrivals.starts_with("run:")) {
+    auto recorded = read_run(scenario.arrivals.substr(4));
+    if (!recorded) return fail(recorded.error());
+    out.recorded = std::move(*recorded);
+    return out;
+  }
   auto curves = read_curves(scenario.curves);
   if (!curves) return fail(curves.error());
   out.curves = std::move(*curves);
@@ -193,6 +206,9 @@ Result<Sources> read_sources(const Scenario& scenario) {
   return out;
 }
 
-std::vector<SimJob> draw_jobs(const Scenario& scenario, const Sources& sources, std::uint64_t seed) { return Drawing(scenario, sources, seed).jobs(); }
+std::vector<SimJob> draw_jobs(const Scenario& scenario, const Sources& sources, std::uint64_t seed) {
+  Drawing drawing(scenario, sources, seed);
+  return sources.recorded.empty() ? drawing.jobs() : drawing.recorded();
+}
 
 }  // namespace sluice::sim

@@ -23,14 +23,16 @@ struct TraceJob {
 /// What all seeds share.
 struct Sources {
   CurveSet curves;
-  std::vector<TraceJob> trace;  ///< empty: Poisson
-  Duration mean_between;        ///< of Poisson arrivals
+  std::vector<TraceJob> trace;   ///< empty: Poisson
+  std::vector<SimJob> recorded;  ///< of arrivals as in a run: all that is simulated
+  Duration mean_between;         ///< of Poisson arrivals
 };
 /// Errors: of the files; kBadConfig (the trace has fewer jobs than wanted).
 [[nodiscard]] Result<Sources> read_sources(const Scenario& scenario);
 
-/// The jobs in the order of arrival. A failing job's curve is cut at a share of its steps drawn from .1 to .5: half of them stay where they are from there on,
-/// the others' loss doubles with each twentieth of their steps, up to 1000 times the range. A group's members arrive at once and go along curves of one group.
+/// The jobs in the order of arrival. Those of a recorded run are what they were, but for who declares its steps; else: a failing job's curve is cut at a share
+/// of its steps drawn from .1 to .5: half of them stay where they are from there on, the others' loss doubles with each twentieth of their steps, up to 1000
+/// times the range. A group's members arrive at once and go along curves of one group.
 [[nodiscard]] std::vector<SimJob> draw_jobs(const Scenario& scenario, const Sources& sources, std::uint64_t seed);
 
 }  // namespace sluice::sim

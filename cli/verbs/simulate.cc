@@ -20,7 +20,7 @@ struct Flags {
 
 /// The scenario's keys that are one value, and what --help says of them.
 constexpr std::pair<const char*, const char*> kValues[] = {
-    {"arrivals", "poisson:TIME, or trace:FILE with the columns timestamp (or submit_time), duration, num_gpus"},
+    {"arrivals", "poisson:TIME; trace:FILE with the columns timestamp (or submit_time), duration, num_gpus; or run:FOLDER, a recorded run's own jobs"},
     {"jobs", "How many jobs"},
     {"slots", "Worker slots"},
     {"round", "Time between two rounds"},

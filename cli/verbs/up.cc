@@ -148,7 +148,8 @@ Result<void> already(const LocalCluster& cluster, Clock& clock, bool json) {
 }
 
 Result<void> up(const UpFlags& flags) {
-  detail::EmbeddedOptions fresh{.servers = 1, .slots = detail::cores(), .policy = "slaq", .round_ms = 500, .out = {}, .stays = true};
+  detail::EmbeddedOptions fresh{
+      .servers = 1, .slots = detail::cores(), .policy = std::string(manager::kDefaultPolicy), .round_ms = 500, .out = {}, .stays = true};
   std::error_code error;
   fresh.out = std::filesystem::absolute(flags.dir.empty() ? detail::state_folder() : flags.dir, error).lexically_normal().string();
   auto options = with_flags(fresh, flags);
@@ -193,7 +194,7 @@ void add_up(CLI::App& app, int& status) {
   verb->add_option("--dir", flags->dir, "Its folder: job table, decisions, losses, logs (default: $XDG_STATE_HOME/sluice or ~/.local/state/sluice)");
   verb->add_option("--slots", flags->slots, "Worker slots, or auto: one a core (default: auto)");
   verb->add_option("--servers", flags->servers, "Parameter servers (default: 1)")->check(CLI::Range(1, 64));
-  verb->add_option("--policy", flags->policy, detail::policy_words() + " (default: slaq)");
+  verb->add_option("--policy", flags->policy, fmt::format("{} (default: {})", detail::policy_words(), manager::kDefaultPolicy));
   verb->add_option("--fairness", flags->fairness, "How much waiting counts beside loss, under policies that weigh it: 0 to 1, or strict (default: 0.01)");
   verb->add_option("--round-ms", flags->round_ms, "Time between decisions, in milliseconds (default: 500)")->check(CLI::Range(10, 60'000));
   verb->add_flag("--json", flags->json, "Print JSON");

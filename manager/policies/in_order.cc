@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 
 namespace sluice::manager {
 namespace {
@@ -81,11 +82,12 @@ std::uint32_t room_for_bases(const ClusterView& view, std::span<const Claim> cla
   return taken < slots ? static_cast<std::uint32_t>(slots - taken) : 0;
 }
 
-double serve_in_order(const ClusterView& view, std::span<Claim> claims, std::span<const double> index, const Defence& defence) {
+double serve_in_order(const ClusterView& view, std::span<Claim> claims, std::span<const double> index, const Defence& defence, bool stale) {
   struct Offer {
     double index;
     std::size_t claim;
     std::uint32_t slots;  ///< up to so many
+    double part;          ///< of the index, without defence
   };
   std::uint32_t left = slots_of(view);
   const double within = left < working(claims) ? kNeverTaken : defence.quantum, round = view.round.seconds();
@@ -95,8 +97,16 @@ double serve_in_order(const ClusterView& view, std::span<Claim> claims, std::spa
     c.slots = c.base, left -= c.base;
     const std::uint32_t held = std::min(c.max, c.job->slots);
     const double worth = c.quantum_over ? 1 / (1 - std::min(0.5, defence.margin + 2 * c.job->move_cost.seconds() / round)) : within;
-    if (held > c.base) offers.push_back({(index[i] + 1e-12) * worth, i, held});
-    if (c.max > std::max(held, c.base)) offers.push_back({index[i], i, c.max});
+    const auto offer = [&](std::uint32_t from, std::uint32_t to, double times) {
+      const bool even = !stale || !(c.job->speed_up.efficiency(2) < 1);
+      for (std::uint32_t next; from < to; from = next) {  // slot 1, 2, 3 to 4, 5 to 8, …
+        next = even ? to : std::min(to, std::bit_ceil(from + 1));
+        const double part = even ? 1 : c.job->speed_up.worth(from, next);
+        offers.push_back({(index[i] + (times == 1 ? 0 : 1e-12)) * times * part, i, next, part});
+      }
+    };
+    offer(c.base, held, worth);
+    offer(std::max(held, c.base), c.max, 1);
   }
   std::stable_sort(offers.begin(), offers.end(), [](const Offer& a, const Offer& b) { return a.index > b.index; });
   double price = 0;
@@ -104,7 +114,7 @@ double serve_in_order(const ClusterView& view, std::span<Claim> claims, std::spa
     Claim& c = claims[offer.claim];
     const std::uint32_t more = std::min(left, offer.slots - std::min(offer.slots, c.slots));
     c.slots += more, left -= more;
-    if (more > 0) price = index[offer.claim];
+    if (more > 0) price = index[offer.claim] * offer.part;
   }
   give_spare(claims, left);
   return price;

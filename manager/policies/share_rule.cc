@@ -22,7 +22,6 @@ constexpr double kDearMove = 0.05;      ///< of a round: the index moves half of
 constexpr double kStillDear = 1.5;      ///< times that, where …
 constexpr double kStrict = 4;
 constexpr double kWorthMin = 1e-6;
-constexpr double kWaitedByIndex = 2;
 constexpr double kMillion = 1e6;
 
 /// Of what past jobs say, beside the job's own reports, 0 … 1: each weighs the inverse of its variance: of past jobs that among them, of the reports that of
@@ -117,7 +116,7 @@ class Sharing {
     return std::max(best, job.weight * ((1 - w) * fit + w * job.prior_slope) * job.steps_per_slot_second + waited(job));
   }
   /// It does not fall with the job's length: who is long waits, but not for ever.
-  [[nodiscard]] double waited(const JobView& job) const { return usual_ > 0 ? job.weight * kWaitedByIndex * ageing(job) / usual_ : 0; }
+  [[nodiscard]] double waited(const JobView& job) const { return usual_ > 0 ? job.weight * ageing(job) / usual_ : 0; }
   void serve() {
     const bool enough = slots_ >= working(claims_);
     std::uint32_t room = room_for_bases(view_, claims_);
@@ -133,7 +132,7 @@ class Sharing {
       const std::uint32_t more = std::min(room, std::min(c.max, wanted) - std::min({c.max, wanted, c.base}));
       c.base += more, room -= more;
     }
-    price_ = serve_in_order(view_, claims_, indices, {});
+    price_ = serve_in_order(view_, claims_, indices, {}, /*stale=*/true);
   }
 
   // --- the root rule -----------------------------------------------------------------------------------------------------------------------------------------
@@ -239,7 +238,7 @@ class ShareRule final : public Policy {
  public:
   ShareRule(std::string_view name, Hearing hearing) : name_(name), hearing_(hearing) {}
   std::string_view name() const override { return name_; }
-  std::uint32_t version() const override { return 3; }
+  std::uint32_t version() const override { return 4; }
   Decision decide(const ClusterView& view, std::span<const JobId>, Memo&) const override {
     Sharing sharing(view, hearing_);
     sharing.run();

@@ -124,6 +124,18 @@ TEST(ShareRule, TheRegimeHasHysteresisAndIsCarriedInTheView) {
   EXPECT_FALSE(decided_by("sluice", view).by_index) << "the index moves too much for this";
 }
 
+TEST(ShareRule, ASecondSlotWhoseGradientsAreStaleCountsLessThanAnothersFirst) {
+  ClusterView view = of_slots(2, 0.0);
+  view.jobs = {training(1), training(2)};
+  view.jobs[1].step = 600;  // a little less is left of it: it comes first
+  EXPECT_EQ(decided_by("sluice", view).jobs[1].slots, 2U) << "two slots do twice as much as one";
+  for (JobView& job : view.jobs) job.speed_up.penalty = 0.15, job.speed_up.staleness_per_slot = 4.4;  // two do 1.2 times as much
+  EXPECT_EQ(decided_by("sluice", view).jobs[0].slots, 1U);
+  EXPECT_EQ(decided_by("sluice", view).jobs[1].slots, 1U);
+  view.jobs[1].step = 990;  // nearly done: even its second slot is worth more
+  EXPECT_EQ(decided_by("sluice", view).jobs[1].slots, 2U);
+}
+
 TEST(ShareRule, ByTheIndexANewcomerDoesNotWaitForAnothersQuantumIfItIsWorthTwiceAsMuch) {
   ClusterView view = of_slots(kSlots, 0.0);
   view.jobs = {training(1), training(2)};

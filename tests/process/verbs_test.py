@@ -115,7 +115,7 @@ class Up(harness.ClusterTest):
 
     def test_up_jobs_down(self):
         out = self.up()
-        self.assertIn("up: 2 worker slots, 1 server, policy slaq", out)
+        self.assertIn("up: 2 worker slots, 1 server, policy sluice", out)
         roles = self.roles()
         self.assertEqual(set(roles), {"manager", "server-1", "worker"})
         for pid in roles.values():
@@ -146,7 +146,7 @@ class Up(harness.ClusterTest):
         self.assertIn("--dir", self.up("--dir", "other", "--policy", "fair"))
         self.assertEqual(len(self.processes()), 6)
         self.assertEqual(json.loads(self.well("ps", "--dir", "other", "--json"))["policy"], "fair")
-        self.assertEqual(json.loads(self.well("ps", "--json"))["policy"], "slaq")
+        self.assertEqual(json.loads(self.well("ps", "--json"))["policy"], "sluice")
         self.well("down", "--dir", "other")
         self.assertEqual(len(self.processes()), 3)
         self.well("ps")

@@ -1,0 +1,17 @@
+#pragma once
+/// A run's output folder as a scenario's jobs: what another policy, or more slots, would have made of them.
+
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "sim/simulation.h"
+
+namespace sluice::sim {
+
+/// The jobs of a run (run.json, summary.json, losses.csv of its output folder), in its order: each comes when it was submitted, goes along its own smoothed
+/// losses (not below the best smoothed loss, as `sluice compare` defines it), and takes as many slot-seconds a step as it did. Jobs that never reported, or
+/// made no step, are left out. Errors: kNotFound; kBadData naming the file and what of it.
+[[nodiscard]] Result<std::vector<SimJob>> read_run(const std::string& folder);
+
+}  // namespace sluice::sim
