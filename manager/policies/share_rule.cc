@@ -22,7 +22,6 @@ constexpr std::uint32_t kFewSlots = 8;  ///< so many or fewer are near-linear wh
 constexpr double kStillLinear = 0.85;   ///< … where jobs are served by the index already
 constexpr double kDearMove = 0.05;      ///< of a round: the index moves half of the slots a round
 constexpr double kStillDear = 1.5;      ///< times that, where …
-constexpr double kWaitedByIndex = 2;
 
 /// Of what past jobs say, beside the job's own reports, 0 … 1: each weighs the inverse of its variance: of past jobs that among them, of the reports that of
 /// the end foretold, which moves the remaining loss q by 1 − q. Where no end is foretold the reports weigh by their number.
@@ -102,7 +101,7 @@ class Sharing {
     return std::max(best, job.weight * ((1 - w) * fit + w * job.prior_slope) * job.steps_per_slot_second + waited(job));
   }
   /// It does not fall with the job's length: who is long waits, but not for ever.
-  [[nodiscard]] double waited(const JobView& job) const { return usual_ > 0 ? job.weight * kWaitedByIndex * ageing(job) / usual_ : 0; }
+  [[nodiscard]] double waited(const JobView& job) const { return usual_ > 0 ? job.weight * ageing(job) / usual_ : 0; }
   void serve() {
     share_out(view_, claims_);
     const bool enough = slots_ >= working(claims_);
@@ -179,7 +178,7 @@ class ShareRule final : public Policy {
  public:
   ShareRule(std::string_view name, Hearing hearing) : name_(name), hearing_(hearing) {}
   std::string_view name() const override { return name_; }
-  std::uint32_t version() const override { return 4; }
+  std::uint32_t version() const override { return 5; }
   Decision decide(const ClusterView& view, std::span<const JobId>, Memo& memo) const override {
     Sharing sharing(view, hearing_);
     sharing.run();

@@ -220,6 +220,22 @@ TEST(InOrder, FifoBySubmissionSrtfByWhatIsLeft) {
   EXPECT_EQ(decided_by("srtf", view).jobs[1].slots, kSlots) << "a weight of ten outweighs a fifth of the time";
 }
 
+TEST(Slaq, QuantaAreKeptOnlyWhereThereAreFewerSlotsThanJobs) {
+  for (const std::uint32_t slots : {32U, 1U}) {
+    ClusterView view = of_slots(slots, 0.0);
+    view.jobs = {training(1), training(2)};
+    view.jobs[0].slots = std::max(1U, slots - 1), view.jobs[1].slots = slots - view.jobs[0].slots;
+    for (JobView& job : view.jobs) job.quantum_since = view.now;
+    view.jobs[0].forecast = {{32, 0.001, 0}};
+    view.jobs[1].forecast = {{32, 0.3, 0}};
+    const auto decision = decided_by("slaq", view);
+    if (slots > 1)
+      EXPECT_TRUE(decision.jobs[0].slots == 1 && decision.jobs[1].slots == slots - 1) << decision.jobs[0].slots << decision.jobs[0].sentence;
+    else
+      EXPECT_EQ(decision.jobs[0].slots, 1U) << decision.jobs[0].sentence;
+  }
+}
+
 TEST(Optimus, TheSlotGoesWhereItSavesMostTime) {
   ClusterView view = of_slots(8, 0.1);
   view.jobs = {training(1), training(2)};

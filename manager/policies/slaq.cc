@@ -101,8 +101,9 @@ class Auction {
     return job.weight * std::max(0.0, (job.loss - drop - job.floor) / (job.first_loss - job.floor));
   }
 
-  /// What each job has before anything is auctioned: its minimum; one slot where there are enough; a newcomer's fair share; and what it holds while its quantum
-  /// runs.
+  /// What each job has before anything is auctioned: its minimum; one slot where there are enough, and a newcomer's fair share; else what it holds while its
+  /// quantum runs. Where there are enough all others are auctioned anew each round, as the authors do: a job that arrived a moment ago, or was heard now, does
+  /// not wait for the quanta of those that gain less; what a move costs is in the bids.
   void begin() {
     std::uint32_t room = slots_;
     for (Claim& c : claims_) {
@@ -121,7 +122,7 @@ class Auction {
       for (Claim& c : claims_)
         if (c.job->reports < kHistory) raise(c, static_cast<std::uint32_t>(c.share));
     }
-    for (Claim& c : claims_) c.slots = c.quantum_over ? c.base : std::max(c.base, std::min(c.job->slots, c.max));
+    for (Claim& c : claims_) c.slots = c.quantum_over || enough_ ? c.base : std::max(c.base, std::min(c.job->slots, c.max));
   }
   /// Newcomers and minimums come before running quanta: the least valuable slots above the bases are given back. The bases fit.
   void shrink_to_fit() {
@@ -171,7 +172,7 @@ class Auction {
     }
     if (job.reports < kHistory) return say(Reason::kFirstReports, fmt::format("{} of {} reports: tried before predictions count", job.reports, kHistory));
     if (c.overdue) return say(Reason::kTurn, fmt::format("heard again after {:.1f} s without a slot; {}", waited(view_, job).seconds(), gains));
-    if (!c.quantum_over && c.slots <= job.slots) return say(Reason::kQuantum, fmt::format("keeps its slots until its quantum ends; {}", gains));
+    if (!enough_ && !c.quantum_over && c.slots <= job.slots) return say(Reason::kQuantum, fmt::format("keeps its slots until its quantum ends; {}", gains));
     if (c.slots <= c.min) return say(Reason::kMinimum, fmt::format("its minimum of {} slots", c.min));
     if (enough_ && c.slots == 1) return say(Reason::kShare, fmt::format("everyone starts at one slot; {}", gains));
     if (worst_first_) return say(Reason::kLargestDrop, fmt::format("the worst normalised loss, {:.3g}, before its last slot; {}", d.index, gains));
@@ -206,7 +207,7 @@ class SlaqPolicy final : public Policy {
   std::string_view name() const override { return worst_first_ ? "slaq-maxmin" : "slaq"; }
   /// What its authors fit (SLAQ, SoCC'17).
   [[nodiscard]] std::string_view predictor() const override { return "slaq"; }
-  std::uint32_t version() const override { return worst_first_ ? 2 : 5; }
+  std::uint32_t version() const override { return worst_first_ ? 2 : 6; }
   Decision decide(const ClusterView& view, std::span<const JobId>, Memo& memo) const override {
     Auction auction(view, scale_, worst_first_);
     auction.run();

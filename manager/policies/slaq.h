@@ -1,8 +1,8 @@
 #pragma once
 /// `slaq`: SLAQ's greedy (Zhang et al., SoCC'17, algorithm 1): everyone starts at one slot, then one slot at a time goes to the largest predicted normalised
-/// loss reduction. With fewer slots than jobs, a slot whose job's quantum has ended goes to the largest predicted normalised drop per slot-second; jobs with
-/// fewer than five reports come first, by submission (docs/adr/0008, 0009), then jobs that waited so long that what is predicted of them is old
-/// (docs/adr/0006).
+/// loss reduction, anew each round. With fewer slots than jobs, a slot whose job's quantum has ended goes to the largest predicted normalised drop per
+/// slot-second; jobs with fewer than five reports come first, by submission (docs/adr/0008, 0009), then jobs that waited so long that what is predicted of them
+/// is old (docs/adr/0006).
 
 #include <cstdint>
 #include <memory>
