@@ -1,6 +1,6 @@
 #pragma once
-/// All that a policy may see, as plain values: made anew by each round, recorded in the decision log, and enough to decide the same again. Nothing in it points
-/// anywhere.
+/// All that a policy may see, as plain values: recorded in the decision log, and enough to decide the same again. Nothing in it points anywhere. A job's values
+/// change when something happens to it, and not because time goes on: so a round makes anew only what changed.
 
 #include <cstdint>
 #include <limits>
@@ -78,17 +78,17 @@ struct JobView {
   double prior_slope = 0;              ///< the steepest average fall of T from there to any later share, a step
   std::vector<ForecastKnot> forecast;  ///< by steps, from a first knot above 0; empty: no opinion
   std::vector<double> rungs;           ///< smoothed losses when it had done what rung_step() says, of those it has passed
-  Duration waited;                     ///< since it last held a slot (at first: since its submission); 0 while it holds one
+  Instant waits_since;                 ///< while it holds no slot: when it last did (at first: its submission)
   Duration move_cost;                  ///< measured stall of moving a slot to this job
   double end_loss = 0;                 ///< predicted at total_steps; the floor where there is no prediction
   double end_deviation = 0;            ///< standard deviation of that; 0: not known
   double group_best = 0;               ///< the best smoothed loss of any member of its group so far, ended ones included; 0 without a group
-  Duration age;                        ///< since its submission
-  Duration behind;                     ///< its own schedule under fair sharing; below 0: ahead of it
-  double attained = 0;                 ///< slot-seconds so far
-  std::int64_t rounding = 0;           ///< carried: millionths of a slot that rounding still owes it
-  std::int64_t deficit_ns = 0;         ///< carried: slot-nanoseconds it is owed (> 0) or has had too many of
-  Instant quantum_since;               ///< carried: when its running quantum began
+  Instant submitted;
+  Duration behind;              ///< its own schedule under fair sharing, where fairness is strict; below 0: ahead of it
+  double attained = 0;          ///< slot-seconds so far
+  std::int64_t rounding = 0;    ///< carried: millionths of a slot that rounding still owes it
+  std::int64_t deficit_ns = 0;  ///< carried: slot-nanoseconds it is owed (> 0) or has had too many of
+  Instant quantum_since;        ///< carried: when its running quantum began
   friend bool operator==(const JobView&, const JobView&) = default;
 };
 
@@ -120,6 +120,9 @@ struct ClusterView {
 /// Successive halving's rungs: the steps of the k-th, from 0 on: of a declared length 1/27, 1/9, 1/3, else 100 × 3ᵏ; after the last one 0.
 inline constexpr double kRungFactor = 3;
 [[nodiscard]] double rung_step(double declared_steps, std::size_t k);
+
+/// Since it last held a slot, at first since its submission; 0 while it holds one.
+[[nodiscard]] inline Duration waited(const ClusterView& view, const JobView& job) { return job.slots > 0 ? Duration{} : view.now - job.waits_since; }
 
 /// Sum over the hosts.
 [[nodiscard]] std::uint32_t slots_of(const ClusterView& view);

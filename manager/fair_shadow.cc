@@ -1,6 +1,7 @@
 #include "manager/fair_shadow.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace sluice::manager {
 namespace {
@@ -12,47 +13,85 @@ void FairShadow::take(double& mean, double& count, double value) {
   mean += (value - mean) / count;
 }
 
+void FairShadow::stop(std::size_t at) {
+  running_jobs_ -= running_[at] > 0 ? 1 : 0;
+  running_[at] = 0;
+}
+
+std::size_t FairShadow::place_of(JobId job) const {
+  if (members_.empty() || members_.back().id < job) return members_.size();
+  const auto at = std::lower_bound(members_.begin(), members_.end(), job, [](const Member& m, JobId id) { return m.id < id; });
+  return static_cast<std::size_t>(at - members_.begin());
+}
+
 void FairShadow::see(JobId job, Instant submitted, double total_steps, const SpeedUp& speed_up) {
-  Member& member = members_[job];
-  member.submitted = submitted;
-  if (total_steps > 0) member.total = total_steps;
-  if (speed_up.alone > 0) member.speed_up = speed_up;
+  const std::size_t at = place_of(job);
+  if (!has(at, job)) {
+    const auto place = static_cast<std::ptrdiff_t>(at);
+    members_.insert(members_.begin() + place, Member{job, submitted});
+    for (std::vector<double>* of : {&done_, &total_, &alone_, &kappa_}) of->insert(of->begin() + place, 0.0);
+    running_.insert(running_.begin() + place, 1.0);
+    ++running_jobs_;
+  }
+  members_[at].submitted = submitted;
+  if (total_steps > 0) total_[at] = total_steps;
+  if (speed_up.alone > 0) alone_[at] = speed_up.alone, kappa_[at] = speed_up.kappa;
 }
 
 void FairShadow::ended(JobId job, double steps, double slot_seconds) {
-  const auto it = members_.find(job);
-  if (it == members_.end() || it->second.ended) return;
-  it->second.ended = true;
-  it->second.total = steps;
+  const std::size_t at = place_of(job);
+  if (!has(at, job) || members_[at].ended) return;
+  members_[at].ended = true;
+  total_[at] = steps;
   if (slot_seconds > 0) take(attained_, attainments_, slot_seconds);
-  if (it->second.left || !(it->second.speed_up.alone > 0)) members_.erase(it);
+  if (!(alone_[at] > 0)) {  // nobody knew its speed
+    members_[at].left = true;
+    stop(at);
+  }
+  tidy_ = tidy_ || members_[at].left;
 }
 
 void FairShadow::advance(Instant now, std::uint32_t slots) {
   const double seconds = at_ == Instant{} ? 0 : (now - at_).seconds();
   at_ = now;
-  double jobs = 0;
-  for (const auto& [id, member] : members_) jobs += member.left ? 0 : 1;
-  if (jobs == 0) return;
-  each_ = slots / jobs;
-  for (auto it = members_.begin(); it != members_.end();) {
-    Member& member = it->second;
-    if (!member.left) {
-      member.done += member.speed_up.rate(each_) * seconds;
-      if (member.total > 0 && member.done >= member.total) {
-        member.left = true;
-        take(stay_, stays_, (now - member.submitted).seconds());
-      }
-    }
-    it = member.left && member.ended ? members_.erase(it) : std::next(it);
+  if (running_jobs_ > 0) {
+    each_ = slots / static_cast<double>(running_jobs_);
+    const double more = std::max(0.0, each_ - 1);
+    const std::size_t count = members_.size();
+    std::uint64_t reached = 0;
+    for (std::size_t i = 0; i < count; ++i) done_[i] += running_[i] * (alone_[i] * each_ / (1 + kappa_[i] * more)) * seconds;
+    for (std::size_t i = 0; i < count; ++i) reached += total_[i] > 0 && done_[i] >= total_[i] && running_[i] > 0 ? 1 : 0;
+    tidy_ = tidy_ || reached > 0;
   }
+  if (std::exchange(tidy_, false)) leave(now);
+}
+
+/// Those that came to their end leave, and those that ended in truth too are forgotten.
+void FairShadow::leave(Instant now) {
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < members_.size(); ++i) {
+    Member& member = members_[i];
+    if (!member.left && total_[i] > 0 && done_[i] >= total_[i]) {
+      member.left = true;
+      stop(i);
+      take(stay_, stays_, (now - member.submitted).seconds());
+    }
+    if (member.left && member.ended) continue;
+    if (kept != i) {
+      members_[kept] = member;
+      for (std::vector<double>* of : {&done_, &total_, &alone_, &kappa_, &running_}) (*of)[kept] = (*of)[i];
+    }
+    ++kept;
+  }
+  members_.resize(kept);
+  for (std::vector<double>* of : {&done_, &total_, &alone_, &kappa_, &running_}) of->resize(kept);
 }
 
 Duration FairShadow::behind(JobId job, double step) const {
-  const auto it = members_.find(job);
-  if (it == members_.end()) return {};
-  const double rate = it->second.speed_up.rate(each_);
-  return rate > 0 ? from_seconds(std::clamp((it->second.done - step) / rate, -1e8, 1e8)) : Duration{};
+  const std::size_t at = place_of(job);
+  if (!has(at, job)) return {};
+  const double rate = SpeedUp{.alone = alone_[at], .kappa = kappa_[at]}.rate(each_);
+  return rate > 0 ? from_seconds(std::clamp((done_[at] - step) / rate, -1e8, 1e8)) : Duration{};
 }
 
 }  // namespace sluice::manager

@@ -147,22 +147,49 @@ Result<std::vector<JobId>> JobTable::submit(std::vector<proto::JobSpec> specs, I
     const JobId id{next_id_++};
     Job& job = jobs_[id];
     job.id = id;
+    by_id_[id] = &job;
     job.spec = std::move(spec);
     job.spec_json = proto::to_json(job.spec);
     job.submitted = now;
-    job.predictor = make_();
     names_[job.spec.name] = id;
-    live_.insert(id);
+    begin(job);
     dirty_.insert(id);
     ids.push_back(id);
   }
   return ids;
 }
 
+/// A live job more.
+void JobTable::begin(Job& job) {
+  job.predictor = make_();
+  live_.insert(job.id);
+  if (!job.spec.group.empty()) groups_[job.spec.group].members.push_back(&job);
+  touch(job);
+}
+
+void JobTable::touch(Job& job) {
+  if (!std::exchange(job.touched_, true)) touched_.push_back(&job);
+}
+
+std::vector<Job*> JobTable::take_touched() {
+  std::sort(touched_.begin(), touched_.end(), [](const Job* a, const Job* b) { return a->id < b->id; });
+  for (Job* job : touched_) job->touched_ = false;
+  return std::exchange(touched_, {});
+}
+
+/// All of its members are told a better loss.
+void JobTable::improve_group(Job& job) {
+  Group& group = groups_[job.spec.group];
+  if (group.best != 0 && group.best <= job.best_loss) return;
+  group.best = job.best_loss;
+  for (Job* member : group.members) touch(*member);
+}
+
 News JobTable::report(const proto::JobReport& r, Instant now) {
   Job* job = find(r.job);
   if (job == nullptr || job->ended() || r.generation != job->generation || r.step < job->step) return News::kNone;
   News news = News::kNone;
+  touch(*job);
   if (std::string why = impossible(r); !why.empty()) {
     news = diverges(*job, std::move(why));
   } else {
@@ -206,7 +233,7 @@ News JobTable::add_point(Job& job, const proto::JobReport& r, Instant now) {
   job.predictor->declare(job.declared_steps());
   learn_rates(job, r, point);
   job.predictor->observe(point);
-  if (!std::exchange(job.to_refit_, true)) to_refit_.push_back(job.id);
+  if (!std::exchange(job.to_refit_, true)) to_refit_.push_back(&job);
   if (job.reports++ == 0) {
     job.first_loss = job.loss = job.best_loss = point.loss;
   } else {
@@ -214,10 +241,7 @@ News JobTable::add_point(Job& job, const proto::JobReport& r, Instant now) {
     job.loss = smooth(job.loss, point.loss);
     job.best_loss = std::min(job.best_loss, job.loss);
   }
-  if (!job.spec.group.empty()) {
-    const auto [best, fresh] = group_best_.try_emplace(job.spec.group, job.best_loss);
-    if (!fresh) best->second = std::min(best->second, job.best_loss);
-  }
+  if (!job.spec.group.empty()) improve_group(job);
   for (double at = 0; (at = rung_step(job.declared_steps(), job.rungs.size())) > 0 && static_cast<double>(point.step) >= at;) job.rungs.push_back(job.loss);
   job.last_report_loss = point.loss;
   job.staleness = r.staleness_mean;
@@ -264,7 +288,7 @@ News JobTable::diverges(Job& job, std::string why) {
 
 Job* JobTable::next_to_refit() {
   while (!to_refit_.empty()) {
-    Job* job = find(to_refit_.front());
+    Job* job = to_refit_.front();
     to_refit_.pop_front();
     job->to_refit_ = false;
     if (!job->ended()) return job;
@@ -286,6 +310,7 @@ void JobTable::remember(JobId id, const std::vector<LossPoint>& curve, Instant n
     job->step = point.step, job->examples = point.examples;
   }
   job->slot_seconds_seen_ = std::numeric_limits<double>::quiet_NaN();  // of its first life: the next report's total is no gain
+  touch(*job);
   dirty_.insert(id);
 }
 
@@ -317,6 +342,7 @@ bool JobTable::pause(JobId id) {
   Job* job = find(id);
   if (job == nullptr || job->ended() || job->paused()) return false;
   job->resumes_as = std::exchange(job->state, JobState::kPaused);
+  touch(*job);
   dirty_.insert(id);
   return true;
 }
@@ -325,6 +351,7 @@ bool JobTable::resume(JobId id) {
   Job* job = find(id);
   if (job == nullptr || !job->paused()) return false;
   job->state = job->resumes_as;
+  touch(*job);
   dirty_.insert(id);
   return true;
 }
@@ -335,6 +362,7 @@ bool JobTable::set(JobId id, const LiveValues& values) {
   job->spec.weight = values.weight;
   job->spec.slots_min = values.slots_min;
   job->spec.slots_max = values.slots_max;
+  touch(*job);
   dirty_.insert(id);
   return true;
 }
@@ -346,6 +374,8 @@ void JobTable::end(Job& job, JobState state, std::string reason, Instant now) {
   job.steps_per_s = job.examples_per_s = 0;
   job.predictor.reset();
   live_.erase(job.id);
+  if (!job.spec.group.empty()) std::erase(groups_[job.spec.group].members, &job);
+  touch(job);
   dirty_.insert(job.id);
 }
 
@@ -356,17 +386,17 @@ void JobTable::started(JobId id) {
 }
 
 double JobTable::group_best(const std::string& group) const {
-  const auto best = group_best_.find(group);
-  return best == group_best_.end() ? 0 : best->second;
+  const auto known = groups_.find(group);
+  return known == groups_.end() ? 0 : known->second.best;
 }
 
 Job* JobTable::find(JobId id) {
-  const auto it = jobs_.find(id);
-  return it == jobs_.end() ? nullptr : &it->second;
+  const auto it = by_id_.find(id);
+  return it == by_id_.end() ? nullptr : it->second;
 }
 const Job* JobTable::find(JobId id) const {
-  const auto it = jobs_.find(id);
-  return it == jobs_.end() ? nullptr : &it->second;
+  const auto it = by_id_.find(id);
+  return it == by_id_.end() ? nullptr : it->second;
 }
 const Job* JobTable::find(std::string_view name) const {
   const auto it = names_.find(name);
@@ -416,6 +446,7 @@ Result<void> JobTable::restore_json(const nlohmann::json& json, Instant now) {
   const JobId id{json.value("id", std::uint64_t{0})};
   Job& job = jobs_[id];
   job.id = id;
+  by_id_[id] = &job;
   job.spec = std::move(*spec);
   job.spec_json = proto::to_json(job.spec);
   job.spec.weight = json.value("weight", job.spec.weight);
@@ -429,9 +460,8 @@ Result<void> JobTable::restore_json(const nlohmann::json& json, Instant now) {
   const std::string state = json.value("state", "waiting");
   if (state != "done" && state != "failed" && state != "cancelled") {
     if (state == "paused") job.state = JobState::kPaused;
-    job.predictor = make_();
     job.reason.clear();
-    live_.insert(id);
+    begin(job);
     return {};
   }
   job.state = state == "done" ? JobState::kDone : state == "failed" ? JobState::kFailed : JobState::kCancelled;

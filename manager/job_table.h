@@ -11,6 +11,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -19,7 +20,6 @@
 #include "base/result.h"
 #include "manager/cluster_view.h"
 #include "manager/live_values.h"
-#include "manager/policy.h"
 #include "manager/predictor.h"
 #include "manager/rate_model.h"
 #include "manager/remaining_prior.h"
@@ -41,14 +41,22 @@ enum class JobState : std::uint8_t {
 [[nodiscard]] std::string_view name_of(JobPhase phase);
 
 struct Job {
+  // What every round may touch comes first: together, in one line of the cache.
   JobId id;
-  proto::JobSpec spec;
-  std::string spec_json;  ///< as submitted and granted; what was changed since is in `spec` alone
   std::uint32_t generation = 1;
   JobState state = JobState::kWaiting;
   JobState resumes_as = JobState::kWaiting;  ///< of a paused job: where it stands beneath the pause
-  Errc code = Errc::kJobFailed;              ///< of a failed job
-  std::string reason;                        ///< why it ended, or what is wrong with it; a waiting job's reason is the cluster's to say
+  std::uint32_t slots = 0;                   ///< granted
+  static constexpr std::uint32_t kNoRow = 0xffffffff;
+  std::uint32_t row = kNoRow;        ///< its place in the rounds' view
+  std::uint32_t moves_measured = 0;  ///< what move_cost is the mean of
+  Duration move_cost;
+  std::uint64_t moves_in = 0;  ///< worker slots that were moved to it
+
+  proto::JobSpec spec;
+  std::string spec_json;         ///< as submitted and granted; what was changed since is in `spec` alone
+  Errc code = Errc::kJobFailed;  ///< of a failed job
+  std::string reason;            ///< why it ended, or what is wrong with it; a waiting job's reason is the cluster's to say
   Instant submitted;
   std::optional<double> ended_seconds;  ///< from submission
 
@@ -70,16 +78,6 @@ struct Job {
   std::unique_ptr<Predictor> predictor;
   RateModel rates;
 
-  // Carried by rounds.
-  std::uint32_t slots = 0;
-  std::int64_t deficit_ns = 0, rounding = 0;
-  Instant quantum_since;
-  std::optional<Instant> last_held;  ///< the last round in which it had a slot
-  Duration move_cost;
-  std::uint32_t moves_measured = 0;  ///< what move_cost is the mean of
-  std::uint64_t moves_in = 0;        ///< worker slots that were moved to it
-  JobDecision last_decision;         ///< of the last round
-
   [[nodiscard]] bool ended() const { return state == JobState::kDone || state == JobState::kFailed || state == JobState::kCancelled; }
   [[nodiscard]] bool paused() const { return state == JobState::kPaused; }
   [[nodiscard]] LiveValues live_values() const { return {spec.weight, spec.slots_min, spec.slots_max}; }
@@ -97,7 +95,7 @@ struct Job {
   double seconds_seen_ = 0;                        ///< of the last report, by its home's clock
   double rate_steps_ = 0, rate_slot_seconds_ = 0;  ///< sums that forget: steps_per_slot_second is their ratio
   double slot_seconds_seen_ = 0;
-  bool to_refit_ = false;
+  bool to_refit_ = false, touched_ = false;
   double usual_staleness_ = 0;  ///< what the predictor has mostly seen
 };
 
@@ -148,6 +146,10 @@ class JobTable {
   /// The job whose reports have waited longest to be taken in by its predictor; takes it off the list. Null: none waits.
   [[nodiscard]] Job* next_to_refit();
 
+  /// Jobs that are new, ended, or of which anything is otherwise that a policy may see, since the call before; by id. One reader: the rounds.
+  [[nodiscard]] std::vector<Job*> take_touched();
+  void touch(Job& job);
+
   /// The best smoothed loss of the group's members so far, ended ones included; 0: none was reported, or no group.
   [[nodiscard]] double group_best(const std::string& group) const;
 
@@ -174,14 +176,22 @@ class JobTable {
   News diverges(Job& job, std::string why);
   static void learn_rates(Job& job, const proto::JobReport& report, const LossPoint& point);
   void end(Job& job, JobState state, std::string reason, Instant now);
+  void begin(Job& job);
+  void improve_group(Job& job);
 
   MakePredictor make_;
   RemainingPrior prior_ = RemainingPrior::shipped();
   bool prior_dirty_ = false;
   std::map<JobId, Job> jobs_;
+  std::unordered_map<JobId, Job*> by_id_;  ///< the same: found in one step
   std::set<JobId> live_, dirty_;
-  std::deque<JobId> to_refit_;
-  std::map<std::string, double> group_best_;         ///< as long as the jobs themselves are known
+  std::deque<Job*> to_refit_;
+  struct Group {
+    double best = 0;  ///< as long as the jobs themselves are known
+    std::vector<Job*> members;
+  };
+  std::map<std::string, Group> groups_;
+  std::vector<Job*> touched_;                        ///< they stay where they are
   std::map<std::string, JobId, std::less<>> names_;  ///< the newest job of each name
   std::uint64_t next_id_ = 1;
 };

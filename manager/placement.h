@@ -7,6 +7,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "base/ids.h"
@@ -32,9 +33,17 @@ class Fleet {
  public:
   struct Worker {
     std::string name;
-    std::vector<JobId> slots;  ///< by slot number; job 0 = idle
-    std::set<JobId> warm;      ///< jobs it was granted before: data and model are on the host
+    std::vector<JobId> slots;      ///< by slot number; job 0 = idle
+    std::set<std::uint32_t> idle;  ///< slot numbers
   };
+  /// What a job has of it. Both in order.
+  struct Holding {
+    std::vector<SlotRef> slots;
+    std::vector<WorkerId> warm;  ///< that it was granted a slot of before: its data and model are there
+  };
+  Fleet() = default;
+  Fleet(Fleet&&) = default;
+  Fleet& operator=(Fleet&&) = default;
   /// All slots idle. REQUIRES: not there.
   void add(WorkerId id, std::string name, std::uint32_t slots);
   /// Returns the changes that this is: each busy slot to idle.
@@ -44,18 +53,29 @@ class Fleet {
   void forget(JobId job);
   [[nodiscard]] const std::map<WorkerId, Worker>& workers() const { return workers_; }
   [[nodiscard]] std::uint32_t slots() const { return slots_; }
-  /// Slots of each job that has any.
-  [[nodiscard]] const std::map<JobId, std::uint32_t>& granted() const { return granted_; }
+  /// Grows whenever a worker comes or goes.
+  [[nodiscard]] std::uint64_t version() const { return version_; }
+  /// REQUIRES: it is there.
+  [[nodiscard]] const Worker& worker(WorkerId id) const { return *by_id_.at(id); }
+  /// Workers that have idle slots.
+  [[nodiscard]] const std::set<WorkerId>& with_idle() const { return with_idle_; }
+  /// Jobs that have, or had, any slot; in no order.
+  [[nodiscard]] const std::unordered_map<JobId, Holding>& holdings() const { return holdings_; }
+  [[nodiscard]] std::uint32_t granted(JobId job) const;
 
  private:
-  void count(JobId from, JobId to);
+  void let_go(JobId job, SlotRef at);
   std::map<WorkerId, Worker> workers_;
+  std::unordered_map<WorkerId, Worker*> by_id_;  ///< the same: found in one step
+  std::set<WorkerId> with_idle_;
   std::uint32_t slots_ = 0;
-  std::map<JobId, std::uint32_t> granted_;
+  std::uint64_t version_ = 0;
+  std::unordered_map<JobId, Holding> holdings_;
 };
 
-/// The fewest changes that give each job `wanted` slots (a job not named: none), at most one a slot. A job keeps the slots it has; it gets new ones first on
-/// workers that know it. REQUIRES: the sum of `wanted` ≤ fleet.slots().
+/// The fewest changes that give each job that is named so many slots (one that is not named keeps what it has), at most one a slot. A job keeps the slots it
+/// has, of too many the first; it gets new ones first on workers that know it. By slot. REQUIRES: what is wanted and what is kept are fleet.slots() at most.
+/// Its time grows with the slots that change (times the logarithm of all), not with the cluster.
 [[nodiscard]] std::vector<SlotChange> place(const Fleet& fleet, const std::map<JobId, std::uint32_t>& wanted);
 
 }  // namespace sluice::manager

@@ -79,6 +79,31 @@ inline constexpr std::size_t kRefusedMax = 8;
 class Memo {
  public:
   virtual ~Memo() = default;
+  /// False: sentences may be left out but for jobs whose slots change, and for those that are refused.
+  bool all_sentences = true;
+};
+
+/// A policy at work over many jobs: what it needs of them it keeps as plain numbers, and what is carried from round to round (JobView::deficit_ns, rounding,
+/// quantum_since) too. It decides what Policy::decide would, to the last bit. One thread.
+class Incremental {
+ public:
+  struct Change {
+    std::uint32_t place = 0;  ///< in view.jobs
+    std::uint32_t slots = 0;
+  };
+  struct Answer {
+    std::vector<Change> changes;  ///< jobs that get other slots than they have, by place
+    double price = 0;
+    bool by_index = false;
+  };
+  virtual ~Incremental() = default;
+  /// `changed`: places of jobs whose values differ from the call before, but for what is carried and for slots as that call decided them; new jobs are at the
+  /// end. `anew`: nothing is known of the call before, and the view has what is carried. REQUIRES: view.jobs by id. Null: decide() has to do it, after put().
+  [[nodiscard]] virtual const Answer* decide(const ClusterView& view, std::span<const std::uint32_t> changed, bool anew) = 0;
+  /// Puts what the last call carries to the next one into that call's view.
+  virtual void put(ClusterView& view) const = 0;
+  /// … what had been carried to the last call.
+  virtual void put_seen(ClusterView& view) const = 0;
 };
 
 class Policy {
@@ -94,6 +119,8 @@ class Policy {
   /// The stated bound: the most slots that this decision may give to a job that did not hold them.
   [[nodiscard]] virtual std::uint32_t moves_max(const ClusterView& view) const = 0;
   [[nodiscard]] virtual std::unique_ptr<Memo> make_memo() const { return std::make_unique<Memo>(); }
+  /// Null: it has none, and all is decided by decide().
+  [[nodiscard]] virtual std::unique_ptr<Incremental> make_incremental() const { return nullptr; }
 };
 
 using MakePolicy = std::function<std::unique_ptr<Policy>()>;

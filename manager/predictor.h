@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 
 #include "base/loss_curve.h"
@@ -36,6 +37,10 @@ class Predictor {
   /// The loss `steps` ≥ 0 more steps after the last report that refit() took in; after(0) is the fitted level now (not the last, noisy, report). REQUIRES:
   /// ready().
   [[nodiscard]] virtual Forecast after(double steps) const = 0;
+  /// The same for several counts of steps at once: out[i] is after(steps[i]). REQUIRES: as many of both.
+  virtual void after_all(std::span<const double> steps, std::span<Forecast> out) const {
+    for (std::size_t i = 0; i < steps.size(); ++i) out[i] = after(steps[i]);
+  }
   /// L∞: what the loss is expected never to fall below. REQUIRES: ready().
   [[nodiscard]] virtual double floor() const = 0;
   /// Two points or more were taken in: it has an opinion.

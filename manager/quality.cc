@@ -74,11 +74,13 @@ std::optional<double> seconds_to_fraction(std::span<const LossPoint> points, dou
   return seconds_to_fraction(levels_of(points), first, best, fraction);
 }
 
-double expected_fall(std::span<const LossPoint> points, double steps) {
+double expected_fall(std::span<const LossPoint> points, double steps) { return ExpectedFall(points).after(steps); }
+
+ExpectedFall::ExpectedFall(std::span<const LossPoint> points) {
   if (points.size() > kFallReports) points = points.last(kFallReports);
-  if (points.size() < 3) return 0;
+  if (points.size() < 3) return;
   const auto step_of = [&](std::size_t i) { return static_cast<double>(points[i].step); };
-  const double now = step_of(points.size() - 1);
+  now = step_of(points.size() - 1);
   std::size_t first = points.size() - 2;  // of the newest reports that reach back to half of the steps; two or more
   while (first > 1 && step_of(first - 1) > now / 2) --first;
   const double middle = (step_of(first - 1) + now) / 2;
@@ -95,7 +97,7 @@ double expected_fall(std::span<const LossPoint> points, double steps) {
   }
   const double a = older.at / older.weight, b = newer.at / newer.weight;
   const double slope = std::max(0.0, older.loss / older.weight - newer.loss / newer.weight) / (b - a);
-  return slope * a * b * steps / (now * (now + steps));  // 1/a − 1/b = (b − a)/(ab)
+  scale = slope * a * b;  // 1/a − 1/b = (b − a)/(ab)
 }
 
 double loss_seconds(std::span<const Level> levels, double first, double best, double until) {

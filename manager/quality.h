@@ -50,6 +50,12 @@ struct GroupMember {
 /// of the steps, as losses do, fall further. 0 for less than three reports, or where the loss does not fall.
 inline constexpr std::size_t kFallReports = 64;
 [[nodiscard]] double expected_fall(std::span<const LossPoint> points, double steps);
+/// The same for many counts of steps.
+struct ExpectedFall {
+  double scale = 0, now = 1;
+  explicit ExpectedFall(std::span<const LossPoint> points);
+  [[nodiscard]] double after(double steps) const { return scale * steps / (now * (now + steps)); }
+};
 
 /// ∫ q dt from 0 to `until`, with q = clip((loss − best) / (first − best), 0, 1): 1 before the first point, held after the last; a curve that never falls has q
 /// = 1 throughout.

@@ -16,12 +16,14 @@ constexpr double kJump = 0.5;  ///< of the rate's logarithm: no report counts as
 /// 90 % of the fall, the steps of one × 1.1 (sparse softmax, adagrad) to 3 (MLPs): .03 to .4 (docs/manager.md).
 constexpr double kPenaltyMean = 0.15, kPenaltyPrior = 0.02;
 constexpr double kPenaltyMax = 1;
+constexpr double kStalenessMax = 1e6;  ///< steps: more is nonsense
 constexpr double kGainMemory = 0.005;  ///< a comparison
 constexpr double kGainOutlier = 3;     ///< deviations
 constexpr double kPoolMemory = 0.99;   ///< a job that ended
 constexpr double kPoolEnough = 8;      ///< deviations of kappa times the slots in one: an eighth of a slot
 
 bool positive(double x) { return std::isfinite(x) && x > 0; }
+bool stale(double x) { return x >= 0 && x <= kStalenessMax; }
 
 }  // namespace
 
@@ -48,7 +50,7 @@ RateModel::Line RateModel::line() const {
 }
 
 void RateModel::observe(double steps, double slot_seconds, double seconds, double staleness) {
-  if (!positive(steps) || !positive(slot_seconds) || !positive(seconds) || !std::isfinite(staleness) || staleness < 0) {
+  if (!positive(steps) || !positive(slot_seconds) || !positive(seconds) || !stale(staleness)) {
     ++left_out_;
     return;
   }
@@ -83,8 +85,7 @@ void RateModel::observe(double steps, double slot_seconds, double seconds, doubl
 }
 
 void RateModel::progressed(double predicted, double deviation, double actual, double before, double now) {
-  if (!positive(predicted) || !std::isfinite(actual) || !std::isfinite(deviation) || deviation < 0 || !std::isfinite(before) || before < 0 ||
-      !std::isfinite(now) || now < 0) {
+  if (!positive(predicted) || !std::isfinite(actual) || !std::isfinite(deviation) || deviation < 0 || !stale(before) || !stale(now)) {
     ++left_out_;
     return;
   }

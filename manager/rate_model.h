@@ -62,7 +62,7 @@ class RateModel {
   explicit RateModel(double prior_kappa = 0.02) : prior_kappa_(prior_kappa) {}
 
   /// A report's window: `steps` steps took `slot_seconds` of worker slots' time within `seconds` (so slot_seconds / seconds slots were at work), at a mean
-  /// staleness of `staleness` steps. Nonsense (not finite, not positive; staleness negative) is left out and counted.
+  /// staleness of `staleness` steps. Nonsense (not finite, not positive; staleness negative or above a million) is left out and counted.
   void observe(double steps, double slot_seconds, double seconds, double staleness);
   /// How the loss went, against what was forecast from reports at staleness `before`: it fell by `actual` where `predicted` ± `deviation` was expected, at
   /// staleness `now`. Where staleness did not change nothing can be learnt from it. Nonsense is left out and counted.

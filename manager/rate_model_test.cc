@@ -133,7 +133,9 @@ TEST(RateModelTest, NonsenseIsLeftOutAndCounted) {
   }
   model.observe(1, 1, 1, -1);
   model.progressed(kNan, 1, 1, 0, 0);
-  EXPECT_EQ(model.left_out(), 14U);
+  for (const double staleness : {1e300, 1e-320, 1e299}) model.progressed(1, 1e-6, 0.5, staleness, 1), model.progressed(1, 1e-6, 0.5, 1, staleness);
+  EXPECT_TRUE(std::isfinite(model.speed_up().penalty));
+  EXPECT_EQ(model.left_out(), 18U);
   EXPECT_FALSE(model.ready());
   EXPECT_EQ(model.speed_up().rate(3), 0);
 }

@@ -48,6 +48,7 @@ class RecordedFleet {
   }
   std::vector<SlotChange> place_all(const Decision& decision, const json& entries) {
     std::map<JobId, std::uint32_t> wanted;
+    for (const auto& [job, holding] : fleet_.holdings()) wanted[job] = 0;
     for (const JobDecision& d : decision.jobs) wanted[d.job] = d.slots;
     std::vector<SlotChange> changes = place(fleet_, wanted);
     for (const SlotChange& change : changes) {

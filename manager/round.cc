@@ -3,50 +3,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
+#include <utility>
 
 #include "manager/decision_json.h"
 #include "manager/policies/claims.h"
-#include "manager/quality.h"
 #include "manager/view_json.h"
 
 namespace sluice::manager {
 namespace {
 
 using nlohmann::json;
-
-constexpr std::size_t kKnotsMax = 16;
-constexpr double kMoveCostWeight = 0.3;
-constexpr double kMoveOutlier = 4;
-
-std::uint32_t count_of(const std::map<JobId, std::uint32_t>& counts, JobId id) {
-  const auto it = counts.find(id);
-  return it == counts.end() ? 0 : it->second;
-}
-
-/// A loss that falls goes on falling: at least as 1/step does. A fit through noisy reports takes a curve for flat now and then, and a policy that believes it
-/// does not hear that job again for long (docs/adr/0009).
-std::vector<ForecastKnot> forecast_of(const Predictor& predictor, std::span<const LossPoint> points, double steps_per_slot, std::uint32_t slots) {
-  std::vector<ForecastKnot> knots;
-  if (!(steps_per_slot > 0)) return knots;
-  const double level = predictor.after(0).mean;
-  double drop = 0;
-  for (double n = 0.5; knots.size() < kKnotsMax && (knots.empty() || n < 2.0 * slots); n *= 2) {
-    const Forecast f = predictor.after(n * steps_per_slot);
-    drop = std::max({drop, level - f.mean, expected_fall(points, n * steps_per_slot)});
-    knots.push_back({n * steps_per_slot, drop, f.deviation});
-  }
-  return knots;
-}
-
-/// What past jobs of its model say of one that is as far.
-void take_prior(JobView& v, const Job& job, const RemainingPrior& prior) {
-  if (!v.declared && job.step > 0) v.total_steps = prior.total_steps(job.spec.model, static_cast<double>(job.step)).steps;
-  if (!(v.total_steps > 0)) return;
-  const auto left = prior.remaining(job.spec.model, static_cast<double>(job.step) / v.total_steps);
-  v.prior_remaining = left.mean, v.prior_deviation = left.deviation;
-  v.prior_slope = prior.steepest(job.spec.model, static_cast<double>(job.step) / v.total_steps) / v.total_steps;
-}
 
 }  // namespace
 
@@ -60,82 +26,50 @@ void say_paused(const ClusterView& view, Decision& decision) {
   }
 }
 
-JobView view_of(const Job& job, const RoundOptions& options, std::uint32_t slots, Duration move_cost) {
-  JobView v;
-  v.id = job.id;
-  v.name = job.spec.name;
-  v.weight = job.spec.weight;
-  v.slots_min = job.paused() ? 0 : job.spec.slots_min;
-  v.slots_max = job.paused() ? 0 : job.spec.slots_max;
-  v.slots = job.slots;
-  v.phase = job.phase();
-  v.reports = job.reports;
-  v.loss = job.loss;
-  v.first_loss = job.first_loss;
-  v.floor = job.floor();
-  v.normalized_loss = job.normalized_loss();
-  v.largest_drop = job.largest_drop;
-  v.steps_per_slot_second = job.steps_per_slot_second;
-  v.speed_up = job.rates.speed_up();
-  if (job.spec.consistency.mode == proto::ConsistencyMode::kBsp) v.speed_up.staleness_per_slot = 0;
-  v.step = job.step;
-  v.total_steps = job.declared_steps();
-  v.declared = v.total_steps > 0;
-  v.attained = job.slot_seconds;
-  v.rounding = job.rounding;
-  v.group = job.spec.group;
-  v.best = job.spec.objective == proto::Objective::kBest;
-  v.rungs = job.rungs;
-  v.end_loss = v.floor;
-  if (v.declared && job.predictor != nullptr && job.predictor->ready()) {
-    const Forecast end = job.predictor->after(std::max(0.0, v.total_steps - static_cast<double>(v.step)));
-    v.end_loss = std::min(job.best_loss, end.mean);
-    v.end_deviation = end.deviation;
-  }
-  v.move_cost = move_cost;
-  v.deficit_ns = job.deficit_ns;
-  v.quantum_since = job.quantum_since;
-  // Near the end there are only so many batches left to go round. Under bsp a slot that leaves changes the result: it stays.
-  if (job.examples_total > job.examples && job.spec.consistency.mode != proto::ConsistencyMode::kBsp) {
-    const std::uint64_t batches = (job.examples_total - job.examples + job.spec.step_rows() - 1) / job.spec.step_rows();
-    v.usable = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(batches, 1, v.usable));
-  }
-  const bool learns = v.phase == JobPhase::kTraining || v.phase == JobPhase::kPlateau;
-  if (learns && !job.paused() && job.predictor != nullptr && job.predictor->ready())
-    v.forecast =
-        forecast_of(*job.predictor, job.curve.points(), job.steps_per_slot_second * quantum_of(options.round, options.quantum_min, move_cost).seconds(), slots);
-  return v;
-}
-
 Rounds::Rounds(const RoundOptions& options, std::unique_ptr<Policy> policy, JobTable& jobs, Fleet& fleet)
-    : options_(options), policy_(std::move(policy)), memo_(policy_->make_memo()), jobs_(jobs), fleet_(fleet) {}
+    : options_(options),
+      policy_(std::move(policy)),
+      memo_(policy_->make_memo()),
+      incremental_(policy_->make_incremental()),
+      jobs_(jobs),
+      fleet_(fleet),
+      keeper_(std::make_unique<ViewKeeper>(options, jobs, fleet)) {
+  memo_->all_sentences = false;
+}
 
 RoundResult Rounds::run(Instant now, Term term, const std::string& trigger) {
   RoundResult result;
   ++rounds_;
+  Instant lap = options_.stopwatch != nullptr ? options_.stopwatch->now() : Instant{};
+  const auto took = [&](double& part) {
+    if (options_.stopwatch == nullptr) return;
+    const Instant at = options_.stopwatch->now();
+    part = (at - std::exchange(lap, at)).ms();
+  };
   result.refits = refit(options_.refit_iterations_max);
+  took(result.parts.refit_ms);
   look(now);
-  std::vector<JobId> changed;
-  for (const JobView& v : view_.jobs) changed.push_back(v.id);
-  Decision decision = policy_->decide(view_, changed, *memo_);
-  say_paused(view_, decision);
-  by_index_ = decision.by_index;
-  result.price = price_ = decision.price;
-  const Counts before = std::exchange(granted_, {});
-  result.changes = carry_out(decision);
-  granted_ = fleet_.granted();
+  result.views_made = keeper_->made();
+  took(result.parts.view_ms);
+  Counts wanted;
+  decide(wanted);
+  result.price = price_;
+  took(result.parts.decide_ms);
+  result.changes = carry_out(wanted);
   for (const auto& [worker, change] : lost_) {
     result.changes.push_back(change);
     if (Job* from = jobs_.find(change.from); from != nullptr && from->ended()) from->slots = 0;
   }
+  took(result.parts.carry_ms);
   if (!result.changes.empty()) { result.decision = DecisionId{++decisions_}; }
   if (!result.changes.empty() && options_.record) {
-    result.line = describe(decision, result.changes, before);
+    result.line = describe(result.changes);
     result.line["term"] = term.value;
     result.line["trigger"] = trigger;
     await_outcome(now);
   }
   lost_.clear();
+  took(result.parts.record_ms);
   return result;
 }
 
@@ -151,80 +85,86 @@ int Rounds::refit(int iterations_max) {
   return refits;
 }
 
-void Rounds::go_on_with_shadow(Instant now) {
-  for (const JobId id : seen_) {
-    const Job* job = jobs_.find(id);
-    if (job == nullptr || !job->ended()) continue;
-    shadow_.ended(id, static_cast<double>(job->step), job->state == JobState::kDone ? job->slot_seconds : 0);
-    contention_.keep(job->rates.evidence());
-  }
-  seen_ = jobs_.live();
-  contention_.begin();
-  for (const JobId id : seen_) contention_.add(jobs_.find(id)->rates.evidence());
-  view_.usual_kappa = contention_.kappa(fleet_.slots());
-  for (const JobId id : seen_) {
-    Job& job = *jobs_.find(id);
-    if (view_.usual_kappa >= 0) job.rates.expect(view_.usual_kappa);
-    shadow_.see(id, job.submitted, job.declared_steps(), job.rates.speed_up());
-  }
-  shadow_.advance(now, fleet_.slots());
-  view_.usual_stay = shadow_.usual_stay();
-  view_.usual_attained = shadow_.usual_attained();
-  view_.by_index = by_index_;
-}
-
 void Rounds::look(Instant now) {
-  view_ = ClusterView{};
-  view_.now = now;
-  view_.elapsed = last_ ? now - *last_ : Duration{};
-  view_.round = options_.round;
-  view_.quantum_min = options_.quantum_min;
-  view_.fairness = options_.fairness;
-  last_ = now;
-  for (const auto& [id, worker] : fleet_.workers()) {
-    HostView& host = view_.hosts.emplace_back();
-    host.id = id;
-    host.name = worker.name;
-    host.slots = static_cast<std::uint32_t>(worker.slots.size());
-    host.capacity.cores = static_cast<double>(host.slots);
-  }
-  go_on_with_shadow(now);
-  const Counts held = fleet_.granted();
-  const std::uint32_t slots = fleet_.slots();
-  for (const JobId id : jobs_.live()) {
-    Job& job = *jobs_.find(id);
-    if (held_) {
-      job.slots = 0;
-      continue;
+  if (std::exchange(carries_, false)) {
+    std::vector<JobView>& jobs = keeper_->view().jobs;
+    for (std::size_t i = 0; i < decision_->jobs.size(); ++i) {
+      const JobDecision& d = decision_->jobs[i];
+      jobs[i].deficit_ns = d.deficit_ns;
+      jobs[i].quantum_since = d.quantum_since;
+      jobs[i].rounding = d.rounding;
     }
-    job.slots = count_of(held, id);
-    if (job.slots > 0) job.last_held = now;
-    JobView& v = view_.jobs.emplace_back(view_of(job, options_, slots, move_cost(job)));
-    take_prior(v, job, jobs_.prior());
-    v.group_best = jobs_.group_best(job.spec.group);
-    v.behind = shadow_.behind(id, static_cast<double>(job.step));
-    v.age = now - job.submitted;
-    v.waited = now - job.last_held.value_or(job.submitted);
+  }
+  keeper_->look(now, by_index_, quick_ ? incremental_.get() : nullptr);
+}
+
+void Rounds::decide(Counts& wanted) {
+  const bool in_view = !quick_ || keeper_->moved_places();  // what is carried from round to round
+  decision_.reset();
+  whole_ = false;
+  for (const Job* job : keeper_->left()) {
+    if (fleet_.granted(job->id) > 0) wanted[job->id] = 0;
+    fleet_.forget(job->id);
+  }
+  if (held_) return decide_held(in_view, wanted);
+  if (decide_quickly(in_view, wanted)) return;
+  seen_ = carries_ = true;
+  ClusterView& view = keeper_->view();
+  std::vector<JobId> changed;
+  for (const std::uint32_t place : keeper_->changed()) changed.push_back(view.jobs[place].id);
+  decision_ = policy_->decide(view, changed, *memo_);
+  say_paused(view, *decision_);
+  price_ = decision_->price;
+  by_index_ = decision_->by_index;
+  for (std::size_t i = 0; i < decision_->jobs.size(); ++i)
+    if (decision_->jobs[i].slots != view.jobs[i].slots) want(i, decision_->jobs[i].slots, wanted);
+}
+
+bool Rounds::decide_quickly(bool in_view, Counts& wanted) {
+  const Incremental::Answer* answer = incremental_ == nullptr ? nullptr : incremental_->decide(keeper_->view(), keeper_->changed(), in_view);
+  if (answer == nullptr && !in_view) incremental_->put(keeper_->view());
+  quick_ = answer != nullptr;
+  if (!quick_) return false;
+  seen_ = false;
+  price_ = answer->price;
+  by_index_ = answer->by_index;
+  for (const Incremental::Change& change : answer->changes) want(change.place, change.slots, wanted);
+  return true;
+}
+
+/// The policy sees nobody, and nobody has anything.
+void Rounds::decide_held(bool in_view, Counts& wanted) {
+  ClusterView& view = keeper_->view();
+  if (!in_view) incremental_->put(view);
+  quick_ = false;
+  std::vector<JobView> jobs = std::exchange(view.jobs, {});
+  nobody_ = view;
+  view.jobs = std::move(jobs);
+  decision_ = policy_->decide(nobody_, {}, *memo_);
+  price_ = decision_->price;
+  by_index_ = decision_->by_index;
+  for (const auto& [id, holding] : fleet_.holdings()) {
+    if (holding.slots.empty()) continue;
+    wanted[id] = 0;
+    if (Job* job = jobs_.find(id); !job->ended()) keeper_->set_slots(*job, 0);
   }
 }
 
-std::vector<SlotChange> Rounds::carry_out(const Decision& decision) {
-  Counts wanted;
-  for (const JobDecision& d : decision.jobs) {
-    Job& job = *jobs_.find(d.job);
-    job.slots = d.slots;
-    job.deficit_ns = d.deficit_ns;
-    job.quantum_since = d.quantum_since;
-    job.rounding = d.rounding;
-    job.last_decision = d;
-    wanted[d.job] = d.slots;
-    if (d.slots > 0) jobs_.started(d.job);
-  }
+void Rounds::want(std::size_t place, std::uint32_t slots, Counts& wanted) {
+  Job& job = keeper_->job_at(place);
+  wanted.insert_or_assign(wanted.end(), job.id, slots);
+  if (slots > job.slots) job.moves_in += slots - job.slots;
+  if (slots > 0 && job.state == JobState::kWaiting) jobs_.started(job.id);
+  keeper_->set_slots(job, slots);
+}
+
+std::vector<SlotChange> Rounds::carry_out(const Counts& wanted) {
+  if (wanted.empty()) return {};
   std::vector<SlotChange> changes = place(fleet_, wanted);
   for (const SlotChange& change : changes) {
     fleet_.apply(change);
-    if (Job* to = jobs_.find(change.to)) ++to->moves_in;
-    if (Job* from = jobs_.find(change.from); from != nullptr && from->ended()) {
+    if (keeper_->left().empty() || change.from == JobId{}) continue;
+    if (Job* from = jobs_.find(change.from); from->ended()) {
       from->slots = 0;
       fleet_.forget(from->id);
     }
@@ -232,14 +172,36 @@ std::vector<SlotChange> Rounds::carry_out(const Decision& decision) {
   return changes;
 }
 
+const ClusterView& Rounds::view() const {
+  if (held_) return nobody_;
+  if (!std::exchange(seen_, true)) incremental_->put_seen(keeper_->view());
+  return keeper_->view();
+}
+
+const Decision& Rounds::decision(bool whole) const {
+  if (!decision_ || (whole && !whole_)) {
+    const auto memo = policy_->make_memo();
+    memo->all_sentences = whole_ = whole;
+    decision_ = policy_->decide(view(), {}, *memo);
+    say_paused(view(), *decision_);
+  }
+  return *decision_;
+}
+
+const JobDecision& Rounds::decision_of(JobId id) const {
+  static const JobDecision none;
+  const std::vector<JobDecision>& all = decision().jobs;
+  const auto d = std::lower_bound(all.begin(), all.end(), id, [](const JobDecision& of, JobId wanted) { return of.job < wanted; });
+  return d == all.end() || d->job != id ? none : *d;
+}
 json Rounds::name_or_null(JobId id) const {
   const Job* job = jobs_.find(id);
   return job == nullptr ? json() : json(job->spec.name);
 }
 
-json Rounds::describe(const Decision& decision, const std::vector<SlotChange>& changes, const Counts& before) {
+json Rounds::describe(const std::vector<SlotChange>& changes) {
   json moves = json::array(), entries = json::array();
-  std::set<JobId> touched;
+  std::map<JobId, std::int64_t> gained;
   const std::size_t kept = changes.size() - lost_.size();
   for (std::size_t i = 0; i < changes.size(); ++i) {
     const SlotChange& c = changes[i];
@@ -250,33 +212,33 @@ json Rounds::describe(const Decision& decision, const std::vector<SlotChange>& c
                  {"to", name_or_null(c.to)}};
     if (gone) move["lost"] = true;
     moves.push_back(std::move(move));
-    for (const JobId id : {c.from, c.to})
-      if (id != JobId{}) touched.insert(id);
+    if (c.from != JobId{}) --gained[c.from];
+    if (c.to != JobId{}) ++gained[c.to];
   }
-  for (const JobId id : touched) {
-    const auto decided = std::lower_bound(decision.jobs.begin(), decision.jobs.end(), id, [](const JobDecision& d, JobId wanted) { return d.job < wanted; });
-    const bool known = decided != decision.jobs.end() && decided->job == id;
-    entries.push_back(entry(*jobs_.find(id), decision, known ? &*decided : nullptr, count_of(before, id), count_of(granted_, id)));
-  }
-  json view = to_json(view_);
+  const Decision& decided = decision(!lost_.empty());  // who lost a slot may have as many as before
+  for (const auto& [id, more] : gained) entries.push_back(entry(*jobs_.find(id), static_cast<std::uint32_t>(fleet_.granted(id) - more)));
   json line = {{"version", 1},
                {"kind", "round"},
                {"decision", decisions_},
                {"round", rounds_},
-               {"time_ms", static_cast<double>((view_.now - options_.began).ns / 1000) / 1000},
+               {"time_ms", static_cast<double>((view().now - options_.began).ns / 1000) / 1000},
                {"policy", policy_->name()},
                {"policy_version", policy_->version()},
-               {"price", decision.price},
+               {"price", decided.price},
                {"slots", fleet_.slots()},
                {"changes", std::move(entries)},
                {"moves", std::move(moves)},
-               {"refused", refused_json(decision, [this](JobId id) { return name_or_null(id); })},
-               {"view", patch_between(recorded_, view)}};
-  recorded_ = std::move(view);
+               {"refused", refused_json(decided, [this](JobId id) { return name_or_null(id); })},
+               {"view", recorded_ ? patch_between(*recorded_, view()) : to_json(view())}};
+  recorded_ = view();
   return line;
 }
 
-json Rounds::entry(const Job& job, const Decision& decision, const JobDecision* decided, std::uint32_t before, std::uint32_t after) const {
+json Rounds::entry(const Job& job, std::uint32_t before) const {
+  const Decision& decided = decision(false);
+  const std::uint32_t after = fleet_.granted(job.id);
+  const auto d = std::lower_bound(decided.jobs.begin(), decided.jobs.end(), job.id, [](const JobDecision& of, JobId wanted) { return of.job < wanted; });
+  const bool known = d != decided.jobs.end() && d->job == job.id;
   json out = {{"job", job.spec.name},
               {"id", job.id.value},
               {"before", before},
@@ -288,8 +250,8 @@ json Rounds::entry(const Job& job, const Decision& decision, const JobDecision* 
               {"normalized_loss", job.normalized_loss()},
               {"steps_per_slot_second", job.steps_per_slot_second},
               {"refused", json::array()}};
-  put_decision(out, decided != nullptr ? *decided : JobDecision{});
-  if (decided == nullptr) {
+  put_decision(out, known ? *d : JobDecision{});
+  if (!known) {
     const bool cancelled = job.state == JobState::kCancelled;
     out["reason"] = name_of(cancelled ? Reason::kCancelled : Reason::kEnded);
     out["sentence"] = cancelled ? job.reason : fmt::format("{}: {}", name_of(job.state), job.reason);
@@ -300,39 +262,31 @@ json Rounds::entry(const Job& job, const Decision& decision, const JobDecision* 
     out["sentence"] = fmt::format("worker {} is lost; {}", worker, out["sentence"].get<std::string>());
     break;
   }
-  if (after > before) out["refused"] = refused_beside(job.id, decision, [this](JobId id) { return name_or_null(id); });
+  if (after > before) out["refused"] = refused_beside(job.id, decided, [this](JobId id) { return name_or_null(id); });
   return out;
 }
 
 void Rounds::lost(const std::string& worker, const std::vector<SlotChange>& changes) {
-  for (const SlotChange& change : changes) lost_.emplace_back(worker, change);
+  for (const SlotChange& change : changes) {
+    lost_.emplace_back(worker, change);
+    Job* job = jobs_.find(change.from);
+    if (job == nullptr || job->ended()) continue;
+    keeper_->set_slots(*job, fleet_.granted(job->id));
+    jobs_.touch(*job);
+  }
 }
 
 void Rounds::moved(JobId id, Duration stall) {
-  Job* job = jobs_.find(id);
-  if (job == nullptr || stall.ns < 0) return;
-  // One stall that the operating system made long must not make the quantum, which is 20 × this, long as well.
-  const auto mean = [&](double before) {
-    const double now = static_cast<double>(stall.ns);
-    return before > 0 ? before + kMoveCostWeight * (std::min(now, kMoveOutlier * before) - before) : now;
-  };
-  usual_move_ns_ = mean(usual_move_ns_);
-  job->move_cost = Duration{std::llround(mean(static_cast<double>(job->move_cost.ns)))};
-  ++job->moves_measured;
-}
-
-/// A job's only measurement may be an outlier, and a job that seems dear to move is not moved, and so not measured again: until the second it is bounded by
-/// what moves to other jobs cost.
-Duration Rounds::move_cost(const Job& job) const {
-  if (job.moves_measured > 1 || !(usual_move_ns_ > 0)) return job.move_cost;
-  return std::min(job.move_cost, Duration{std::llround(kMoveOutlier * usual_move_ns_)});
+  if (Job* job = jobs_.find(id); job != nullptr && stall.ns >= 0) keeper_->moved(*job, stall);
 }
 
 void Rounds::await_outcome(Instant now) {
   Pending pending{DecisionId{decisions_}, now, {}};
-  for (const JobView& v : view_.jobs) {
-    const Job& job = *jobs_.find(v.id);
-    if (!v.forecast.empty() && job.slots > 0) pending.items.push_back({v.id, job.step, job.loss, job.slot_seconds, v.speed_up.rate(job.slots) / job.slots, v});
+  for (std::size_t i = 0; i < view().jobs.size(); ++i) {
+    const JobView& v = keeper_->view().jobs[i];
+    const Job& job = keeper_->job_at(i);
+    if (v.forecast.empty() || job.slots == 0) continue;
+    pending.items.push_back({v.id, job.step, job.loss, job.slot_seconds, v.speed_up.rate(job.slots) / job.slots, v.forecast});
   }
   if (pending.items.empty()) return;
   pending_.push_back(std::move(pending));
@@ -351,7 +305,7 @@ json Rounds::outcome(Instant now) {
       jobs.push_back({{"job", job->spec.name},
                       {"steps", steps},
                       {"predicted_steps", item.steps_per_slot_second * (job->slot_seconds - item.slot_seconds)},
-                      {"predicted_drop", drop_after(item.view, steps).drop},
+                      {"predicted_drop", drop_after(item.forecast, steps).drop},
                       {"actual_drop", item.loss - job->loss}});
     }
     if (!jobs.empty()) return {{"version", 1}, {"kind", "outcome"}, {"decision", pending.decision.value}, {"jobs", std::move(jobs)}};

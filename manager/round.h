@@ -8,28 +8,22 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
 #include "base/clock.h"
 #include "base/ids.h"
 #include "manager/cluster_view.h"
-#include "manager/fair_shadow.h"
 #include "manager/job_table.h"
 #include "manager/placement.h"
 #include "manager/policy.h"
+#include "manager/view_keeper.h"
 
 namespace sluice::manager {
 
-struct RoundOptions {
-  Duration round = from_ms(500);
-  Duration quantum_min = from_ms(500);
-  Instant began;  ///< the record's times count from here
-  /// Solver iterations of all predictors in one round, so that a round is bounded; what does not fit is refitted in the next, the stalest first.
-  int refit_iterations_max = 400;
-  Fairness fairness = {};
-  bool record = true;  ///< false: no line and no outcomes are made (simulations of many rounds)
+/// How long a round's parts took, where there is a stopwatch.
+struct RoundParts {
+  double refit_ms = 0, view_ms = 0, decide_ms = 0, carry_ms = 0, record_ms = 0;
 };
 
 /// What one round did.
@@ -39,6 +33,8 @@ struct RoundResult {
   double price = 0;                 ///< the decision's
   nlohmann::json line;              ///< of decisions.jsonl; null where nothing changed
   int refits = 0;                   ///< predictors that took in news
+  std::size_t views_made = 0;       ///< jobs whose view was made anew
+  RoundParts parts;
 };
 
 /// `jobs` and `fleet` outlive it. One thread.
@@ -63,7 +59,11 @@ class Rounds {
 
   [[nodiscard]] const Policy& policy() const { return *policy_; }
   /// What the policy saw in the last round.
-  [[nodiscard]] const ClusterView& view() const { return view_; }
+  [[nodiscard]] const ClusterView& view() const;
+  /// That round's decision, whole: made again from the view where the round did without.
+  [[nodiscard]] const Decision& decision() const { return decision(true); }
+  /// Its entry for a job; an empty one for a job that the round did not see.
+  [[nodiscard]] const JobDecision& decision_of(JobId job) const;
   /// That decision's price; 0 where the policy has none.
   [[nodiscard]] double price() const { return price_; }
   [[nodiscard]] std::uint64_t count() const { return rounds_; }
@@ -78,7 +78,7 @@ class Rounds {
       double loss = 0;
       double slot_seconds = 0;
       double steps_per_slot_second = 0;  ///< by the rate model, at the slots decided
-      JobView view;                      ///< for its forecast
+      std::vector<ForecastKnot> forecast;
     };
     DecisionId decision;
     Instant at;
@@ -87,40 +87,40 @@ class Rounds {
   static constexpr std::size_t kPendingMax = 8;
 
   void look(Instant now);
-  void go_on_with_shadow(Instant now);
-  [[nodiscard]] Duration move_cost(const Job& job) const;
-  [[nodiscard]] std::vector<SlotChange> carry_out(const Decision& decision);
-  [[nodiscard]] nlohmann::json describe(const Decision& decision, const std::vector<SlotChange>& changes, const Counts& before);
-  [[nodiscard]] nlohmann::json entry(const Job& job, const Decision& decision, const JobDecision* decided, std::uint32_t before, std::uint32_t after) const;
+  void decide(Counts& wanted);
+  void decide_held(bool in_view, Counts& wanted);
+  bool decide_quickly(bool in_view, Counts& wanted);
+  [[nodiscard]] const Decision& decision(bool whole) const;
+  void want(std::size_t place, std::uint32_t slots, Counts& wanted);
+  [[nodiscard]] std::vector<SlotChange> carry_out(const Counts& wanted);
+  [[nodiscard]] nlohmann::json describe(const std::vector<SlotChange>& changes);
+  [[nodiscard]] nlohmann::json entry(const Job& job, std::uint32_t before) const;
   [[nodiscard]] nlohmann::json name_or_null(JobId id) const;
   void await_outcome(Instant now);
 
-  RoundOptions options_;
+  const RoundOptions options_;
   std::unique_ptr<Policy> policy_;
   std::unique_ptr<Memo> memo_;
+  std::unique_ptr<Incremental> incremental_;  ///< null: the policy has none
   JobTable& jobs_;
   Fleet& fleet_;
-  ClusterView view_;
-  nlohmann::json recorded_ = nlohmann::json::object();  ///< the view as of the last line
-  std::optional<Instant> last_;
+  const std::unique_ptr<ViewKeeper> keeper_;
+  ClusterView nobody_;                        ///< the view while held
+  mutable std::optional<Decision> decision_;  ///< of the last round; none: it was made incrementally, and nobody asked for it yet
+  mutable bool whole_ = false;                ///< decision_ has all sentences
+  mutable bool seen_ = true;                  ///< keeper_'s view has what was carried to the last round
+  bool quick_ = false;                        ///< the last round was decided incrementally
+  bool carries_ = false;                      ///< decision_ carries something to the next round
+  std::optional<ClusterView> recorded_;       ///< the view as of the last line
   std::uint64_t rounds_ = 0, decisions_ = 0;
   bool held_ = false;
   std::vector<std::pair<std::string, SlotChange>> lost_;
-  KappaPool contention_;
   bool by_index_ = false;
-  FairShadow shadow_;
-  std::set<JobId> seen_;  ///< live jobs of the last round
-  Counts granted_;        ///< after the last round
   std::deque<Pending> pending_;
-  double usual_move_ns_ = 0;  ///< running mean over all jobs
   double price_ = 0;
 };
 
 /// A paused job has nothing to do with the policy's reasons: the decision says that it is paused. Told from the view, so that a replay says the same.
 void say_paused(const ClusterView& view, Decision& decision);
-
-/// A job as the policy sees it.
-/// `slots`: of the whole cluster; the forecast reaches as far as all of them would bring the job in a quantum. `move_cost`: of this job, as is to be believed.
-[[nodiscard]] JobView view_of(const Job& job, const RoundOptions& options, std::uint32_t slots, Duration move_cost);
 
 }  // namespace sluice::manager

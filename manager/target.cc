@@ -10,14 +10,14 @@ namespace sluice::manager {
 namespace {
 
 /// Steps a second that it can count on: with what it is entitled to, which may be a part of a slot; with what it has where nothing was decided yet.
-double expected_rate(const Job& job) {
-  const double slots = job.last_decision.share > 0 ? job.last_decision.share : job.slots;
+double expected_rate(const Job& job, double share) {
+  const double slots = share > 0 ? share : job.slots;
   const SpeedUp s = job.rates.speed_up();
   return s.alone > 0 ? s.rate(slots) : job.steps_per_slot_second * slots;
 }
 
-void foretell(const Job& job, Instant now, TargetView& out) {
-  const double left = job.declared_steps() - static_cast<double>(job.step), rate = expected_rate(job), age = job.seconds_since_submission(now);
+void foretell(const Job& job, double share, Instant now, TargetView& out) {
+  const double left = job.declared_steps() - static_cast<double>(job.step), rate = expected_rate(job, share), age = job.seconds_since_submission(now);
   if (!out.by_seconds && left > 0 && rate > 0) out.by_seconds = age + left / rate;
   if (job.spec.target->of != "loss" || job.predictor == nullptr || !job.predictor->ready() || !out.by_seconds) return;
   double steps = std::max(0.0, *out.by_seconds - age) * rate;
@@ -36,7 +36,7 @@ std::string words(const proto::TargetSpec& target, const TargetView& v) {
 
 }  // namespace
 
-TargetView target_view(const Job& job, Instant now) {
+TargetView target_view(const Job& job, double share, Instant now) {
   const proto::TargetSpec& target = *job.spec.target;
   TargetView out;
   if (target.of == "loss" && job.reports > 0) out.now = job.loss;
@@ -50,13 +50,13 @@ TargetView target_view(const Job& job, Instant now) {
   else if (out.reached || job.ended())
     out.probability = out.reached ? 1 : 0;
   else
-    foretell(job, now, out);
+    foretell(job, share, now, out);
   return out;
 }
 
-nlohmann::json target_json(const Job& job, Instant now) {
+nlohmann::json target_json(const Job& job, double share, Instant now) {
   if (!job.spec.target) return nullptr;
-  const TargetView v = target_view(job, now);
+  const TargetView v = target_view(job, share, now);
   return {{"of", job.spec.target->of},
           {"value", job.spec.target->value},
           {"by_seconds", number_or_null(v.by_seconds)},

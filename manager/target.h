@@ -19,9 +19,9 @@ struct TargetView {
   std::optional<double> by_seconds;
 };
 
-/// REQUIRES: job.spec.target.
-[[nodiscard]] TargetView target_view(const Job& job, Instant now);
+/// `share`: of the last decision, in slots; 0: nothing was decided yet. REQUIRES: job.spec.target.
+[[nodiscard]] TargetView target_view(const Job& job, double share, Instant now);
 /// {"of", "value", "by_seconds", "now", "reached", "probability", "sentence"}, or null without a target (docs/calls.md).
-[[nodiscard]] nlohmann::json target_json(const Job& job, Instant now);
+[[nodiscard]] nlohmann::json target_json(const Job& job, double share, Instant now);
 
 }  // namespace sluice::manager

@@ -9,56 +9,120 @@ namespace {
 
 using nlohmann::json;
 
-json to_json(const HostView& h) {
-  return {{"name", h.name},
-          {"slots", h.slots},
-          {"cores", h.capacity.cores},
-          {"memory_bytes", h.capacity.memory_bytes},
-          {"owner", h.owner},
-          {"loaned_until_ns", h.loaned_until.ns},
-          {"cost_per_slot_second", h.cost_per_slot_second},
-          {"preemption_cost", h.preemption_cost}};
+json json_of(const Instant& at) { return at.ns; }
+json json_of(const Duration& d) { return d.ns; }
+json json_of(const Fairness& f) { return to_text(f); }
+json json_of(const JobPhase& phase) { return static_cast<int>(phase); }
+json json_of(const SpeedUp& s) { return {s.alone, s.kappa, s.staleness_per_slot, s.penalty}; }
+json json_of(const std::vector<ForecastKnot>& knots) {
+  json out = json::array();
+  for (const ForecastKnot& k : knots) out.push_back({k.steps, k.drop, k.deviation});
+  return out;
+}
+template <class T>
+json json_of(const T& value) {
+  return value;
 }
 
-json to_json(const JobView& j) {
-  json knots = json::array();
-  for (const ForecastKnot& k : j.forecast) knots.push_back({k.steps, k.drop, k.deviation});
-  return {{"name", j.name},
-          {"group", j.group},
-          {"best", j.best},
-          {"weight", j.weight},
-          {"slots_min", j.slots_min},
-          {"slots_max", j.slots_max},
-          {"usable", j.usable},
-          {"slots", j.slots},
-          {"phase", static_cast<int>(j.phase)},
-          {"reports", j.reports},
-          {"loss", j.loss},
-          {"first_loss", j.first_loss},
-          {"floor", j.floor},
-          {"normalized_loss", j.normalized_loss},
-          {"largest_drop", j.largest_drop},
-          {"steps_per_slot_second", j.steps_per_slot_second},
-          {"speed_up", {j.speed_up.alone, j.speed_up.kappa, j.speed_up.staleness_per_slot, j.speed_up.penalty}},
-          {"step", j.step},
-          {"total_steps", j.total_steps},
-          {"declared", j.declared},
-          {"prior_remaining", j.prior_remaining},
-          {"prior_deviation", j.prior_deviation},
-          {"prior_slope", j.prior_slope},
-          {"forecast", std::move(knots)},
-          {"rungs", j.rungs},
-          {"waited_ns", j.waited.ns},
-          {"move_cost_ns", j.move_cost.ns},
-          {"end_loss", j.end_loss},
-          {"end_deviation", j.end_deviation},
-          {"group_best", j.group_best},
-          {"age_ns", j.age.ns},
-          {"behind_ns", j.behind.ns},
-          {"attained", j.attained},
-          {"rounding", j.rounding},
-          {"deficit_ns", j.deficit_ns},
-          {"quantum_since_ns", j.quantum_since.ns}};
+/// Calls `f(name, of a, of b)` for each field.
+template <class F>
+void each_field(const HostView& a, const HostView& b, F&& f) {
+  f("name", a.name, b.name);
+  f("slots", a.slots, b.slots);
+  f("cores", a.capacity.cores, b.capacity.cores);
+  f("memory_bytes", a.capacity.memory_bytes, b.capacity.memory_bytes);
+  f("owner", a.owner, b.owner);
+  f("loaned_until_ns", a.loaned_until, b.loaned_until);
+  f("cost_per_slot_second", a.cost_per_slot_second, b.cost_per_slot_second);
+  f("preemption_cost", a.preemption_cost, b.preemption_cost);
+}
+
+template <class F>
+void each_field(const JobView& a, const JobView& b, F&& f) {
+  f("name", a.name, b.name);
+  f("group", a.group, b.group);
+  f("best", a.best, b.best);
+  f("weight", a.weight, b.weight);
+  f("slots_min", a.slots_min, b.slots_min);
+  f("slots_max", a.slots_max, b.slots_max);
+  f("usable", a.usable, b.usable);
+  f("slots", a.slots, b.slots);
+  f("phase", a.phase, b.phase);
+  f("reports", a.reports, b.reports);
+  f("loss", a.loss, b.loss);
+  f("first_loss", a.first_loss, b.first_loss);
+  f("floor", a.floor, b.floor);
+  f("normalized_loss", a.normalized_loss, b.normalized_loss);
+  f("largest_drop", a.largest_drop, b.largest_drop);
+  f("steps_per_slot_second", a.steps_per_slot_second, b.steps_per_slot_second);
+  f("speed_up", a.speed_up, b.speed_up);
+  f("step", a.step, b.step);
+  f("total_steps", a.total_steps, b.total_steps);
+  f("declared", a.declared, b.declared);
+  f("prior_remaining", a.prior_remaining, b.prior_remaining);
+  f("prior_deviation", a.prior_deviation, b.prior_deviation);
+  f("prior_slope", a.prior_slope, b.prior_slope);
+  f("forecast", a.forecast, b.forecast);
+  f("rungs", a.rungs, b.rungs);
+  f("waits_since_ns", a.waits_since, b.waits_since);
+  f("move_cost_ns", a.move_cost, b.move_cost);
+  f("end_loss", a.end_loss, b.end_loss);
+  f("end_deviation", a.end_deviation, b.end_deviation);
+  f("group_best", a.group_best, b.group_best);
+  f("submitted_ns", a.submitted, b.submitted);
+  f("behind_ns", a.behind, b.behind);
+  f("attained", a.attained, b.attained);
+  f("rounding", a.rounding, b.rounding);
+  f("deficit_ns", a.deficit_ns, b.deficit_ns);
+  f("quantum_since_ns", a.quantum_since, b.quantum_since);
+}
+
+/// But for hosts and jobs.
+template <class F>
+void each_field(const ClusterView& a, const ClusterView& b, F&& f) {
+  f("now_ns", a.now, b.now);
+  f("elapsed_ns", a.elapsed, b.elapsed);
+  f("round_ns", a.round, b.round);
+  f("quantum_min_ns", a.quantum_min, b.quantum_min);
+  f("fairness", a.fairness, b.fairness);
+  f("usual_stay_ns", a.usual_stay, b.usual_stay);
+  f("usual_attained", a.usual_attained, b.usual_attained);
+  f("usual_kappa", a.usual_kappa, b.usual_kappa);
+  f("by_index", a.by_index, b.by_index);
+}
+
+template <class T>
+json all_of(const T& of) {
+  json out = json::object();
+  each_field(of, of, [&](const char* name, const auto&, const auto& value) { out[name] = json_of(value); });
+  return out;
+}
+
+template <class T>
+json changes_of(const T& before, const T& after) {
+  json out = json::object();
+  each_field(before, after, [&](const char* name, const auto& was, const auto& is) {
+    if (!(was == is)) out[name] = json_of(is);
+  });
+  return out;
+}
+
+/// Both by id.
+template <class T>
+json changes_of(const std::vector<T>& before, const std::vector<T>& after) {
+  json out = json::object();
+  auto was = before.begin();
+  for (const T& is : after) {
+    for (; was != before.end() && was->id < is.id; ++was) out[std::to_string(was->id.value)] = nullptr;
+    if (was == before.end() || is.id < was->id) {
+      out[std::to_string(is.id.value)] = all_of(is);
+      continue;
+    }
+    if (json changes = changes_of(*was, is); !changes.empty()) out[std::to_string(is.id.value)] = std::move(changes);
+    ++was;
+  }
+  for (; was != before.end(); ++was) out[std::to_string(was->id.value)] = nullptr;
+  return out;
 }
 
 HostView host_from(const std::string& id, const json& h) {
@@ -72,7 +136,12 @@ HostView host_from(const std::string& id, const json& h) {
           .preemption_cost = h.at("preemption_cost")};
 }
 
-JobView job_from(const std::string& id, const json& j) {
+/// A point of time; logs of before recorded how long ago it was.
+Instant since_from(const json& j, const char* key, const char* ago, Instant now) {
+  return j.contains(key) ? Instant{j.at(key).get<std::int64_t>()} : Instant{now.ns - j.at(ago).get<std::int64_t>()};
+}
+
+JobView job_from(const std::string& id, const json& j, Instant now) {
   JobView out;
   out.id = JobId{std::stoull(id)};
   out.name = j.at("name");
@@ -101,12 +170,12 @@ JobView job_from(const std::string& id, const json& j) {
   out.prior_slope = j.value("prior_slope", 0.0);
   for (const json& k : j.at("forecast")) out.forecast.push_back({k.at(0), k.at(1), k.at(2)});
   out.rungs = j.value("rungs", std::vector<double>{});
-  out.waited = Duration{j.at("waited_ns").get<std::int64_t>()};
+  out.waits_since = since_from(j, "waits_since_ns", "waited_ns", now);
   out.move_cost = Duration{j.at("move_cost_ns").get<std::int64_t>()};
   out.end_loss = j.at("end_loss");
   out.end_deviation = j.value("end_deviation", 0.0);
   out.group_best = j.value("group_best", 0.0);
-  out.age = Duration{j.at("age_ns").get<std::int64_t>()};
+  out.submitted = since_from(j, "submitted_ns", "age_ns", now);
   out.behind = Duration{j.at("behind_ns").get<std::int64_t>()};
   out.attained = j.at("attained");
   out.rounding = j.at("rounding");
@@ -118,20 +187,12 @@ JobView job_from(const std::string& id, const json& j) {
 }  // namespace
 
 json to_json(const ClusterView& view) {
-  json hosts = json::object(), jobs = json::object();
-  for (const HostView& h : view.hosts) hosts[std::to_string(h.id.value)] = to_json(h);
-  for (const JobView& j : view.jobs) jobs[std::to_string(j.id.value)] = to_json(j);
-  return {{"now_ns", view.now.ns},
-          {"elapsed_ns", view.elapsed.ns},
-          {"round_ns", view.round.ns},
-          {"quantum_min_ns", view.quantum_min.ns},
-          {"fairness", to_text(view.fairness)},
-          {"usual_stay_ns", view.usual_stay.ns},
-          {"usual_attained", view.usual_attained},
-          {"usual_kappa", view.usual_kappa},
-          {"by_index", view.by_index},
-          {"hosts", std::move(hosts)},
-          {"jobs", std::move(jobs)}};
+  json out = all_of(view), hosts = json::object(), jobs = json::object();
+  for (const HostView& h : view.hosts) hosts[std::to_string(h.id.value)] = all_of(h);
+  for (const JobView& j : view.jobs) jobs[std::to_string(j.id.value)] = all_of(j);
+  out["hosts"] = std::move(hosts);
+  out["jobs"] = std::move(jobs);
+  return out;
 }
 
 Result<ClusterView> view_from_json(const json& from) try {
@@ -146,26 +207,17 @@ Result<ClusterView> view_from_json(const json& from) try {
   view.by_index = from.value("by_index", false);
   view.usual_attained = from.at("usual_attained");
   for (const auto& [id, host] : from.at("hosts").items()) view.hosts.push_back(host_from(id, host));
-  for (const auto& [id, job] : from.at("jobs").items()) view.jobs.push_back(job_from(id, job));
+  for (const auto& [id, job] : from.at("jobs").items()) view.jobs.push_back(job_from(id, job, view.now));
   const auto by_id = [](const auto& a, const auto& b) { return a.id < b.id; };
   std::sort(view.hosts.begin(), view.hosts.end(), by_id);
   std::sort(view.jobs.begin(), view.jobs.end(), by_id);
   return view;
 } catch (const std::exception& e) { return fail(Errc::kMalformed, fmt::format("not a recorded view: {}", e.what())); }
 
-json patch_between(const json& before, const json& after) {
-  json patch = json::object();
-  for (const auto& [key, value] : after.items()) {
-    const auto had = before.find(key);
-    if (had == before.end())
-      patch[key] = value;
-    else if (value.is_object() && had->is_object()) {
-      if (json inner = patch_between(*had, value); !inner.empty()) patch[key] = std::move(inner);
-    } else if (*had != value)
-      patch[key] = value;
-  }
-  for (const auto& [key, value] : before.items())
-    if (!after.contains(key)) patch[key] = nullptr;
+json patch_between(const ClusterView& before, const ClusterView& after) {
+  json patch = changes_of(before, after);
+  if (json hosts = changes_of(before.hosts, after.hosts); !hosts.empty()) patch["hosts"] = std::move(hosts);
+  if (json jobs = changes_of(before.jobs, after.jobs); !jobs.empty()) patch["jobs"] = std::move(jobs);
   return patch;
 }
 

@@ -13,7 +13,7 @@ namespace sluice::manager {
 [[nodiscard]] nlohmann::json to_json(const ClusterView& view);
 /// Errors: kMalformed naming what is missing. Any content.
 [[nodiscard]] Result<ClusterView> view_from_json(const nlohmann::json& json);
-/// The merge patch that turns `before` into `after`; apply it with nlohmann::json::merge_patch. Neither holds a null.
-[[nodiscard]] nlohmann::json patch_between(const nlohmann::json& before, const nlohmann::json& after);
+/// The merge patch that turns to_json(before) into to_json(after); apply it with nlohmann::json::merge_patch. REQUIRES: hosts and jobs by id.
+[[nodiscard]] nlohmann::json patch_between(const ClusterView& before, const ClusterView& after);
 
 }  // namespace sluice::manager

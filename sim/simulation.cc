@@ -221,11 +221,9 @@ class Simulation final : public Truth {
     if (options_.series) sample(round.price);
   }
   void grant() {
-    const auto& granted = fleet_.granted();
     std::vector<std::pair<Track*, std::uint32_t>> all;
     for (Track* track : active_) {
-      const auto has = granted.find(track->id());
-      all.emplace_back(track, has == granted.end() ? 0 : has->second);
+      all.emplace_back(track, fleet_.granted(track->id()));
       if (all.back().second > track->slots()) rounds_.moved(track->id(), options_.move_cost);
     }
     if (options_.decision_delay.ns > 0) return send({clock_.now() + options_.decision_delay, {}, {}, std::move(all)});

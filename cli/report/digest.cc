@@ -36,7 +36,7 @@ Json parse(const std::string& line, bool with_view) {
   return with_view ? Json::parse(line, nullptr, /*allow_exceptions=*/false) : Json::parse(line, filter, /*allow_exceptions=*/false);
 }
 
-/// How long the job that waited longest had waited when this was decided, in ms.
+/// How long the job that waited longest had waited when this was decided, in ms. Older lines say how long, newer ones since when.
 double longest_wait_ms(const Json& round) {
   double ns = 0;
   const auto view = round.find("view");
@@ -44,7 +44,8 @@ double longest_wait_ms(const Json& round) {
   const auto jobs = view->find("jobs");
   if (jobs == view->end() || !jobs->is_object()) return 0;
   for (const auto& job : *jobs) {
-    if (job.is_object()) ns = std::max(ns, number(job, "waited_ns"));
+    if (!job.is_object()) continue;
+    ns = std::max(ns, job.contains("waits_since_ns") ? number(*view, "now_ns") - number(job, "waits_since_ns") : number(job, "waited_ns"));
   }
   return ns / 1e6;
 }

@@ -22,11 +22,11 @@ using nlohmann::json;
 constexpr std::size_t kJobsShown = 4000;
 
 /// Predicted fall of the normalised loss per second with the slots it has.
-double gain_per_second(const Job& job, const ClusterView& view) {
+double gain_per_second(const Job& job, const JobDecision& decided, const ClusterView& view) {
   const double range = job.first_loss - job.floor();
   if (job.ended() || !(range > 0)) return 0;
   const double seconds = std::max({view.round, view.quantum_min, job.move_cost * 20}).seconds();
-  return job.last_decision.drop_with / range / seconds;
+  return decided.drop_with / range / seconds;
 }
 
 Result<void> replace_file(const std::string& path, const std::string& content) {
@@ -47,7 +47,8 @@ std::string Core::reason_of(const Job& job) const {
   if (std::string waiting = ring_.waiting_for(members_); !waiting.empty()) return waiting;
   if (fleet_.slots() == 0) return "waiting for workers: there are no worker slots";
   if (!job.reason.empty()) return job.reason;
-  return job.last_decision.sentence.empty() ? "submitted" : job.last_decision.sentence;
+  const std::string& sentence = rounds_.decision_of(job.id).sentence;
+  return sentence.empty() ? "submitted" : sentence;
 }
 
 json Core::head_of(const Job& job) const {
@@ -63,7 +64,7 @@ json Core::head_of(const Job& job) const {
           {"group", job.spec.group},
           {"loss", number_or_null(job.reports > 0, job.loss)},
           {"normalized_loss", job.normalized_loss()},
-          {"target", target_json(job, clock_.now())}};
+          {"target", target_json(job, rounds_.decision_of(job.id).share, clock_.now())}};
 }
 
 json Core::ps_of(const Job& job) const {
@@ -74,7 +75,7 @@ json Core::ps_of(const Job& job) const {
                   {"steps_per_s", job.slots > 0 ? job.steps_per_s : 0},
                   {"examples_per_s", job.slots > 0 ? job.examples_per_s : 0},
                   {"first_loss", number_or_null(job.reports > 0, job.first_loss)},
-                  {"predicted_gain_per_s", gain_per_second(job, rounds_.view())},
+                  {"predicted_gain_per_s", gain_per_second(job, rounds_.decision_of(job.id), rounds_.view())},
                   {"staleness", job.staleness},
                   {"slot_seconds", job.slot_seconds},
                   {"moves_in", job.moves_in},
@@ -84,7 +85,7 @@ json Core::ps_of(const Job& job) const {
                   {"metric_name", job.metric_name},
                   {"seconds", job.seconds_since_submission(clock_.now())},
                   {"freed", job.ended() && !ending_.contains(job.id) && !outbox_.ending(job.id)},
-                  {"last_decision", job.ended() ? "" : job.last_decision.sentence}});
+                  {"last_decision", job.ended() ? "" : rounds_.decision_of(job.id).sentence}});
   return out;
 }
 
@@ -150,7 +151,7 @@ json Core::summary_of(const Job& job, Instant first_submission) const {
           {"best_loss", number_or_null(job.reports > 0, best)},
           {"validation_loss", number_or_null(job.evaluated > 0, job.validation_loss)},
           {"metrics", std::move(metrics)},
-          {"target", target_json(job, clock_.now())},
+          {"target", target_json(job, rounds_.decision_of(job.id).share, clock_.now())},
           {"group", job.spec.group},
           {"submitted_seconds", (job.submitted - first_submission).seconds()},
           {"seconds", job.seconds_since_submission(clock_.now())},

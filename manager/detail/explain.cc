@@ -41,8 +41,7 @@ json remaining_of(const Job& job, const RemainingPrior& prior) {
           {"jobs_of_model", past.jobs},      {"total_steps", total},   {"declared", declared > 0}};
 }
 
-json now_of(const Job& job) {
-  const JobDecision& d = job.last_decision;
+json now_of(const Job& job, const JobDecision& d) {
   return {{"reason", name_of(job.state == JobState::kCancelled ? Reason::kCancelled
                              : job.ended()                     ? Reason::kEnded
                                                                : d.reason)},
@@ -55,13 +54,13 @@ json now_of(const Job& job) {
 }
 
 /// Who holds what `wanting` lacks: live jobs with slots, those first that are ranked above it, then by what they hold beyond their share.
-std::vector<const Job*> holders_of(const JobTable& jobs, const Job& wanting) {
+std::vector<const Job*> holders_of(const JobTable& jobs, const Rounds& rounds, const Job& wanting) {
   std::vector<const Job*> out;
   for (const JobId id : jobs.live())
     if (const Job* job = jobs.find(id); job != &wanting && job->slots > 0) out.push_back(job);
   const auto rank = [&](const Job* job) {
-    const bool above = job->last_decision.index > wanting.last_decision.index;
-    return std::tuple(!above, -(job->slots - job->last_decision.share), job->id);
+    const JobDecision& d = rounds.decision_of(job->id);
+    return std::tuple(!(d.index > rounds.decision_of(wanting.id).index), -(job->slots - d.share), job->id);
   };
   const std::size_t shown = std::min(kHolders, out.size());
   std::partial_sort(out.begin(), out.begin() + static_cast<std::ptrdiff_t>(shown), out.end(), [&](const Job* a, const Job* b) { return rank(a) < rank(b); });
@@ -75,12 +74,12 @@ std::vector<const Job*> holders_of(const JobTable& jobs, const Job& wanting) {
 json Core::lacks(const Job& job) const {
   const ClusterView& view = rounds_.view();
   const auto seen = std::find_if(view.jobs.begin(), view.jobs.end(), [&](const JobView& v) { return v.id == job.id; });
-  const JobDecision& d = job.last_decision;
+  const JobDecision& d = rounds_.decision_of(job.id);
   json holders = json::array(), changes = json::array();
   std::vector<JobId> rivals;
-  for (const Job* other : holders_of(jobs_, job)) {
+  for (const Job* other : holders_of(jobs_, rounds_, job)) {
     rivals.push_back(other->id);
-    const JobDecision& o = other->last_decision;
+    const JobDecision& o = rounds_.decision_of(other->id);
     holders.push_back({{"job", other->spec.name},
                        {"slots", other->slots},
                        {"share", o.share},
@@ -111,7 +110,7 @@ json Core::explained(const Job& job, bool alone) const {
   }
   json out = head_of(job);
   out.update(json{{"objective", job.spec.objective == proto::Objective::kBest ? "best" : "each"},
-                  {"now", now_of(job)},
+                  {"now", now_of(job, rounds_.decision_of(job.id))},
                   {"speed_up", speed_up_of(job)},
                   {"remaining", remaining_of(job, jobs_.prior())},
                   {"outcome", log_.outcome(job.spec.name)},

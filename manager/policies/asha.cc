@@ -96,7 +96,7 @@ class Halving {
 class Asha final : public Policy {
  public:
   std::string_view name() const override { return "asha"; }
-  std::uint32_t version() const override { return 1; }
+  std::uint32_t version() const override { return 2; }
   /// It may move every slot.
   std::uint32_t moves_max(const ClusterView& view) const override { return slots_of(view); }
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "manager/policies/water_level.h"
+
 namespace sluice::manager {
 namespace {
 
@@ -11,6 +13,9 @@ constexpr std::int64_t kMovesPaid = 20;
 constexpr std::int64_t kDeficitQuanta = 64;
 
 void cut_minimums(std::vector<Claim>& claims, std::uint32_t slots) {
+  std::uint64_t wanted = 0;
+  for (const Claim& c : claims) wanted += c.min;
+  if (wanted <= slots) return;
   std::vector<Claim*> order;
   for (Claim& c : claims) order.push_back(&c);
   std::stable_partition(order.begin(), order.end(), [](const Claim* c) { return c->job->phase == JobPhase::kEvaluating; });
@@ -20,27 +25,13 @@ void cut_minimums(std::vector<Claim>& claims, std::uint32_t slots) {
   }
 }
 
-double clamped(const Claim& c, double level) { return std::clamp(c.job->weight * level, static_cast<double>(c.min), static_cast<double>(c.max)); }
-
 /// Weighted water-filling: share = clamp(weight × level, min, max) with the level at which the shares add up to the slots.
-void fill_shares(std::span<Claim> claims, double slots) {
-  double most = 0, high = 0;
-  for (const Claim& c : claims) {
-    most += c.max;
-    if (c.max > 0) high = std::max(high, (c.max + 1.0) / c.job->weight);
-  }
-  double low = 0;
-  if (most > slots) {
-    for (int i = 0; i < 64; ++i) {
-      const double level = 0.5 * (low + high);
-      double sum = 0;
-      for (const Claim& c : claims) sum += clamped(c, level);
-      (sum <= slots ? low : high) = level;
-    }
-  } else {
-    low = high;
-  }
-  for (Claim& c : claims) c.share = clamped(c, low);
+void fill_shares(std::span<Claim> claims, std::uint32_t slots) {
+  std::vector<double> weights(claims.size());
+  std::vector<std::uint32_t> least(claims.size()), most(claims.size());
+  for (std::size_t i = 0; i < claims.size(); ++i) weights[i] = claims[i].job->weight, least[i] = claims[i].min, most[i] = claims[i].max;
+  const double level = water_level(weights, least, most, slots).level;
+  for (Claim& c : claims) c.share = std::clamp(c.job->weight * level, static_cast<double>(c.min), static_cast<double>(c.max));
 }
 
 }  // namespace
@@ -50,8 +41,15 @@ Duration quantum_of(Duration round, Duration quantum_min, Duration move_cost) { 
 Duration quantum_of(const ClusterView& view, const JobView& job) { return quantum_of(view.round, view.quantum_min, job.move_cost); }
 
 std::vector<Claim> claims_of(const ClusterView& view) {
+  std::vector<Claim> claims = claims_without_shares(view);
+  share_out(view, claims);
+  return claims;
+}
+
+std::vector<Claim> claims_without_shares(const ClusterView& view) {
   const std::uint32_t slots = slots_of(view);
   std::vector<Claim> claims;
+  claims.reserve(view.jobs.size());
   bool others = false;
   for (const JobView& job : view.jobs) {
     Claim& c = claims.emplace_back();
@@ -65,14 +63,14 @@ std::vector<Claim> claims_of(const ClusterView& view) {
     // A tenth of a round's grace: rounds are timers, and one that comes a little early must not make the quantum a round longer.
     c.quantum_over = job.slots == 0 || (view.now - job.quantum_since) + Duration{view.round.ns / 10} >= quantum_of(view, job);
   }
-  std::sort(claims.begin(), claims.end(), [](const Claim& a, const Claim& b) { return a.job->id < b.job->id; });
+  const auto by_id = [](const Claim& a, const Claim& b) { return a.job->id < b.job->id; };
+  if (!std::is_sorted(claims.begin(), claims.end(), by_id)) std::sort(claims.begin(), claims.end(), by_id);
   cut_minimums(claims, slots);
   for (Claim& c : claims) {
     if (!c.parked) continue;
     if (others) c.max = c.min;
     c.parked = others;
   }
-  share_out(view, claims);
   return claims;
 }
 
@@ -89,9 +87,9 @@ void share_out(const ClusterView& view, std::span<Claim> claims) {
   }
 }
 
-ForecastKnot drop_after(const JobView& job, double steps) {
+ForecastKnot drop_after(std::span<const ForecastKnot> forecast, double steps) {
   ForecastKnot before{};
-  for (const ForecastKnot& knot : job.forecast) {
+  for (const ForecastKnot& knot : forecast) {
     if (steps <= knot.steps) {
       const double part = knot.steps > before.steps ? (steps - before.steps) / (knot.steps - before.steps) : 1;
       return {steps, before.drop + part * (knot.drop - before.drop), before.deviation + part * (knot.deviation - before.deviation)};
@@ -124,7 +122,7 @@ JobDecision decided(const ClusterView& view, const Claim& claim) {
   out.drop_with = with.drop;
   out.drop_without = drop(job.slots).drop;
   out.deviation = with.deviation;
-  if (slots_of(view) == 0) {
+  if (std::all_of(view.hosts.begin(), view.hosts.end(), [](const HostView& h) { return h.slots == 0; })) {
     out.reason = Reason::kNoSlots;
     out.sentence = "there are no worker slots";
   } else if (claim.parked) {
@@ -135,8 +133,10 @@ JobDecision decided(const ClusterView& view, const Claim& claim) {
 }
 
 void keep_largest(std::vector<Refusal>& refused) {
-  std::sort(refused.begin(), refused.end(), [](const Refusal& a, const Refusal& b) { return a.index != b.index ? a.index > b.index : a.job < b.job; });
-  if (refused.size() > kRefusedMax) refused.resize(kRefusedMax);
+  const auto kept = refused.begin() + static_cast<std::ptrdiff_t>(std::min(kRefusedMax, refused.size()));
+  std::partial_sort(refused.begin(), kept, refused.end(),
+                    [](const Refusal& a, const Refusal& b) { return a.index != b.index ? a.index > b.index : a.job < b.job; });
+  refused.erase(kept, refused.end());
 }
 
 }  // namespace sluice::manager

@@ -1,6 +1,7 @@
 #pragma once
 /// What policies have in common: what each job may claim, weighted shares, quanta, deficits, and reading a forecast.
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -29,6 +30,9 @@ struct Claim {
 /// slots = 0.
 [[nodiscard]] std::vector<Claim> claims_of(const ClusterView& view);
 
+/// The same but for shares and deficits, which share_out() fills in.
+[[nodiscard]] std::vector<Claim> claims_without_shares(const ClusterView& view);
+
 /// How many could use a slot.
 [[nodiscard]] std::size_t working(std::span<const Claim> claims);
 
@@ -40,7 +44,8 @@ void share_out(const ClusterView& view, std::span<Claim> claims);
 [[nodiscard]] Duration quantum_of(Duration round, Duration quantum_min, Duration move_cost);
 
 /// Predicted drop and deviation after `steps`, straight lines between the knots; beyond the last knot its value.
-[[nodiscard]] ForecastKnot drop_after(const JobView& job, double steps);
+[[nodiscard]] ForecastKnot drop_after(std::span<const ForecastKnot> forecast, double steps);
+[[nodiscard]] inline ForecastKnot drop_after(const JobView& job, double steps) { return drop_after(job.forecast, steps); }
 
 /// Gives slots that nobody else can use to parked jobs, by id. Returns what is still left.
 std::uint32_t give_spare(std::span<Claim> claims, std::uint32_t left);
@@ -51,5 +56,17 @@ std::uint32_t give_spare(std::span<Claim> claims, std::uint32_t left);
 
 /// Sorts by index (ties by job) and keeps the first kRefusedMax.
 void keep_largest(std::vector<Refusal>& refused);
+/// Fills in reason and sentence of the refused that have no sentence yet, as `explain` fills them in in the entry of the claim at a place; where the decision's
+/// entry has a sentence, from there. REQUIRES: decision.jobs as claims, by id.
+template <class Explain>
+void say_refused(Decision& decision, std::span<const Claim> claims, const Explain& explain) {
+  for (Refusal& r : decision.refused) {
+    const auto c = std::lower_bound(claims.begin(), claims.end(), r.job, [](const Claim& of, JobId id) { return of.job->id < id; });
+    const auto i = static_cast<std::size_t>(c - claims.begin());
+    JobDecision d = decision.jobs[i];
+    if (d.sentence.empty()) explain(i, d);
+    r.reason = d.reason, r.sentence = std::move(d.sentence);
+  }
+}
 
 }  // namespace sluice::manager

@@ -32,6 +32,7 @@ JobView job(std::uint64_t id) {
   j.floor = 0.1;
   j.largest_drop = 0.3;
   j.steps_per_slot_second = 1000;
+  j.submitted = j.waits_since = Instant{100'000'000'000};
   return j;
 }
 
@@ -103,7 +104,7 @@ void carry(ClusterView& view, const Decision& decision, Duration elapsed) {
     j.slots = d.slots;
     j.deficit_ns = d.deficit_ns;
     j.quantum_since = d.quantum_since;
-    j.waited = d.slots > 0 ? Duration{} : j.waited + elapsed;
+    if (d.slots > 0) j.waits_since = view.now + elapsed;
   }
   view.now = view.now + elapsed;
   view.elapsed = elapsed;

@@ -10,13 +10,14 @@
 namespace sluice::manager {
 namespace {
 
-constexpr double kWhole = 1e-6;  ///< shares come from bisection: this close below a whole number is the whole number
+constexpr double kWhole = 1e-6;  ///< shares are rounded: this close below a whole number is the whole number
 
 std::uint32_t whole(const Claim& c) { return std::min(c.max, static_cast<std::uint32_t>(std::floor(c.share + kWhole))); }
 
+double owed_of(const Claim& c) { return static_cast<double>(c.deficit_ns) * 1e-9; }
+
 void explain(const Claim& c, std::uint32_t slots, JobDecision& d) {
-  const double owed = static_cast<double>(c.deficit_ns) * 1e-9;
-  d.index = owed;
+  const double owed = owed_of(c);
   if (!d.sentence.empty()) return;
   if (c.slots > 0 && c.slots == c.min && c.job->phase == JobPhase::kEvaluating) {
     d.reason = Reason::kFinishFirst;
@@ -40,19 +41,21 @@ void explain(const Claim& c, std::uint32_t slots, JobDecision& d) {
 class FairPolicy final : public Policy {
  public:
   std::string_view name() const override { return "fair"; }
-  std::uint32_t version() const override { return 1; }
+  std::uint32_t version() const override { return 2; }
 
-  Decision decide(const ClusterView& view, std::span<const JobId>, Memo&) const override {
+  Decision decide(const ClusterView& view, std::span<const JobId>, Memo& memo) const override {
     const std::uint32_t slots = slots_of(view);
     std::vector<Claim> claims = claims_of(view);
     give_spare(claims, give_shares(claims, slots));
     Decision decision;
     for (const Claim& c : claims) {
       JobDecision& d = decision.jobs.emplace_back(decided(view, c));
-      explain(c, slots, d);
-      if (c.slots < c.max && c.share - c.slots > kWhole) decision.refused.push_back({d.job, d.reason, d.index, d.sentence});
+      d.index = owed_of(c);
+      if (memo.all_sentences || c.slots != c.job->slots) explain(c, slots, d);
+      if (c.slots < c.max && c.share - c.slots > kWhole) decision.refused.push_back({d.job, d.reason, d.index, {}});
     }
     keep_largest(decision.refused);
+    say_refused(decision, claims, [&](std::size_t i, JobDecision& d) { explain(claims[i], slots, d); });
     return decision;
   }
 

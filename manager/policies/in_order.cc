@@ -9,6 +9,7 @@ namespace sluice::manager {
 namespace {
 
 constexpr double kNeverTaken = 1e12;
+constexpr double kLastShare = 0.1;  ///< of its steps
 
 enum class Order : std::uint8_t { kSubmission, kRemainingTime };
 
@@ -19,11 +20,14 @@ double remaining_seconds(const Claim& c) {
   return rate > 0 && job.total_steps > 0 ? std::max(1.0, job.total_steps - static_cast<double>(job.step)) / rate : 0;
 }
 
+/// What a job ends with is what it is judged by.
+bool ending(const JobView& job) { return job.total_steps > 0 && static_cast<double>(job.step) >= (1 - kLastShare) * job.total_steps; }
+
 class InOrder final : public Policy {
  public:
   explicit InOrder(Order order) : order_(order) {}
   std::string_view name() const override { return order_ == Order::kSubmission ? "fifo" : "srtf"; }
-  std::uint32_t version() const override { return 1; }
+  std::uint32_t version() const override { return 2; }
   std::uint32_t moves_max(const ClusterView& view) const override { return slots_of(view); }
 
   Decision decide(const ClusterView& view, std::span<const JobId>, Memo&) const override {
@@ -101,7 +105,7 @@ double serve_in_order(const ClusterView& view, std::span<Claim> claims, std::spa
       const bool even = !stale || !(c.job->speed_up.efficiency(2) < 1);
       for (std::uint32_t next; from < to; from = next) {  // slot 1, 2, 3 to 4, 5 to 8, …
         next = even ? to : std::min(to, std::bit_ceil(from + 1));
-        const double part = even ? 1 : c.job->speed_up.worth(from, next);
+        const double part = even ? 1 : from > 0 && ending(*c.job) ? 0 : c.job->speed_up.worth(from, next);
         offers.push_back({(index[i] + (times == 1 ? 0 : 1e-12)) * times * part, i, next, part});
       }
     };

@@ -18,8 +18,8 @@ struct Defence {
 };
 
 /// Fills Claim::slots: Claim::base first, then in descending order of `index` (≥ 0, one a claim; ties by job). `stale`: a job's second and further slots count
-/// as SpeedUp::worth says, less than its first, as their gradients are stale. REQUIRES: the bases add up to the slots at most. Returns the index of the last
-/// slot that was given away.
+/// as SpeedUp::worth says, less than its first, as their gradients are stale; in the last tenth of its steps they count nothing. REQUIRES: the bases add up to
+/// the slots at most. Returns the index of the last slot that was given away.
 double serve_in_order(const ClusterView& view, std::span<Claim> claims, std::span<const double> index, const Defence& defence, bool stale = false);
 
 /// Slots beside the minimums and, with fewer slots than jobs, beside what is held while a quantum runs: what bases may be raised by.

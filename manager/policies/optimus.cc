@@ -66,7 +66,7 @@ std::uint32_t further_slots(std::vector<Claim>& claims, std::uint32_t left) {
 class Optimus final : public Policy {
  public:
   std::string_view name() const override { return "optimus"; }
-  std::uint32_t version() const override { return 1; }
+  std::uint32_t version() const override { return 2; }
   /// It may move every slot.
   std::uint32_t moves_max(const ClusterView& view) const override { return slots_of(view); }
 

@@ -8,6 +8,8 @@
 #include "manager/policies/claims.h"
 #include "manager/policies/group_rule.h"
 #include "manager/policies/in_order.h"
+#include "manager/policies/root_shares.h"
+#include "manager/policies/share_keeper.h"
 
 namespace sluice::manager {
 namespace {
@@ -20,9 +22,6 @@ constexpr std::uint32_t kFewSlots = 8;  ///< so many or fewer are near-linear wh
 constexpr double kStillLinear = 0.85;   ///< … where jobs are served by the index already
 constexpr double kDearMove = 0.05;      ///< of a round: the index moves half of the slots a round
 constexpr double kStillDear = 1.5;      ///< times that, where …
-constexpr double kStrict = 4;
-constexpr double kWorthMin = 1e-6;
-constexpr double kMillion = 1e6;
 
 /// Of what past jobs say, beside the job's own reports, 0 … 1: each weighs the inverse of its variance: of past jobs that among them, of the reports that of
 /// the end foretold, which moves the remaining loss q by 1 − q. Where no end is foretold the reports weigh by their number.
@@ -38,10 +37,11 @@ double prior_weight(const JobView& job) {
 
 class Sharing {
  public:
-  Sharing(const ClusterView& view, Hearing hearing) : view_(view), hearing_(hearing), claims_(claims_of(view)), slots_(slots_of(view)) {
-    double attained = 0, jobs = 0;
+  Sharing(const ClusterView& view, Hearing hearing)
+      : view_(view), hearing_(hearing), aged_(view), claims_(claims_without_shares(view)), slots_(slots_of(view)) {
+    double attained = 0, jobs = 0, stall = 0;
     for (const Claim& c : claims_)
-      if (c.full > 0) attained += c.job->attained, ++jobs;
+      if (c.full > 0) attained += c.job->attained, stall += c.job->move_cost.seconds(), ++jobs;
     usual_ = view.usual_attained > 0 ? view.usual_attained : jobs > 0 ? attained / jobs : 0;
     places_ = hearing == Hearing::kLoss ? places_in_groups(claims_) : std::vector<GroupPlace>(claims_.size());
     for (std::size_t i = 0; i < claims_.size(); ++i) {
@@ -49,9 +49,9 @@ class Sharing {
       const GroupPlace& place = places_[i];
       const double q = place.member ? place.value : remaining_loss(*c.job, hearing_, usual_);
       remaining_.push_back(q);
-      worth_.push_back(c.job->weight * std::max(q + (place.member && !place.serves ? 0 : ageing(*c.job)), kWorthMin));
+      worth_.push_back(RootWorth::worth(c.job->weight, q, place.member && !place.serves ? 0 : ageing(*c.job)));
     }
-    linear_ = near_linear();
+    linear_ = near_linear(view, slots_, stall, jobs);
   }
 
   void run() {
@@ -61,41 +61,26 @@ class Sharing {
       share();
   }
 
-  [[nodiscard]] Decision decision() const {
+  [[nodiscard]] Decision decision(bool all_sentences) const {
     Decision out;
     out.price = price_;
     out.by_index = linear_;
+    out.jobs.reserve(claims_.size());
     for (std::size_t i = 0; i < claims_.size(); ++i) {
       const Claim& c = claims_[i];
       JobDecision& d = out.jobs.emplace_back(decided(view_, c));
       d.rounding = rounding_.empty() ? 0 : rounding_[i];
-      d.index = linear_ ? index(i) : worth_[i];
-      explain(i, d);
-      if (c.slots < c.max && (linear_ || c.share > c.slots)) out.refused.push_back({d.job, d.reason, d.index, d.sentence});
+      d.index = linear_ ? indices_[i] : worth_[i];
+      if (all_sentences || c.slots != c.job->slots) explain(i, d);
+      if (c.slots < c.max && (linear_ || c.share > c.slots)) out.refused.push_back({d.job, d.reason, d.index, {}});
     }
     keep_largest(out.refused);
+    say_refused(out, claims_, [this](std::size_t i, JobDecision& d) { explain(i, d); });
     return out;
   }
 
  private:
-  /// Grows with the square of a job's age: who has waited as long as is usual hardly notices, the last ones do.
-  [[nodiscard]] double ageing(const JobView& job) const {
-    const double stay = view_.usual_stay.seconds();
-    if (!(stay > 0)) return 0;
-    const double age = job.age.seconds() / stay;
-    return view_.fairness.strict ? kStrict * std::max(0.0, job.behind.seconds()) / stay * age : view_.fairness.ageing * age * age;
-  }
-
-  /// With hysteresis: measurements near a limit do not make the rule change to and fro.
-  [[nodiscard]] bool near_linear() const {
-    double stall = 0, jobs = 0;
-    for (const Claim& c : claims_)
-      if (c.full > 0) stall += c.job->move_cost.seconds(), ++jobs;
-    if (stall > (view_.by_index ? kStillDear : 1) * kDearMove * view_.round.seconds() * jobs) return false;
-    if (slots_ <= kFewSlots) return true;
-    if (view_.usual_kappa < 0) return view_.by_index;
-    return 1 / (1 + view_.usual_kappa * (slots_ - 1)) >= (view_.by_index ? kStillLinear : kNearLinear);
-  }
+  [[nodiscard]] double ageing(const JobView& job) const { return aged_.ageing(job.submitted, job.behind); }
 
   // --- the index: served in descending order -----------------------------------------------------------------------------------------------------------------
 
@@ -118,12 +103,12 @@ class Sharing {
   /// It does not fall with the job's length: who is long waits, but not for ever.
   [[nodiscard]] double waited(const JobView& job) const { return usual_ > 0 ? job.weight * ageing(job) / usual_ : 0; }
   void serve() {
+    share_out(view_, claims_);
     const bool enough = slots_ >= working(claims_);
     std::uint32_t room = room_for_bases(view_, claims_);
-    std::vector<double> indices;
     for (std::size_t i = 0; i < claims_.size(); ++i) {
       Claim& c = claims_[i];
-      indices.push_back(index(i));
+      indices_.push_back(index(i));
       // A job that was not heard yet has its fair share, so that it is; with fewer slots than jobs one, before all others.
       c.base = c.min;
       if (c.job->reports >= 2) continue;
@@ -132,72 +117,26 @@ class Sharing {
       const std::uint32_t more = std::min(room, std::min(c.max, wanted) - std::min({c.max, wanted, c.base}));
       c.base += more, room -= more;
     }
-    price_ = serve_in_order(view_, claims_, indices, {}, /*stale=*/true);
+    price_ = serve_in_order(view_, claims_, indices_, {}, /*stale=*/true);
   }
 
   // --- the root rule -----------------------------------------------------------------------------------------------------------------------------------------
 
-  [[nodiscard]] double share_at(std::size_t i, double level) const {
-    const Claim& c = claims_[i];
-    return std::clamp(level * std::sqrt(worth_[i]), static_cast<double>(c.min), static_cast<double>(c.max));
-  }
-  void fill() {
-    double most = 0, low = 0, high = 0;
-    for (std::size_t i = 0; i < claims_.size(); ++i) {
-      most += claims_[i].max;
-      if (claims_[i].max > 0) high = std::max(high, (claims_[i].max + 1.0) / std::sqrt(worth_[i]));
-    }
-    for (int step = 0; step < 64 && most > slots_; ++step) {
-      const double level = 0.5 * (low + high);
-      double sum = 0;
-      for (std::size_t i = 0; i < claims_.size(); ++i) sum += share_at(i, level);
-      (sum <= slots_ ? low : high) = level;
-    }
-    if (most <= slots_) low = high;
-    price_ = low > 0 ? 1 / (low * low) : 0;
-    for (std::size_t i = 0; i < claims_.size(); ++i) claims_[i].share = share_at(i, low);
-  }
   void share() {
-    fill();
-    std::int64_t left = slots_;
-    std::vector<double> wants(claims_.size());  // slots beyond those given, with what is owed
-    for (std::size_t i = 0; i < claims_.size(); ++i) {
-      Claim& c = claims_[i];
-      const double carried = static_cast<double>(c.job->rounding) / kMillion, held = c.job->slots;
-      const std::int64_t bound = quantum_of(view_, *c.job).ns * 64;
-      c.deficit_ns = std::clamp<std::int64_t>(c.job->deficit_ns + std::llround((c.share - held) * static_cast<double>(view_.elapsed.ns)), -bound, bound);
-      if (c.share >= 1 && c.job->slots > 0 && std::abs(c.share + carried - held) <= std::max(0.99, 0.05 * held))
-        c.slots = std::clamp(c.job->slots, c.min, c.max);
-      else if (c.share >= 1)
-        c.slots = std::clamp(static_cast<std::uint32_t>(std::max(0.0, std::floor(c.share + carried))), std::max(c.min, std::min(1U, c.max)), c.max);
-      else
-        c.slots = std::max(c.min, !c.quantum_over && c.max > 0 ? std::min(c.job->slots, 1U) : 0U);
-      wants[i] = c.share >= 1 ? c.share + carried - c.slots : static_cast<double>(c.deficit_ns) / static_cast<double>(view_.round.ns) - c.slots;
-      left -= c.slots;
-    }
-    settle(left, wants);
+    RootShares flat;
+    flat.resize(claims_.size());
     for (std::size_t i = 0; i < claims_.size(); ++i) {
       const Claim& c = claims_[i];
-      const double error = c.share >= 1 ? std::clamp(static_cast<double>(c.job->rounding) / kMillion + c.share - c.slots, -1.0, 1.0) : 0;
-      rounding_.push_back(std::llround(error * kMillion));
+      flat.root[i] = std::sqrt(worth_[i]);
+      flat.min[i] = c.min, flat.max[i] = c.max, flat.full[i] = c.full, flat.held[i] = c.job->slots;
+      flat.rounding[i] = c.job->rounding, flat.deficit_ns[i] = c.job->deficit_ns;
+      flat.quantum_ns[i] = quantum_of(view_, *c.job).ns, flat.quantum_over[i] = c.quantum_over ? 1 : 0;
     }
-  }
-  /// One slot at a time to who lacks most, or from who has most too many; ties by job id.
-  void settle(std::int64_t left, std::vector<double>& wants) {
-    std::vector<std::size_t> order(claims_.size());
-    for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-    while (left != 0) {
-      std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return left > 0 ? wants[a] > wants[b] : wants[a] < wants[b]; });
-      const std::int64_t before = left;
-      for (const std::size_t i : order) {
-        Claim& c = claims_[i];
-        if (left > 0 && c.slots < c.max) ++c.slots, --left, wants[i] -= 1;
-        if (left < 0 && c.slots > c.min) --c.slots, ++left, wants[i] += 1;
-        if (left == 0) return;
-      }
-      if (left == before) break;
-    }
-    if (left > 0) give_spare(claims_, static_cast<std::uint32_t>(left));
+    flat.decide(slots_, view_.elapsed, view_.round);
+    price_ = flat.price();
+    for (std::size_t i = 0; i < claims_.size(); ++i)
+      claims_[i].share = flat.share(i), claims_[i].slots = flat.slots[i], claims_[i].deficit_ns = flat.next_deficit_ns[i];
+    rounding_ = std::move(flat.next_rounding);
   }
 
   void explain(std::size_t i, JobDecision& d) const {
@@ -225,11 +164,12 @@ class Sharing {
 
   const ClusterView& view_;
   Hearing hearing_;
+  RootWorth aged_;
   std::vector<Claim> claims_;
   std::uint32_t slots_;
   double usual_ = 0, price_ = 0;
   std::vector<GroupPlace> places_;
-  std::vector<double> remaining_, worth_;
+  std::vector<double> remaining_, worth_, indices_;
   std::vector<std::int64_t> rounding_;
   bool linear_ = false;
 };
@@ -238,12 +178,13 @@ class ShareRule final : public Policy {
  public:
   ShareRule(std::string_view name, Hearing hearing) : name_(name), hearing_(hearing) {}
   std::string_view name() const override { return name_; }
-  std::uint32_t version() const override { return 4; }
-  Decision decide(const ClusterView& view, std::span<const JobId>, Memo&) const override {
+  std::uint32_t version() const override { return 5; }
+  Decision decide(const ClusterView& view, std::span<const JobId>, Memo& memo) const override {
     Sharing sharing(view, hearing_);
     sharing.run();
-    return sharing.decision();
+    return sharing.decision(memo.all_sentences);
   }
+  std::unique_ptr<Incremental> make_incremental() const override { return make_share_keeper(hearing_); }
   std::uint32_t moves_max(const ClusterView& view) const override { return slots_of(view); }
 
  private:
@@ -252,6 +193,13 @@ class ShareRule final : public Policy {
 };
 
 }  // namespace
+
+bool near_linear(const ClusterView& view, std::uint32_t slots, double stall, double jobs) {
+  if (stall > (view.by_index ? kStillDear : 1) * kDearMove * view.round.seconds() * jobs) return false;
+  if (slots <= kFewSlots) return true;
+  if (view.usual_kappa < 0) return view.by_index;
+  return 1 / (1 + view.usual_kappa * (slots - 1)) >= (view.by_index ? kStillLinear : kNearLinear);
+}
 
 double remaining_slot_seconds(const JobView& job) {
   const double rate = job.speed_up.alone > 0 ? job.speed_up.alone : job.steps_per_slot_second;

@@ -3,6 +3,7 @@
 /// whose n slots are worth n / (1 + κ (n − 1)) costs least with √(Q/λ) slots, whatever κ (dynamic programming: s(a)/s′(a) − a = q/λ, whose left side is
 /// κ a²/(1 − κ)); where speed-up is linear, jobs are served one after the other by an index instead.
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 
@@ -16,6 +17,27 @@ enum class Hearing : std::uint8_t {
   kProgress,  ///< declared progress alone: T, what past jobs had left there
   kAttained,  ///< service so far alone: 1 / (1 + attained / usual)
 };
+
+/// What both ways of deciding by the rule (share_rule.cc, share_keeper.cc) share.
+struct RootWorth {
+  static constexpr double kLeast = 1e-6, kStrict = 4;
+  explicit RootWorth(const ClusterView& view) : now(view.now), stay(view.usual_stay.seconds()), fairness(view.fairness) {}
+  /// What waiting adds to the remaining loss: it grows with the square of a job's age, so that who has waited as long as is usual hardly notices, the last ones
+  /// do. `behind`: JobView's.
+  [[nodiscard]] double ageing(Instant submitted, Duration behind) const {
+    if (!(stay > 0)) return 0;
+    const double age = (now - submitted).seconds() / stay;
+    return fairness.strict ? kStrict * std::max(0.0, behind.seconds()) / stay * age : fairness.ageing * age * age;
+  }
+  /// Q: what a share goes by the root of.
+  [[nodiscard]] static double worth(double weight, double remaining, double aged) { return weight * std::max(remaining + aged, kLeast); }
+  Instant now;
+  double stay;
+  Fairness fairness;
+};
+/// Speed-up is so close to linear that jobs are served one after the other instead. With hysteresis: measurements near a limit do not make the rule change to
+/// and fro. `stall`: the costs of a move, in s, of the `jobs` that can use slots, added up.
+[[nodiscard]] bool near_linear(const ClusterView& view, std::uint32_t slots, double stall, double jobs);
 
 /// `name` outlives it.
 [[nodiscard]] std::unique_ptr<Policy> make_share_rule(std::string_view name, Hearing hearing);

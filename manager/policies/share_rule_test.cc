@@ -18,6 +18,7 @@ constexpr std::uint32_t kSlots = 32;
 JobView training(std::uint64_t id) {
   JobView j;
   j.id = JobId{id};
+  j.submitted = j.waits_since = Instant{100'000'000'000};
   j.slots_max = 1000;
   j.phase = JobPhase::kTraining;
   j.reports = 100;
@@ -132,8 +133,10 @@ TEST(ShareRule, ASecondSlotWhoseGradientsAreStaleCountsLessThanAnothersFirst) {
   for (JobView& job : view.jobs) job.speed_up.penalty = 0.15, job.speed_up.staleness_per_slot = 4.4;  // two do 1.2 times as much
   EXPECT_EQ(decided_by("sluice", view).jobs[0].slots, 1U);
   EXPECT_EQ(decided_by("sluice", view).jobs[1].slots, 1U);
-  view.jobs[1].step = 990;  // nearly done: even its second slot is worth more
-  EXPECT_EQ(decided_by("sluice", view).jobs[1].slots, 2U);
+  view.jobs[1].weight = 10;
+  EXPECT_EQ(decided_by("sluice", view).jobs[1].slots, 2U) << "even its second slot is worth more";
+  view.jobs[1].step = 901;
+  EXPECT_EQ(decided_by("sluice", view).jobs[1].slots, 1U) << "what it ends with would be of stale gradients";
 }
 
 TEST(ShareRule, ByTheIndexANewcomerDoesNotWaitForAnothersQuantumIfItIsWorthTwiceAsMuch) {
@@ -157,7 +160,7 @@ TEST(ShareRule, AgeBringsTheLastJobsForward) {
   view.jobs = {training(1), training(2)};
   view.jobs[0].loss = 0.01, view.jobs[0].prior_remaining = 0.01;
   const double young = decided_by("sluice", view).jobs[0].share;
-  view.jobs[0].age = from_ms(40'000);
+  view.jobs[0].submitted = Instant{view.now.ns - from_ms(40'000).ns};
   EXPECT_GT(decided_by("sluice", view).jobs[0].share, 2 * young);
 }
 

@@ -38,7 +38,7 @@ struct Smaller {
   bool operator()(const Bid& a, const Bid& b) const {
     if (a.rank != b.rank) return a.rank < b.rank;
     const JobView &x = *a.claim->job, &y = *b.claim->job;
-    if (a.rank == Bid::Rank::kOverdue && x.waited != y.waited) return x.waited < y.waited;
+    if (a.rank == Bid::Rank::kOverdue && x.waits_since != y.waits_since) return x.waits_since > y.waits_since;
     if (a.rank == Bid::Rank::kGain && a.gain != b.gain) return a.gain < b.gain;
     if (a.rank == Bid::Rank::kGain && a.claim->deficit_ns != b.claim->deficit_ns) return a.claim->deficit_ns < b.claim->deficit_ns;
     return x.id > y.id;
@@ -57,7 +57,7 @@ class Auction {
     left_ = give_spare(claims_, left_);
   }
 
-  [[nodiscard]] Decision decision() const {
+  [[nodiscard]] Decision decision(bool all_sentences) const {
     Decision out;
     double best_refused = 0;
     for (const Claim& c : claims_) {
@@ -68,7 +68,8 @@ class Auction {
       best_refused = std::max(best_refused, c.slots < c.max ? next : 0);
       if (c.slots < c.max) out.refused.push_back({d.job, c.parked ? Reason::kParked : Reason::kSmallerDrop, next, {}});
     }
-    for (std::size_t i = 0; i < claims_.size(); ++i) explain(claims_[i], out.jobs[i]);
+    for (std::size_t i = 0; i < claims_.size(); ++i)
+      if (all_sentences || claims_[i].slots != claims_[i].job->slots) explain(claims_[i], out.jobs[i]);
     keep_largest(out.refused);
     for (Refusal& r : out.refused)
       r.sentence = worst_first_ ? fmt::format("its normalised loss will be {:.3g}, and others' is worse", r.index)
@@ -157,12 +158,12 @@ class Auction {
   }
   void explain(const Claim& c, JobDecision& d) const {
     const JobView& job = *c.job;
+    if (!d.sentence.empty()) return;
     const std::string gains = job.forecast.empty() ? std::string("no prediction yet") : fmt::format("predicted normalised drop {:.3g}/s", d.marginal_gain);
     const auto say = [&](Reason reason, std::string sentence) {
       d.reason = reason;
       d.sentence = std::move(sentence);
     };
-    if (!d.sentence.empty()) return;
     if (job.phase == JobPhase::kEvaluating && c.slots > 0) return say(Reason::kFinishFirst, "its final evaluation is finished first");
     if (c.slots == 0) {
       if (job.slots > 0) return say(Reason::kSmallerDrop, fmt::format("its quantum ended and others' drop is larger: {}", gains));
@@ -170,7 +171,7 @@ class Auction {
                                     : say(Reason::kSmallerDrop, fmt::format("others' drop is larger: {}", gains));
     }
     if (job.reports < kHistory) return say(Reason::kFirstReports, fmt::format("{} of {} reports: tried before predictions count", job.reports, kHistory));
-    if (c.overdue) return say(Reason::kTurn, fmt::format("heard again after {:.1f} s without a slot; {}", job.waited.seconds(), gains));
+    if (c.overdue) return say(Reason::kTurn, fmt::format("heard again after {:.1f} s without a slot; {}", waited(view_, job).seconds(), gains));
     if (!enough_ && !c.quantum_over && c.slots <= job.slots) return say(Reason::kQuantum, fmt::format("keeps its slots until its quantum ends; {}", gains));
     if (c.slots <= c.min) return say(Reason::kMinimum, fmt::format("its minimum of {} slots", c.min));
     if (enough_ && c.slots == 1) return say(Reason::kShare, fmt::format("everyone starts at one slot; {}", gains));
@@ -186,7 +187,7 @@ class Auction {
   /// Turns take 1/kTurns of all slot time: each job's comes after kTurns times what a round of quanta over all jobs takes.
   [[nodiscard]] bool overdue(const Claim& c) const {
     if (enough_ || c.slots > 0 || c.job->slots > 0 || slots_ == 0) return false;
-    return c.job->waited.ns / kTurns >= quantum_of(view_, *c.job).ns * working_ / slots_;
+    return waited(view_, *c.job).ns / kTurns >= quantum_of(view_, *c.job).ns * working_ / slots_;
   }
   [[nodiscard]] Bid::Rank rank(const Claim& c) const { return untried(c) ? Bid::Rank::kUntried : overdue(c) ? Bid::Rank::kOverdue : Bid::Rank::kGain; }
 
@@ -206,11 +207,11 @@ class SlaqPolicy final : public Policy {
   std::string_view name() const override { return worst_first_ ? "slaq-maxmin" : "slaq"; }
   /// What its authors fit (SLAQ, SoCC'17).
   [[nodiscard]] std::string_view predictor() const override { return "slaq"; }
-  std::uint32_t version() const override { return worst_first_ ? 2 : 5; }
-  Decision decide(const ClusterView& view, std::span<const JobId>, Memo&) const override {
+  std::uint32_t version() const override { return worst_first_ ? 3 : 6; }
+  Decision decide(const ClusterView& view, std::span<const JobId>, Memo& memo) const override {
     Auction auction(view, scale_, worst_first_);
     auction.run();
-    return auction.decision();
+    return auction.decision(memo.all_sentences);
   }
   /// It may move every slot.
   std::uint32_t moves_max(const ClusterView& view) const override { return slots_of(view); }

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <span>
 #include <vector>
 
 #include "manager/predictors/shape_bank.h"
@@ -103,6 +104,7 @@ class Ensemble final : public Predictor {
   void observe(const LossPoint& point) override;
   int refit() override { return std::exchange(fresh_, false) ? 1 : 0; }
   Forecast after(double steps) const override;
+  void after_all(std::span<const double> steps, std::span<Forecast> out) const override;
   double floor() const override;
   bool ready() const override { return reports_ >= 2; }
   std::size_t bytes() const override { return sizeof(*this) + history_.capacity() * sizeof(SeenLoss) + waiting_.capacity() * sizeof(PendingForecast); }
@@ -126,6 +128,7 @@ class Ensemble final : public Predictor {
   };
   static Blend blend(double reports);
   [[nodiscard]] double raw_mean(const ShapeBank::Values& phi, const Blend& b) const;
+  [[nodiscard]] Forecast forecast(double reports, const Blend& b, double raw) const;
 
   ShapeBank bank_;
   std::vector<SeenLoss> history_;
@@ -147,6 +150,7 @@ class Ensemble final : public Predictor {
     double stretch = kFirstStretch;           ///< log of what deviations are multiplied with, learnt
   };
   std::array<Collapsed, kBuckets> now_{};
+  std::array<double, kBuckets> log_width_{};  ///< of each bucket's deviation, stretched
 };
 
 void Ensemble::observe(const LossPoint& point) {
@@ -171,6 +175,7 @@ void Ensemble::observe(const LossPoint& point) {
   solve(phi, point.loss);
   for (std::size_t b = 0; b < kBuckets; ++b) weigh(b);
   learn_noise();
+  for (std::size_t b = 0; b < kBuckets; ++b) log_width_[b] = std::log(now_[b].deviation + 1e-12 * (highest_ - lowest_) + 1e-300) + now_[b].stretch;
   issue(at);
 }
 
@@ -319,35 +324,59 @@ void Ensemble::learn_noise() {
 }
 
 Ensemble::Blend Ensemble::blend(double reports) {
+  static const std::array<double, kBuckets> kLogSteps = {0, std::log(kAhead[1] / kAhead[0]), std::log(kAhead[2] / kAhead[1])};
   if (reports <= kAhead.front()) return {0, 0, 0};
   for (std::size_t b = 1; b < kBuckets; ++b)
-    if (reports < kAhead[b]) return {b - 1, b, std::log(reports / kAhead[b - 1]) / std::log(kAhead[b] / kAhead[b - 1])};
+    if (reports < kAhead[b]) return {b - 1, b, std::log(reports / kAhead[b - 1]) / kLogSteps[b]};
   return {kBuckets - 1, kBuckets - 1, 0};
 }
 
 double Ensemble::raw_mean(const ShapeBank::Values& phi, const Blend& b) const {
-  double mean[2];
-  for (const int side : {0, 1}) {
-    const Collapsed& c = now_[side == 0 ? b.low : b.high];
-    mean[side] = c.base;
-    for (std::size_t s = 0; s < bank_.size(); ++s) mean[side] += c.amplitude[s] * phi[s];
-  }
-  return loss_ + mean[0] + b.part * (mean[1] - mean[0]);
+  const Collapsed &low = now_[b.low], &high = now_[b.high];
+  double near = low.base, far = high.base;
+  for (std::size_t s = 0; s < bank_.size(); ++s) near += low.amplitude[s] * phi[s], far += high.amplitude[s] * phi[s];
+  return loss_ + near + b.part * (far - near);
 }
 
 Forecast Ensemble::after(double steps) const {
   const double reports = steps / unit_;
   const Blend b = blend(reports);
-  const ShapeBank::Values phi = bank_.at(step_ + steps);
-  double mean = raw_mean(phi, b);
+  return forecast(reports, b, raw_mean(bank_.at(step_ + steps), b));
+}
+
+void Ensemble::after_all(std::span<const double> steps, std::span<Forecast> out) const {
+  constexpr std::size_t kLanes = ShapeBank::kLanes;
+  std::array<ShapeBank::Lanes, kShapes> phi;
+  ShapeBank::Lanes at;
+  for (std::size_t from = 0; from < steps.size(); from += kLanes) {
+    const std::size_t count = std::min(kLanes, steps.size() - from);
+    for (std::size_t i = 0; i < kLanes; ++i) at[i] = step_ + steps[from + std::min(i, count - 1)];
+    bank_.at(at, phi);
+    // Each bucket's curve at all of them; a forecast lies between two.
+    std::array<ShapeBank::Lanes, kBuckets> curve;
+    for (std::size_t b = 0; b < kBuckets; ++b) {
+      curve[b].fill(now_[b].base);
+      for (std::size_t s = 0; s < bank_.size(); ++s)
+        for (std::size_t i = 0; i < kLanes; ++i) curve[b][i] += now_[b].amplitude[s] * phi[s][i];
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+      const double reports = steps[from + i] / unit_;
+      const Blend b = blend(reports);
+      out[from + i] = forecast(reports, b, loss_ + curve[b.low][i] + b.part * (curve[b.high][i] - curve[b.low][i]));
+    }
+  }
+}
+
+/// `raw`: the mean, before it is held within what was seen.
+Forecast Ensemble::forecast(double reports, const Blend& b, double raw) const {
   const double range = highest_ - lowest_;
-  mean = std::clamp(mean, lowest_ >= 0 ? std::max(0.0, lowest_ - 2 * range) : lowest_ - 2 * range, highest_ + range);
-  const auto width = [&](std::size_t bucket) { return std::log(now_[bucket].deviation + 1e-12 * range + 1e-300) + now_[bucket].stretch; };
-  double log_width = width(b.low) + b.part * (width(b.high) - width(b.low));
-  if (reports > kAhead.back()) log_width += kBeyond * std::log(std::min(reports, 1e6) / kAhead.back());
+  const double mean = std::clamp(raw, lowest_ >= 0 ? std::max(0.0, lowest_ - 2 * range) : lowest_ - 2 * range, highest_ + range);
+  const double log_width = log_width_[b.low] + b.part * (log_width_[b.high] - log_width_[b.low]);
+  if (!(reports > kAhead.back())) return {mean, std::min(std::exp(log_width), 1e16)};
   // Rates that fall in steps and the like are in no report: past the furthest distance that was judged they are allowed for.
-  const double unforeseen = reports > kAhead.back() ? kUnforeseen * range * std::log(reports / kAhead.back()) : 0;
-  return {mean, std::min(std::hypot(std::exp(log_width), unforeseen), 1e16)};
+  const double beyond = std::log(reports / kAhead.back()), grown = reports > 1e6 ? std::log(1e6 / kAhead.back()) : beyond;
+  const double unforeseen = kUnforeseen * range * beyond, foreseen = std::min(std::exp(log_width + kBeyond * grown), 1e16);
+  return {mean, std::min(std::sqrt(foreseen * foreseen + unforeseen * unforeseen), 1e16)};
 }
 
 double Ensemble::floor() const {

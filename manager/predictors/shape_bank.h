@@ -18,6 +18,10 @@ class ShapeBank {
 
   /// All shapes' values at step k ≥ 0; those in k/N are 0 where N is not declared.
   [[nodiscard]] Values at(double k) const;
+  /// The same at kLanes steps at once, a row of each shape.
+  static constexpr std::size_t kLanes = 8;
+  using Lanes = std::array<double, kLanes>;
+  void at(const Lanes& k, std::array<Lanes, kShapes>& out) const;
   /// Their limits for k → ∞ (at the declared end).
   [[nodiscard]] static Values at_end();
   /// 0: not declared.

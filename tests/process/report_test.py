@@ -38,7 +38,7 @@ def decision_lines(draw, names, submitted, decisions, slots, seconds):
                             "refused": [{"job": draw.choice(there), "reason": "smaller_drop", "index": 0.01}]})
             counts[name] += by
         owner[slot] = job
-        view = {"jobs": {"1": {"waited_ns": 10_000_000}}} if number == 1 else {}
+        view = {"now_ns": 20_000_000, "jobs": {"1": {"waits_since_ns": 10_000_000}}} if number == 1 else {}
         yield {"version": 1, "kind": "round", "decision": number, "round": number, "time_ms": 30 + 1000 * time, "trigger": "timer", "policy": "slaq", "slots": slots, "changes": changes,
                "moves": [{"worker": "worker", "slot": slot, "from": before, "to": job}],
                "refused": [{"job": draw.choice(there), "reason": "smaller_drop", "index": 0.01, "sentence": "one slot more: predicted normalised drop 0.00697/s"}], "view": view}

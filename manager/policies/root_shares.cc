@@ -1,0 +1,98 @@
+#include "manager/policies/root_shares.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace sluice::manager {
+namespace {
+
+constexpr double kShareMillion = 1e6;
+constexpr std::int64_t kOwedQuanta = 64;
+constexpr std::size_t kFewOf = 16;
+
+/// As std::llround, without a call.
+std::int64_t whole_near(double x) {
+  const auto whole = static_cast<std::int64_t>(x);
+  const double rest = x - static_cast<double>(whole);
+  return whole + (rest >= 0.5 ? 1 : 0) - (rest <= -0.5 ? 1 : 0);
+}
+
+std::int64_t rounding_of(std::int64_t carried, double share, std::uint32_t slots) {
+  const double error = static_cast<double>(carried) / kShareMillion + share - slots;
+  return share >= 1 ? whole_near(std::clamp(error, -1.0, 1.0) * kShareMillion) : 0;
+}
+
+}  // namespace
+
+void RootShares::resize(std::size_t claims) {
+  for (auto* of : {&root, &wants_}) of->resize(claims);
+  for (auto* of : {&min, &max, &full, &held, &slots}) of->resize(claims);
+  for (auto* of : {&rounding, &deficit_ns, &quantum_ns, &next_rounding, &next_deficit_ns}) of->resize(claims);
+  quantum_over.resize(claims);
+}
+
+double RootShares::share(std::size_t i) const { return std::clamp(level * root[i], static_cast<double>(min[i]), static_cast<double>(max[i])); }
+
+std::int64_t RootShares::rounding_after(std::size_t i) const { return rounding_of(rounding[i], share(i), slots[i]); }
+
+void RootShares::decide(std::uint32_t all, Duration elapsed, Duration round) {
+  level = water_level(root, min, max, all).level;
+  settle(static_cast<std::int64_t>(all) - round_claims(elapsed, round));
+}
+
+/// Whole slots, and what each then wants beyond them, with what is owed. Returns how many were given.
+std::int64_t RootShares::round_claims(Duration elapsed, Duration round) {
+  std::int64_t given = 0;
+  const auto passed = static_cast<double>(elapsed.ns), turn = static_cast<double>(round.ns);
+  const std::size_t count = size();
+  for (std::size_t i = 0; i < count; ++i) {
+    const double part = share(i), carried = static_cast<double>(rounding[i]) / kShareMillion, had = held[i];
+    const std::int64_t bound = quantum_ns[i] * kOwedQuanta;
+    const std::int64_t owed = std::clamp<std::int64_t>(deficit_ns[i] + whole_near((part - had) * passed), -bound, bound);
+    std::uint32_t n = 0;
+    if (part >= 1 && held[i] > 0 && std::abs(part + carried - had) <= std::max(0.99, 0.05 * had))
+      n = std::clamp(held[i], min[i], max[i]);
+    else if (part >= 1)
+      n = std::clamp(static_cast<std::uint32_t>(std::max(0.0, part + carried)), std::max(min[i], std::min(1U, max[i])), max[i]);
+    else
+      n = std::max(min[i], quantum_over[i] == 0 && max[i] > 0 ? std::min(held[i], 1U) : 0U);
+    slots[i] = n;
+    next_deficit_ns[i] = owed;
+    next_rounding[i] = rounding_of(rounding[i], part, n);
+    wants_[i] = part >= 1 ? part + carried - n : static_cast<double>(owed) / turn - n;
+    given += n;
+  }
+  return given;
+}
+
+/// One slot at a time to who lacks most, or from who has most too many; in turns, ties by place. Then to whoever can use them.
+void RootShares::settle(std::int64_t left) {
+  while (left != 0) {
+    const bool give = left > 0;
+    wanting_.clear();
+    for (std::uint32_t i = 0; i < size(); ++i)
+      if (give ? slots[i] < max[i] : slots[i] > min[i]) wanting_.emplace_back(give ? -wants_[i] : wants_[i], i);
+    if (wanting_.empty()) break;
+    const std::size_t count = std::min(wanting_.size(), static_cast<std::size_t>(std::abs(left)));
+    const auto end = wanting_.begin() + static_cast<std::ptrdiff_t>(count);
+    if (count < wanting_.size() / kFewOf)
+      std::partial_sort(wanting_.begin(), end, wanting_.end());
+    else if (count < wanting_.size())
+      std::nth_element(wanting_.begin(), end, wanting_.end());
+    for (std::size_t w = 0; w < count; ++w) {
+      const std::uint32_t i = wanting_[w].second;
+      slots[i] += give ? 1U : ~0U;
+      wants_[i] -= give ? 1 : -1;
+      next_rounding[i] = rounding_after(i);
+    }
+    left -= give ? static_cast<std::int64_t>(count) : -static_cast<std::int64_t>(count);
+  }
+  for (std::size_t i = 0; i < size() && left > 0; ++i) {
+    const auto more = static_cast<std::uint32_t>(std::min<std::int64_t>(left, full[i] - std::min(full[i], slots[i])));
+    if (more == 0) continue;
+    slots[i] += more, left -= more;
+    next_rounding[i] = rounding_after(i);
+  }
+}
+
+}  // namespace sluice::manager

@@ -1,0 +1,276 @@
+#include "manager/view_keeper.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <tuple>
+#include <utility>
+
+#include "base/assert.h"
+#include "manager/policies/claims.h"
+#include "manager/quality.h"
+
+namespace sluice::manager {
+namespace {
+
+constexpr std::size_t kKnotsMax = 16;
+constexpr double kMoveCostWeight = 0.3;
+constexpr double kMoveOutlier = 4;
+
+/// A loss that falls goes on falling: at least as 1/step does. A fit through noisy reports takes a curve for flat now and then, and a policy that believes it
+/// does not hear that job again for long (docs/adr/0009).
+void forecast_into(std::vector<ForecastKnot>& knots, const Job& job, double steps_per_slot, std::uint32_t slots) {
+  if (!(steps_per_slot > 0)) return;
+  std::array<double, kKnotsMax> steps;
+  std::array<Forecast, kKnotsMax> said;
+  std::size_t count = 0;
+  for (double n = 0.5; count < kKnotsMax && (count == 0 || n < 2.0 * slots); n *= 2) steps[count++] = n * steps_per_slot;
+  job.predictor->after_all(std::span(steps).first(count), std::span(said).first(count));
+  const ExpectedFall fall(job.curve.points());
+  const double level = job.predictor->after(0).mean;
+  double drop = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    drop = std::max({drop, level - said[i].mean, fall.after(steps[i])});
+    knots.push_back({steps[i], drop, said[i].deviation});
+  }
+}
+
+SpeedUp counted_speed_up(const Job& job) {
+  SpeedUp out = job.rates.speed_up();
+  if (job.spec.consistency.mode == proto::ConsistencyMode::kBsp) out.staleness_per_slot = 0;
+  return out;
+}
+
+/// Over what was there: what is carried stays, and memory is kept.
+void fill_view(JobView& v, const Job& job, const RoundOptions& options, std::uint32_t slots, Duration move_cost) {
+  v.weight = job.spec.weight;
+  v.slots_min = job.paused() ? 0 : job.spec.slots_min;
+  v.slots_max = job.paused() ? 0 : job.spec.slots_max;
+  v.phase = job.phase();
+  v.reports = job.reports;
+  v.loss = job.loss;
+  v.first_loss = job.first_loss;
+  v.floor = job.floor();
+  v.normalized_loss = job.reports == 0 ? 1 : job.first_loss > v.floor ? std::clamp((job.loss - v.floor) / (job.first_loss - v.floor), 0.0, 1.0) : 1;
+  v.largest_drop = job.largest_drop;
+  v.steps_per_slot_second = job.steps_per_slot_second;
+  v.speed_up = counted_speed_up(job);
+  v.step = job.step;
+  v.total_steps = job.declared_steps();
+  v.declared = v.total_steps > 0;
+  v.attained = job.slot_seconds;
+  if (v.rungs.size() != job.rungs.size()) v.rungs = job.rungs;
+  v.end_loss = v.floor;
+  v.end_deviation = 0;
+  const bool ready = job.predictor != nullptr && job.predictor->ready();
+  if (v.declared && ready) {
+    const Forecast end = job.predictor->after(std::max(0.0, v.total_steps - static_cast<double>(v.step)));
+    v.end_loss = std::min(job.best_loss, end.mean);
+    v.end_deviation = end.deviation;
+  }
+  v.move_cost = move_cost;
+  // Near the end there are only so many batches left to go round. Under bsp a slot that leaves changes the result: it stays.
+  v.usable = std::numeric_limits<std::uint32_t>::max();
+  if (job.examples_total > job.examples && job.spec.consistency.mode != proto::ConsistencyMode::kBsp) {
+    const std::uint64_t batches = (job.examples_total - job.examples + job.spec.step_rows() - 1) / job.spec.step_rows();
+    v.usable = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(batches, 1, v.usable));
+  }
+  v.forecast.clear();
+  const bool learns = v.phase == JobPhase::kTraining || v.phase == JobPhase::kPlateau;
+  if (learns && !job.paused() && ready)
+    forecast_into(v.forecast, job, job.steps_per_slot_second * quantum_of(options.round, options.quantum_min, move_cost).seconds(), slots);
+}
+
+/// What never changes of it.
+JobView new_view(const Job& job) {
+  JobView v;
+  v.id = job.id;
+  v.name = job.spec.name;
+  v.group = job.spec.group;
+  v.best = job.spec.objective == proto::Objective::kBest;
+  v.submitted = v.waits_since = job.submitted;
+  v.slots = job.slots;
+  return v;
+}
+
+}  // namespace
+
+JobView view_of(const Job& job, const RoundOptions& options, std::uint32_t slots, Duration move_cost) {
+  JobView v = new_view(job);
+  fill_view(v, job, options, slots, move_cost);
+  return v;
+}
+
+/// What past jobs of its model say of one that is as far.
+void ViewKeeper::take_prior(JobView& v, const Job& job) const {
+  const RemainingPrior& prior = jobs_.prior();
+  const auto step = static_cast<double>(job.step);
+  if (!v.declared) v.total_steps = job.step > 0 ? prior.total_steps(job.spec.model, step).steps : 0;
+  if (!(v.total_steps > 0)) return;
+  const auto left = prior.remaining(job.spec.model, step / v.total_steps);
+  v.prior_remaining = left.mean, v.prior_deviation = left.deviation;
+  v.prior_slope = prior.steepest(job.spec.model, step / v.total_steps) / v.total_steps;
+}
+
+void ViewKeeper::mark(std::uint32_t row) {
+  if (marked_[row]) return;
+  marked_[row] = true;
+  changed_.push_back(row);
+}
+
+void ViewKeeper::make(std::uint32_t row) {
+  Job& job = *rows_[row];
+  JobView& v = view_.jobs[row];
+  if (view_.usual_kappa >= 0) job.rates.expect(view_.usual_kappa);
+  fill_view(v, job, options_, slots_, move_cost(job));
+  take_prior(v, job);
+  if (!v.group.empty()) v.group_best = jobs_.group_best(v.group);
+  shadow_.see(job.id, job.submitted, v.declared ? v.total_steps : 0, v.speed_up);
+  mark(row);
+  ++made_;
+}
+
+/// Nothing happened to it; but what others went through may tell something of it.
+void ViewKeeper::tell(std::uint32_t row) {
+  Job& job = *rows_[row];
+  JobView& v = view_.jobs[row];
+  if (move_cost(job) != v.move_cost) return make(row);
+  if (view_.usual_kappa >= 0) job.rates.expect(view_.usual_kappa);
+  const auto values = [&] { return std::tuple(v.speed_up.alone, v.speed_up.kappa, v.total_steps, v.prior_remaining, v.prior_deviation, v.prior_slope); };
+  const auto before = values();
+  v.speed_up = counted_speed_up(job);
+  take_prior(v, job);
+  if (values() == before) return;
+  shadow_.see(job.id, job.submitted, v.declared ? v.total_steps : 0, v.speed_up);
+  mark(row);
+}
+
+void ViewKeeper::look_at_hosts() {
+  if (looked_ && hosts_seen_ == fleet_.version()) return;
+  hosts_seen_ = fleet_.version();
+  view_.hosts.clear();
+  for (const auto& [id, worker] : fleet_.workers()) {
+    HostView& host = view_.hosts.emplace_back();
+    host.id = id;
+    host.name = worker.name;
+    host.slots = static_cast<std::uint32_t>(worker.slots.size());
+    host.capacity.cores = static_cast<double>(host.slots);
+  }
+  if (slots_ == fleet_.slots()) return;
+  slots_ = fleet_.slots();
+  for (Job* job : rows_) jobs_.touch(*job);  // forecasts reach as far as all slots
+}
+
+void ViewKeeper::leave(std::span<Job* const> touched, const Incremental* carrier) {
+  moved_places_ = false;
+  left_.clear();
+  for (Job* job : touched) {
+    if (!job->ended() || job->row == Job::kNoRow) continue;
+    shadow_.ended(job->id, static_cast<double>(job->step), job->state == JobState::kDone ? job->slot_seconds : 0);
+    contention_.keep(job->rates.evidence());
+    left_.push_back(job);
+    moved_places_ = true;
+  }
+  if (!moved_places_) return;
+  if (carrier != nullptr) carrier->put(view_);
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < rows_.size(); ++i) {
+    Job& job = *rows_[i];
+    if (job.ended()) {
+      job.row = Job::kNoRow;
+      continue;
+    }
+    if (kept != i) {
+      view_.jobs[kept] = std::move(view_.jobs[i]);
+      rows_[kept] = &job, evidence_[kept] = evidence_[i];
+      job.row = static_cast<std::uint32_t>(kept);
+    }
+    ++kept;
+  }
+  view_.jobs.resize(kept), rows_.resize(kept), evidence_.resize(kept), marked_.resize(kept);
+}
+
+void ViewKeeper::join(std::span<Job* const> touched) {
+  for (Job* job : touched) {
+    if (job->ended() || job->row != Job::kNoRow) continue;
+    SLUICE_ASSERT(rows_.empty() || rows_.back()->id < job->id);
+    job->row = static_cast<std::uint32_t>(rows_.size());
+    rows_.push_back(job);
+    view_.jobs.push_back(new_view(*job));
+    evidence_.push_back({});
+    marked_.push_back(false);
+  }
+}
+
+void ViewKeeper::pool_contention(std::span<Job* const> touched) {
+  for (const Job* job : touched)
+    if (!job->ended()) evidence_[job->row] = job->rates.evidence();
+  contention_.begin();
+  for (const Evidence& evidence : evidence_) contention_.add(evidence);
+  view_.usual_kappa = contention_.kappa(slots_);
+}
+
+void ViewKeeper::look(Instant now, bool by_index, const Incremental* carrier) {
+  for (const Job* job : set_) {
+    if (job->row == Job::kNoRow) continue;
+    JobView& v = view_.jobs[job->row];
+    if (v.slots > 0 && job->slots == 0) v.waits_since = view_.now;
+    v.slots = job->slots;
+  }
+  set_.clear();
+  view_.elapsed = looked_ ? now - view_.now : Duration{};
+  view_.now = now;
+  view_.round = options_.round;
+  view_.quantum_min = options_.quantum_min;
+  view_.fairness = options_.fairness;
+  view_.by_index = by_index;
+  for (const std::uint32_t row : changed_)
+    if (row < marked_.size()) marked_[row] = false;
+  changed_.clear();
+  made_ = 0;
+  look_at_hosts();
+  const std::vector<Job*> touched = jobs_.take_touched();
+  leave(touched, carrier);
+  join(touched);
+  pool_contention(touched);
+  for (const Job* job : touched)
+    if (!job->ended()) make(job->row);
+  for (std::size_t i = 0; i < std::min(kToldMax, rows_.size()); ++i) {
+    told_ = told_ + 1 < rows_.size() ? told_ + 1 : 0;
+    if (!marked_[told_]) tell(static_cast<std::uint32_t>(told_));
+  }
+  shadow_.advance(now, slots_);
+  view_.usual_stay = shadow_.usual_stay();
+  view_.usual_attained = shadow_.usual_attained();
+  for (std::size_t i = 0; options_.fairness.strict && i < rows_.size(); ++i) {
+    view_.jobs[i].behind = shadow_.behind(rows_[i]->id, static_cast<double>(rows_[i]->step));
+    mark(static_cast<std::uint32_t>(i));
+  }
+  looked_ = true;
+}
+
+void ViewKeeper::set_slots(Job& job, std::uint32_t slots) {
+  job.slots = slots;
+  set_.push_back(&job);
+}
+
+void ViewKeeper::moved(Job& job, Duration stall) {
+  // One stall that the operating system made long must not make the quantum, which is 20 × this, long as well.
+  const auto mean = [&](double before) {
+    const double now = static_cast<double>(stall.ns);
+    return before > 0 ? before + kMoveCostWeight * (std::min(now, kMoveOutlier * before) - before) : now;
+  };
+  usual_move_ns_ = mean(usual_move_ns_);
+  job.move_cost = Duration{std::llround(mean(static_cast<double>(job.move_cost.ns)))};
+  ++job.moves_measured;
+  if (!job.ended()) jobs_.touch(job);
+}
+
+/// A job's only measurement may be an outlier, and a job that seems dear to move is not moved, and so not measured again: until the second it is bounded by
+/// what moves to other jobs cost.
+Duration ViewKeeper::move_cost(const Job& job) const {
+  if (job.moves_measured > 1 || !(usual_move_ns_ > 0)) return job.move_cost;
+  return std::min(job.move_cost, Duration{std::llround(kMoveOutlier * usual_move_ns_)});
+}
+
+}  // namespace sluice::manager

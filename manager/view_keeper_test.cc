@@ -1,0 +1,121 @@
+#include "manager/view_keeper.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+namespace sluice::manager {
+namespace {
+
+class ViewKeeperTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    fleet.add(WorkerId{1}, "w1", 8);
+    std::vector<proto::JobSpec> specs(200);
+    for (std::size_t j = 0; j < specs.size(); ++j) specs[j].name = fmt::format("job-{}", j + 1), specs[j].group = j < 10 ? "g" : "";
+    ids = *jobs.submit(std::move(specs), now);
+    look();
+  }
+  void look() {
+    now = now + from_ms(500);
+    keeper.look(now, false, nullptr);
+  }
+  void report(std::size_t j, double loss) {
+    const Job& job = *jobs.find(ids[j]);
+    proto::JobReport r;
+    r.job = job.id, r.generation = 1;
+    r.step = job.step + 20, r.examples = r.step * 10, r.examples_total = 1'000'000;
+    r.window_steps = 20, r.window_examples = 200;
+    r.loss_sum = loss * 200, r.loss_squares = loss * r.loss_sum;
+    r.seconds = (now - Instant{}).seconds(), r.slot_seconds = job.slot_seconds + 0.5;
+    (void)jobs.report(r, now);
+  }
+
+  PredictorRegistry predictors = builtin_predictors();
+  JobTable jobs{**predictors.find("ensemble")};
+  Fleet fleet;
+  ViewKeeper keeper{RoundOptions{}, jobs, fleet};
+  Instant now{1'000'000'000};
+  std::vector<JobId> ids;
+};
+
+TEST_F(ViewKeeperTest, ARoundMakesAnewWhatSomethingHappenedToAndNothingElse) {
+  EXPECT_EQ(keeper.made(), 200U);
+  look();
+  EXPECT_EQ(keeper.made(), 0U);
+  EXPECT_TRUE(keeper.changed().empty());
+  for (const std::size_t j : {20U, 30U, 40U}) report(j, 2), report(j, 1.9);
+  look();
+  EXPECT_EQ(keeper.made(), 3U);
+  EXPECT_EQ(keeper.changed().size(), 3U);
+  EXPECT_EQ(keeper.view().jobs[30].reports, 2U);
+  ASSERT_TRUE(jobs.pause(ids[50]));
+  ASSERT_TRUE(jobs.set(ids[51], {.weight = 3, .slots_min = 0, .slots_max = 4}));
+  keeper.moved(*jobs.find(ids[52]), from_ms(3));
+  look();
+  EXPECT_EQ(keeper.made(), 3U);
+  EXPECT_EQ(keeper.view().jobs[50].slots_max, 0U);
+  EXPECT_EQ(keeper.view().jobs[51].weight, 3);
+  EXPECT_EQ(keeper.view().jobs[52].move_cost, from_ms(3));
+}
+
+TEST_F(ViewKeeperTest, AGroupsBestIsToldToItsMembersAndNewSlotsToAll) {
+  report(3, 2);
+  look();
+  EXPECT_EQ(keeper.made(), 10U);
+  for (std::size_t j = 0; j < 10; ++j) EXPECT_EQ(keeper.view().jobs[j].group_best, 2);
+  fleet.add(WorkerId{2}, "w2", 8);
+  look();
+  EXPECT_EQ(keeper.made(), 200U);
+  EXPECT_EQ(slots_of(keeper.view()), 16U);
+}
+
+TEST_F(ViewKeeperTest, WhoEndedIsGoneAndThoseBehindMoveUp) {
+  ASSERT_TRUE(jobs.cancel(ids[7], now));
+  std::vector<proto::JobSpec> more(1);
+  more[0].name = "another";
+  ids.push_back(jobs.submit(std::move(more), now)->front());
+  look();
+  EXPECT_TRUE(keeper.moved_places());
+  ASSERT_EQ(keeper.left().size(), 1U);
+  EXPECT_EQ(keeper.left()[0]->id, ids[7]);
+  ASSERT_EQ(keeper.view().jobs.size(), 200U);
+  EXPECT_EQ(keeper.view().jobs[7].id, ids[8]);
+  EXPECT_EQ(keeper.view().jobs.back().id, ids.back());
+  for (std::size_t i = 0; i < 200; ++i) EXPECT_EQ(keeper.job_at(i).id, keeper.view().jobs[i].id);
+  report(8, 1);
+  look();
+  EXPECT_FALSE(keeper.moved_places());
+  EXPECT_EQ(keeper.view().jobs[7].loss, 1) << "the one that moved up";
+}
+
+TEST_F(ViewKeeperTest, AKeptViewIsTheOneThatWouldBeMadeNow) {
+  for (int round = 0; round < 30; ++round) {
+    for (std::size_t j = 0; j < ids.size(); ++j)
+      if ((j + static_cast<std::size_t>(round)) % 7 == 0) report(j, 2.0 / (1 + 0.1 * round) + 0.001 * static_cast<double>(j));
+    look();
+  }
+  for (std::size_t j = 0; j < ids.size(); ++j) {
+    const JobView& kept = keeper.view().jobs[j];
+    const JobView fresh = view_of(*jobs.find(ids[j]), RoundOptions{}, 8, {});
+    EXPECT_EQ(kept.forecast, fresh.forecast);
+    EXPECT_EQ(kept.speed_up, fresh.speed_up);
+    EXPECT_EQ(kept.loss, fresh.loss);
+    EXPECT_EQ(kept.end_loss, fresh.end_loss);
+    EXPECT_EQ(kept.usable, fresh.usable);
+    EXPECT_GT(kept.forecast.size(), 3U);
+  }
+}
+
+TEST_F(ViewKeeperTest, WaitingBeginsWithTheRoundThatTookTheSlot) {
+  keeper.set_slots(*jobs.find(ids[0]), 2);
+  look();
+  EXPECT_EQ(waited(keeper.view(), keeper.view().jobs[0]), Duration{});
+  keeper.set_slots(*jobs.find(ids[0]), 0);
+  look();
+  look();
+  EXPECT_EQ(waited(keeper.view(), keeper.view().jobs[0]), from_ms(1000));
+  EXPECT_EQ(waited(keeper.view(), keeper.view().jobs[1]), keeper.view().now - keeper.view().jobs[1].submitted);
+}
+
+}  // namespace
+}  // namespace sluice::manager
