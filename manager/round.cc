@@ -14,6 +14,8 @@ namespace {
 
 using nlohmann::json;
 
+constexpr std::size_t kAheadWanted = 8;  ///< jobs whose memory is fetched while others are worked on
+
 }  // namespace
 
 void say_paused(const ClusterView& view, Decision& decision) {
@@ -128,7 +130,10 @@ bool Rounds::decide_quickly(bool in_view, Counts& wanted) {
   seen_ = false;
   price_ = answer->price;
   by_index_ = answer->by_index;
-  for (const Incremental::Change& change : answer->changes) want(change.place, change.slots, wanted);
+  for (std::size_t i = 0; i < answer->changes.size(); ++i) {
+    if (i + kAheadWanted < answer->changes.size()) __builtin_prefetch(&keeper_->job_at(answer->changes[i + kAheadWanted].place));
+    want(answer->changes[i].place, answer->changes[i].slots, wanted);
+  }
   return true;
 }
 

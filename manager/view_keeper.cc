@@ -16,6 +16,12 @@ namespace {
 constexpr std::size_t kKnotsMax = 16;
 constexpr double kMoveCostWeight = 0.3;
 constexpr double kMoveOutlier = 4;
+constexpr std::size_t kAheadJobs = 2;  ///< jobs whose memory is fetched while others are worked on: of very many, a job is in no cache
+constexpr std::size_t kCacheLine = 64;
+
+void fetch(const void* what, std::size_t bytes) {
+  for (std::size_t at = 0; at < bytes; at += kCacheLine) __builtin_prefetch(static_cast<const char*>(what) + at);
+}
 
 /// A loss that falls goes on falling: at least as 1/step does. A fit through noisy reports takes a curve for flat now and then, and a policy that believes it
 /// does not hear that job again for long (docs/adr/0009).
@@ -233,8 +239,14 @@ void ViewKeeper::look(Instant now, bool by_index, const Incremental* carrier) {
   leave(touched, carrier);
   join(touched);
   pool_contention(touched);
-  for (const Job* job : touched)
-    if (!job->ended()) make(job->row);
+  for (std::size_t i = 0; i < touched.size(); ++i) {
+    if (i + kAheadJobs < touched.size()) {
+      const Job& ahead = *touched[i + kAheadJobs];
+      fetch(&ahead, sizeof(ahead));
+      if (ahead.row != Job::kNoRow) fetch(&view_.jobs[ahead.row], sizeof(JobView));
+    }
+    if (!touched[i]->ended()) make(touched[i]->row);
+  }
   for (std::size_t i = 0; i < std::min(kToldMax, rows_.size()); ++i) {
     told_ = told_ + 1 < rows_.size() ? told_ + 1 : 0;
     if (!marked_[told_]) tell(static_cast<std::uint32_t>(told_));

@@ -65,20 +65,32 @@ std::int64_t RootShares::round_claims(Duration elapsed, Duration round) {
   return given;
 }
 
+/// Puts those first into wanting_ that want most (`give`), or least, of those that can have one more, or fewer: `count` of them, or all. Returns how many.
+std::size_t RootShares::pick(bool give, std::size_t count) {
+  wanting_.clear();
+  const std::size_t few = size() / kFewOf;
+  for (std::uint32_t i = 0; i < size(); ++i) {
+    if (give ? slots[i] >= max[i] : slots[i] <= min[i]) continue;
+    const std::pair<double, std::uint32_t> one(give ? -wants_[i] : wants_[i], i);
+    if (wanting_.size() < count || count > few) {
+      wanting_.push_back(one);
+      if (wanting_.size() == count && count <= few) std::make_heap(wanting_.begin(), wanting_.end());
+    } else if (one < wanting_.front()) {
+      std::pop_heap(wanting_.begin(), wanting_.end());
+      wanting_.back() = one;
+      std::push_heap(wanting_.begin(), wanting_.end());
+    }
+  }
+  if (count < wanting_.size()) std::nth_element(wanting_.begin(), wanting_.begin() + static_cast<std::ptrdiff_t>(count), wanting_.end());
+  return std::min(count, wanting_.size());
+}
+
 /// One slot at a time to who lacks most, or from who has most too many; in turns, ties by place. Then to whoever can use them.
 void RootShares::settle(std::int64_t left) {
   while (left != 0) {
     const bool give = left > 0;
-    wanting_.clear();
-    for (std::uint32_t i = 0; i < size(); ++i)
-      if (give ? slots[i] < max[i] : slots[i] > min[i]) wanting_.emplace_back(give ? -wants_[i] : wants_[i], i);
-    if (wanting_.empty()) break;
-    const std::size_t count = std::min(wanting_.size(), static_cast<std::size_t>(std::abs(left)));
-    const auto end = wanting_.begin() + static_cast<std::ptrdiff_t>(count);
-    if (count < wanting_.size() / kFewOf)
-      std::partial_sort(wanting_.begin(), end, wanting_.end());
-    else if (count < wanting_.size())
-      std::nth_element(wanting_.begin(), end, wanting_.end());
+    const std::size_t count = pick(give, static_cast<std::size_t>(std::abs(left)));
+    if (count == 0) break;
     for (std::size_t w = 0; w < count; ++w) {
       const std::uint32_t i = wanting_[w].second;
       slots[i] += give ? 1U : ~0U;

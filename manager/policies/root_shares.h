@@ -33,6 +33,7 @@ struct RootShares {
  private:
   [[nodiscard]] std::int64_t round_claims(Duration elapsed, Duration round);
   void settle(std::int64_t left);
+  std::size_t pick(bool give, std::size_t count);
   [[nodiscard]] std::int64_t rounding_after(std::size_t i) const;
 
   std::vector<double> wants_;                              ///< slots beyond those given, with what is owed

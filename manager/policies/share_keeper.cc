@@ -121,21 +121,24 @@ class ShareKeeper final : public Incremental {
   }
   void weigh(const ClusterView& view) {
     const RootWorth aged(view);
-    const Duration grace{view.round.ns / 10};  // as claims_of has it
     const std::size_t jobs = flat_.size();
     for (std::size_t i = 0; i < jobs; ++i) flat_.root[i] = std::sqrt(RootWorth::worth(weight_[i], remaining_[i], aged.ageing(submitted_[i], {})));
-    for (std::size_t i = 0; i < jobs; ++i)
-      flat_.quantum_over[i] = flat_.held[i] == 0 || (view.now - since_[i]) + grace >= Duration{flat_.quantum_ns[i]} ? 1 : 0;
+    // Of bytes that are written the compiler has to think that they may be anything, members too: so locals.
+    std::uint8_t* const over = flat_.quantum_over.data();
+    const std::uint32_t* const held = flat_.held.data();
+    const std::int64_t* const quantum_ns = flat_.quantum_ns.data();
+    const Instant* const since = since_.data();
+    const std::int64_t late = view.now.ns + view.round.ns / 10;  // with claims_of's grace
+    for (std::size_t i = 0; i < jobs; ++i) over[i] = static_cast<std::uint8_t>((held[i] == 0) | (late - since[i].ns >= quantum_ns[i]));
   }
   void answer(const ClusterView& view) {
     answer_.changes.clear();
     answer_.price = flat_.price();
     answer_.by_index = false;
     const std::size_t jobs = flat_.size();
-    for (std::size_t i = 0; i < jobs; ++i) {
-      next_since_[i] = flat_.slots[i] > flat_.held[i] || flat_.quantum_over[i] != 0 ? view.now : since_[i];
+    for (std::size_t i = 0; i < jobs; ++i) next_since_[i] = flat_.slots[i] > flat_.held[i] || flat_.quantum_over[i] != 0 ? view.now : since_[i];
+    for (std::size_t i = 0; i < jobs; ++i)
       if (flat_.slots[i] != flat_.held[i]) answer_.changes.push_back({static_cast<std::uint32_t>(i), flat_.slots[i]});
-    }
   }
 
   Hearing hearing_;

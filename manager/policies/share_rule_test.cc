@@ -207,6 +207,18 @@ TEST(GroupRule, WhoIsWorseThanTheLeaderForCertainIsWorthNothing) {
   EXPECT_NEAR(places[2].improvement, 0.0153 / 0.8, 2e-4);
 }
 
+TEST(GroupRule, PastJobsBoundWhatAMemberMayStillCome) {
+  ClusterView view = sweep(0.0);
+  JobView& third = view.jobs[2];
+  third.end_deviation = 1;  // a forecast over a whole length knows nothing
+  const double alone = places_in_groups(claims_of(view))[2].improvement;
+  EXPECT_GT(alone, 0.3);
+  third.prior_remaining = 0.05, third.prior_deviation = 0.02;  // as a rule a twentieth is left
+  EXPECT_LT(places_in_groups(claims_of(view))[2].improvement, 0.1 * alone);
+  third.prior_remaining = 0.99;  // and where all is left they tell nothing
+  EXPECT_EQ(places_in_groups(claims_of(view))[2].improvement, alone);
+}
+
 TEST(InOrder, FifoBySubmissionSrtfByWhatIsLeft) {
   ClusterView view = of_slots(kSlots, 0.0);
   for (std::uint64_t id = 1; id <= 3; ++id) view.jobs.push_back(training(id));
