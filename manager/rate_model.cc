@@ -13,7 +13,7 @@ constexpr double kReportMemory = 0.05;      ///< of the residuals' spread, a rep
 constexpr double kUsualSpread = 0.1, kOutlier = 3;
 constexpr double kJump = 0.5;  ///< of the rate's logarithm: no report counts as further off than this, or three deviations
 /// What a step of staleness costs before it is measured, and its standard deviation. Of the jobs of examples/sweep.yaml two slots (4.4 steps stale) needed, to
-/// 90 % of the fall, the steps of one × 1.1 (sparse softmax, adagrad) to 3 (MLPs): .03 to .4 (docs/manager.md).
+/// 90 % of the fall, the steps of one × 1.1 (sparse softmax, adagrad) to 3 (MLPs): .03 to .4 (docs/benchmarks.md).
 constexpr double kPenaltyMean = 0.15, kPenaltyPrior = 0.02;
 constexpr double kPenaltyMax = 1;
 constexpr double kStalenessMax = 1e6;  ///< steps: more is nonsense
