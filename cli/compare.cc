@@ -155,9 +155,10 @@ GroupComparison compare_group(const std::string& group, const std::vector<std::s
   for (std::size_t i = 0; i < runs.size(); ++i) levels[i] = best_so_far(runs[i], names, ends[i]);
   const double longest = *std::max_element(ends.begin(), ends.end());
   for (std::size_t i = 0; i < runs.size(); ++i) {
-    const auto seconds_to = [&](double fraction) { return manager::seconds_to_fraction(levels[i], out.first_loss, out.best_loss, fraction).value_or(ends[i]); };
-    out.runs[i].seconds_to_90 = seconds_to(0.9);
-    out.runs[i].seconds_to_95 = seconds_to(0.95);
+    const auto seconds_to = [&](double fraction) { return manager::seconds_to_fraction(levels[i], out.first_loss, out.best_loss, fraction); };
+    out.runs[i].reached = seconds_to(0.9).has_value();
+    out.runs[i].seconds_to_90 = seconds_to(0.9).value_or(ends[i]);
+    out.runs[i].seconds_to_95 = seconds_to(0.95).value_or(ends[i]);
     out.runs[i].loss_seconds = manager::loss_seconds(levels[i], out.first_loss, out.best_loss, longest);
   }
   return out;

@@ -43,15 +43,16 @@ struct JobComparison {
 struct GroupComparison {
   struct Outcome {
     double seconds_to_90 = 0, seconds_to_95 = 0;  ///< until the run's end if never reached
+    bool reached = false;                         ///< of 90 %
     double loss_seconds = 0;                      ///< ∫ remaining normalised loss of the best so far dt until the longest run's end
     double best_loss = 0;                         ///< the best smoothed loss of its members (best_level); infinite: none was reported
   };
   std::string group;
-  double first_loss = 0;  ///< the largest first loss of any member in any run
-  double best_loss = 0;   ///< the best smoothed loss of any member in any run
+  double first_loss = 0;  ///< the largest first loss of any member in any run; -infinite: none was reported
+  double best_loss = 0;   ///< the best smoothed loss of any member in any run; infinite: none was reported
   std::vector<Outcome> runs;
 };
-/// Means over the jobs.
+/// Means over the jobs, and the worst job.
 struct RunTotals {
   double seconds_to_90_mean = 0, seconds_to_95_mean = 0;
   double seconds_to_90_worst = 0;

@@ -31,7 +31,8 @@ std::string group_line(const Comparison& c, const GroupComparison& group, const 
   std::string out = fmt::format("best of group {}, {}:", group.group, what);
   for (std::size_t i = 0; i < c.runs.size(); ++i) {
     const double value = group.runs[i].*field;
-    out += fmt::format("{} {} {:.1f} s{}", i > 0 ? "," : "", c.runs[i].policy, value, i > 0 ? change(value, group.runs[0].*field) : "");
+    out += fmt::format("{} {} {:.1f} s{}{}", i > 0 ? "," : "", c.runs[i].policy, value, group.runs[i].reached ? "" : "*",
+                       i > 0 ? change(value, group.runs[0].*field) : "");
   }
   return out + "\n";
 }
@@ -42,6 +43,7 @@ Json groups_json(const Comparison& c) {
     Json runs = Json::array();
     for (const auto& run : group.runs)
       runs.push_back({{"seconds_to_90", run.seconds_to_90},
+                      {"reached", run.reached},
                       {"seconds_to_95", run.seconds_to_95},
                       {"loss_seconds", run.loss_seconds},
                       {"best_loss", finite(run.best_loss)}});
@@ -69,12 +71,15 @@ std::string to_text(const Comparison& c) {
   std::string out;
   for (const auto& run : c.runs) out += fmt::format("{}: {}, {:.1f} s\n", run.policy, run.folder, run.wall_seconds);
   out += "\n" + table.text();
+  for (const auto& group : c.groups)
+    for (const auto& run : group.runs) missed = missed || !run.reached;
   if (missed) out += "* never reached: counts as the end of the run\n";
   out += "\n" + totals_line(c, "mean time to 90 %", &RunTotals::seconds_to_90_mean);
   out += totals_line(c, "mean time to 95 %", &RunTotals::seconds_to_95_mean);
   out += totals_line(c, "worst time to 90 %", &RunTotals::seconds_to_90_worst);
   out += totals_line(c, "mean loss-seconds a job", &RunTotals::loss_seconds_mean);
   for (const auto& group : c.groups) out += group_line(c, group, "time to 90 %", &GroupComparison::Outcome::seconds_to_90);
+  for (const auto& group : c.groups) out += group_line(c, group, "time to 95 %", &GroupComparison::Outcome::seconds_to_95);
   for (const auto& group : c.groups) out += group_line(c, group, "loss-seconds", &GroupComparison::Outcome::loss_seconds);
   return out;
 }

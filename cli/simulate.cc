@@ -73,7 +73,8 @@ std::string to_text(const sim::Study& study) {
   for (const Measure& measure : kMeasures) {
     const std::string name = measure.name;
     if (name == "jobs" || name == "unfinished" || name == "rounds" || name == "seconds" || name == "seconds_to_99") continue;
-    if (name == "group_loss_seconds" && study.scenario.groups == 0) continue;
+    const auto grouped = [](const sim::Outcome& outcome) { return outcome.group_loss_seconds > 0; };
+    if (name == "group_loss_seconds" && std::none_of(study.outcomes.begin(), study.outcomes.end(), grouped)) continue;
     shown.push_back(&measure);
     out += fmt::format("  {}", measure.name);
   }

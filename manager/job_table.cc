@@ -470,6 +470,7 @@ Result<void> JobTable::restore_json(const nlohmann::json& json, Instant now) {
     if (json.value("code", "") == name_of(code)) job.code = code;
   job.ended_seconds = json.value("ended_seconds", 0.0);
   restore_scores(job, json);
+  if (!job.spec.group.empty() && job.reports > 0) improve_group(job);
   return {};
 }
 

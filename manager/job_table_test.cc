@@ -257,6 +257,19 @@ TEST_F(JobTableTest, AnotherGenerationsReportIsIgnored) {
   EXPECT_EQ(job().reports, 0U);
 }
 
+TEST_F(JobTableTest, AStoredJobsGroupKnowsWhatItReached) {
+  proto::JobSpec member = spec("b");
+  member.group = "g";
+  const JobId done = (*table.submit({member}, now))[0];
+  proto::JobReport report = next(0.5);
+  report.job = done;
+  (void)table.report(report, now);
+  ASSERT_TRUE(table.finish(done, "done", now));
+  JobTable later(make);
+  ASSERT_TRUE(later.restore(JobTable::stored(*table.find(done), now), Instant{5}));
+  EXPECT_EQ(later.group_best("g"), 0.5);
+}
+
 TEST_F(JobTableTest, AStoredJobComesBack) {
   const JobId failed = (*table.submit({spec("b")}, now))[0];
   (void)table.report(next(2.0), now);

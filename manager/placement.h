@@ -75,7 +75,7 @@ class Fleet {
 
 /// The fewest changes that give each job that is named so many slots (one that is not named keeps what it has), at most one a slot. A job keeps the slots it
 /// has, of too many the first; it gets new ones first on workers that know it. By slot. REQUIRES: what is wanted and what is kept are fleet.slots() at most.
-/// Its time grows with the slots that change (times the logarithm of all), not with the cluster.
+/// Its time grows with the slots that change (times the logarithm of all) and the workers that have idle ones, not with the cluster.
 [[nodiscard]] std::vector<SlotChange> place(const Fleet& fleet, const std::map<JobId, std::uint32_t>& wanted);
 
 }  // namespace sluice::manager

@@ -31,6 +31,7 @@ struct Level {
   double seconds = 0;
   double loss = 0;
 };
+/// A level for each point.
 [[nodiscard]] std::vector<Level> levels_of(std::span<const LossPoint> points);
 
 /// The curve of one of a group's jobs.

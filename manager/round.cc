@@ -82,7 +82,9 @@ int Rounds::refit(int iterations_max) {
     if (job == nullptr) break;
     const int iterations = job->predictor->refit();
     iterations_max -= iterations;
-    refits += iterations > 0 ? 1 : 0;
+    if (iterations == 0) continue;
+    ++refits;
+    jobs_.touch(*job);  // its forecast is another one, perhaps rounds after its report
   }
   return refits;
 }
@@ -142,6 +144,7 @@ void Rounds::decide_held(bool in_view, Counts& wanted) {
   ClusterView& view = keeper_->view();
   if (!in_view) incremental_->put(view);
   quick_ = false;
+  seen_ = true;
   std::vector<JobView> jobs = std::exchange(view.jobs, {});
   nobody_ = view;
   view.jobs = std::move(jobs);

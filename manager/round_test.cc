@@ -258,5 +258,21 @@ TEST_F(RoundTest, RefitsAreSpreadOverRoundsWhenManyJobsReportAtOnce) {
   EXPECT_GT(rounds_needed, 3);
 }
 
+TEST_F(RoundTest, AFitThatComesRoundsAfterItsReportReachesTheView) {
+  RoundOptions options;
+  options.refit_iterations_max = 1;  // a job a round
+  make("slaq", 8, 1, options);
+  for (int report = 0; report < 5; ++report)
+    for (std::size_t j = 0; j < ids.size(); ++j) learn(j, 100);
+  for (int i = 0; i < 40; ++i) {
+    now = now + from_ms(500);
+    (void)rounds->run(now, Term{1}, "timer");  // nothing is reported any more
+  }
+  for (const JobView& view : rounds->view().jobs) {
+    EXPECT_EQ(view.forecast, view_of(*table->find(view.id), options, 1, {}).forecast) << view.name;
+    EXPECT_FALSE(view.forecast.empty()) << view.name;
+  }
+}
+
 }  // namespace
 }  // namespace sluice::manager

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -12,13 +13,16 @@
 namespace sluice::sim {
 namespace {
 
+constexpr double kCountMax = 9'007'199'254'740'992;  ///< 2^53
+constexpr double kLatest = 366.0 * 86'400;           ///< seconds
+
 using Points = std::map<std::string, std::vector<LossPoint>>;
 
 Result<nlohmann::json> read_object(const std::string& path) {
   const auto text = read_whole(path);
   if (!text) return fail(text.error());
   auto json = nlohmann::json::parse(*text, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object() || !json.contains("jobs") || !json["jobs"].is_array())
+  if (!json.is_object() || json.value("version", nlohmann::json()) != 1 || !json.contains("jobs") || !json["jobs"].is_array())
     return fail(Errc::kBadData, fmt::format("{}: not of a run of this version", path));
   return json;
 }
@@ -44,8 +48,10 @@ Result<Points> read_points(const std::string& path) {
       if (!*number) return fail(number->error());
     auto& points = out[table->rows[row][*job]];
     const double before = points.empty() ? -1 : static_cast<double>(points.back().step);
-    if (*at < 0 || *rows < 0 || *at < before)
-      return fail(Errc::kBadData, fmt::format("{}:{}: step {} does not come after the one before", path, table->lines[row], *at));
+    for (const double count : {*at, *rows})
+      if (!(count >= 0 && count <= kCountMax && count == std::floor(count)))
+        return fail(Errc::kBadData, fmt::format("{}:{}: {} is no count of steps or examples", path, table->lines[row], count));
+    if (*at < before) return fail(Errc::kBadData, fmt::format("{}:{}: step {} does not come after the one before", path, table->lines[row], *at));
     if (*at == before) continue;  // said again
     LossPoint& point = points.emplace_back();
     point.step = static_cast<std::uint64_t>(*at), point.examples = static_cast<std::uint64_t>(*rows), point.loss = *value;
@@ -83,7 +89,7 @@ Result<std::vector<SimJob>> read_run(const std::string& folder) {
     if (reported == points->end() || !(steps >= 1) || !(slot_seconds > 0)) continue;
     const auto& spec = specs[name];
     SimJob job{name, curve_of(reported->second), steps, slot_seconds / steps};
-    job.arrives = from_seconds(std::max(0.0, number_of(entry, "submitted_seconds")));
+    job.arrives = from_seconds(std::clamp(number_of(entry, "submitted_seconds"), 0.0, kLatest));
     job.group = text_of(spec, "group");
     job.best = text_of(spec, "objective") == "best";
     job.family = text_of(spec, "model");

@@ -11,7 +11,8 @@ namespace sluice::sim {
 
 /// The jobs of a run (run.json, summary.json, losses.csv of its output folder), in its order: each comes when it was submitted, goes along its own smoothed
 /// losses (not below the best smoothed loss, as `sluice compare` defines it), and takes as many slot-seconds a step as it did. Jobs that never reported, or
-/// made no step, are left out. Errors: kNotFound; kBadData naming the file and what of it.
+/// made no step, are left out. Of a job that went on from a checkpoint the steps are those of its whole life and the slot-seconds those of this run: it comes
+/// out too fast. Errors: kNotFound; kBadData naming the file and what of it.
 [[nodiscard]] Result<std::vector<SimJob>> read_run(const std::string& folder);
 
 }  // namespace sluice::sim

@@ -122,7 +122,7 @@ void read_names(MapReader& reader, Scenario& out, Problems& problems) {
 /// A recorded run has its own curves, sizes and groups.
 void read_what_comes(const Node& root, const Scenario& out, Problems& problems) {
   const bool run = out.arrivals.starts_with("run:");
-  if (!run && out.curves.empty()) problems.add(root.mark, "a scenario needs 'curves': files or folders with loss curves");
+  if (!run && out.curves.empty()) problems.add(root.mark, "a scenario needs 'curves', files or folders with loss curves, or 'arrivals: run:FOLDER'");
   if (!run) return;
   for (const char* key : {"curves", "jobs", "load", "spread", "failing", "groups", "objective"})
     if (const Node* node = root.find(key)) problems.add(node->mark, fmt::format("'{}' is the recorded run's own, with arrivals: run:FOLDER", key));
@@ -190,7 +190,7 @@ Result<Scenario> read_scenario(const std::string& path, const std::vector<std::p
     if (!text) return fail(text.error());
     root = config::parse(*text, problems.add_source(path), problems);
     if (!problems.empty()) return fail(problems.error());
-    if (root.kind == Kind::kNull) return fail(Errc::kBadConfig, fmt::format("{}: empty; a scenario needs 'curves'", path));
+    if (root.kind == Kind::kNull) return fail(Errc::kBadConfig, fmt::format("{}: empty; a scenario needs 'curves', or 'arrivals: run:FOLDER'", path));
     place_paths(root, std::filesystem::path(path).parent_path().string());
   }
   for (const auto& [key, value] : flags) {

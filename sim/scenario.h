@@ -27,7 +27,7 @@ struct Scenario {
   bool best = false;
   std::uint32_t hosts = 1;
   Duration host_fails, host_repair = from_ms(300'000);
-  std::vector<std::string> policies = {"fair", "slaq"};
+  std::vector<std::string> policies = {"fair", "sluice"};
   std::string predictor = "auto";  ///< `slaq` for SLAQ's policies, the default one for all others
   manager::Fairness fairness;
   std::uint64_t seed_first = 1, seed_last = 1;

@@ -38,8 +38,8 @@ struct Outcome {
 
 struct Study {
   Scenario scenario;
-  std::size_t curves = 0, left_out = 0;
-  std::vector<Outcome> outcomes;  ///< by policy as given, then by seed
+  std::size_t curves = 0, left_out = 0;  ///< curves: of a recorded run, its jobs
+  std::vector<Outcome> outcomes;         ///< by policy as given, then by seed
 };
 
 /// Called from several threads, one at a time, after each simulation.

@@ -49,8 +49,15 @@ json quantiles_of(const std::vector<double>& sorted) {
   return out;
 }
 
+/// What comes: of a path only what it ends in.
+std::string arrivals_of(const sim::Scenario& s) {
+  const std::size_t colon = s.arrivals.find(':'), slash = s.arrivals.find_last_not_of('/');
+  const std::string kind = s.arrivals.substr(0, colon + 1), rest = s.arrivals.substr(colon + 1, slash - colon);
+  return kind + rest.substr(rest.rfind('/') + 1);
+}
+
 json scenario_of(const sim::Scenario& s) {
-  json out = {{"arrivals", s.arrivals.substr(0, s.arrivals.find('/'))},
+  json out = {{"arrivals", arrivals_of(s)},
               {"speed-up", s.speedup.substr(0, s.speedup.find('/'))},
               {"round", fmt::format("{:g} s", s.round.seconds())},
               {"load", s.load > 0 ? fmt::format("{:g}", s.load) : "0.8, or a trace's own"},
@@ -60,6 +67,8 @@ json scenario_of(const sim::Scenario& s) {
               {"failing", fmt::format("{:g}", s.failing)},
               {"fairness", manager::to_text(s.fairness)},
               {"predictor", s.predictor}};
+  if (s.arrivals.starts_with("run:"))
+    for (const char* own : {"load", "failing"}) out.erase(own);
   if (s.groups > 0) out["groups"] = fmt::format("{}, objective {}", s.groups, s.best ? "best" : "each");
   if (s.host_fails.ns > 0) out["hosts"] = fmt::format("{}, one fails every {:g} s", s.hosts, s.host_fails.seconds());
   return out;
@@ -87,7 +96,7 @@ json study_document(const sim::Study& study) {
     policies.push_back(std::move(one));
   }
   return {{"version", 1},
-          {"jobs", scenario.jobs},
+          {"jobs", study.outcomes.empty() ? scenario.jobs : study.outcomes.front().jobs},
           {"slots", scenario.slots},
           {"curves", study.curves},
           {"seeds", scenario.seed_last - scenario.seed_first + 1},

@@ -20,7 +20,8 @@ int compare_verb(const std::vector<std::string>& folders, bool json) {
 }  // namespace
 
 void add_compare(CLI::App& app, int& status) {
-  auto* verb = app.add_subcommand("compare", "Shows runs of the same jobs side by side: time to 90 % over one reference, held-out scores");
+  auto* verb = app.add_subcommand(
+      "compare", "Shows runs of the same jobs side by side: times to 90 and 95 % over one reference, held-out scores, and what the best of each group came to");
   struct Flags {
     std::vector<std::string> folders;
     bool json = false;

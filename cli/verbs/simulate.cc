@@ -20,7 +20,9 @@ struct Flags {
 
 /// The scenario's keys that are one value, and what --help says of them.
 constexpr std::pair<const char*, const char*> kValues[] = {
-    {"arrivals", "poisson:TIME; trace:FILE with the columns timestamp (or submit_time), duration, num_gpus; or run:FOLDER, a recorded run's own jobs"},
+    {"arrivals",
+     "poisson:TIME; trace:FILE with the columns timestamp (or submit_time), duration, num_gpus; or run:FOLDER, a recorded run's own jobs, without --curves, "
+     "--jobs, --load, --spread, --failing, --groups and --objective"},
     {"jobs", "How many jobs"},
     {"slots", "Worker slots"},
     {"round", "Time between two rounds"},
@@ -89,12 +91,14 @@ void add_simulate(CLI::App& app, int& status) {
   auto flags = std::make_shared<Flags>();
   verb->add_option("SCENARIO", flags->scenario, "A YAML file with the same names as these flags (with _ for -); flags come on top");
   verb->add_option("--curves", flags->curves, "Loss curves: .txt, .csv, .csv.gz, a run's output folder, or a folder of such files");
-  verb->add_option("--policies", flags->policies, "Which to compare")->delimiter(',');
+  verb->add_option("--policies", flags->policies, "Which to compare (default: fair, sluice)")->delimiter(',');
   for (const auto& [key, words] : kValues) verb->add_option(std::string("--") + key, flags->values[key], words);
   verb->add_option("--csv", flags->csv, "Write the results as a table too");
   verb->add_option("--html", flags->html, "Write a page with plots too, which any browser shows and which needs nothing else");
   verb->add_flag("--json", flags->json, "Print JSON");
-  verb->footer("Example:\n  sluice simulate --curves out/A --slots 64 --load 0.8 --speedup concave:0.02 --policies fair,slaq,sluice --seeds 1..5");
+  verb->footer(
+      "Example:\n  sluice simulate --curves out/A --slots 64 --load 0.8 --speedup concave:0.02 --policies fair,slaq,sluice --seeds 1..5\n"
+      "  sluice simulate --arrivals run:out/A --slots 4 --round 500ms --report 200ms --policies fair,sluice");
   verb->callback([flags, &status] { status = simulate_verb(*flags); });
 }
 

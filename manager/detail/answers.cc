@@ -51,6 +51,8 @@ std::string Core::reason_of(const Job& job) const {
   return sentence.empty() ? "submitted" : sentence;
 }
 
+double Core::share_of(const Job& job) const { return job.spec.target && !job.ended() ? rounds_.decision_of(job.id).share : 0; }
+
 json Core::head_of(const Job& job) const {
   return {{"job", job.spec.name},
           {"id", job.id.value},
@@ -64,7 +66,7 @@ json Core::head_of(const Job& job) const {
           {"group", job.spec.group},
           {"loss", number_or_null(job.reports > 0, job.loss)},
           {"normalized_loss", job.normalized_loss()},
-          {"target", target_json(job, rounds_.decision_of(job.id).share, clock_.now())}};
+          {"target", target_json(job, share_of(job), clock_.now())}};
 }
 
 json Core::ps_of(const Job& job) const {
@@ -151,7 +153,7 @@ json Core::summary_of(const Job& job, Instant first_submission) const {
           {"best_loss", number_or_null(job.reports > 0, best)},
           {"validation_loss", number_or_null(job.evaluated > 0, job.validation_loss)},
           {"metrics", std::move(metrics)},
-          {"target", target_json(job, rounds_.decision_of(job.id).share, clock_.now())},
+          {"target", target_json(job, share_of(job), clock_.now())},
           {"group", job.spec.group},
           {"submitted_seconds", (job.submitted - first_submission).seconds()},
           {"seconds", job.seconds_since_submission(clock_.now())},

@@ -113,6 +113,8 @@ class Core {
   void ask_round(const std::string& trigger) { trigger_ = trigger_.empty() ? trigger : trigger_; }
   /// What every answer about a job begins with.
   [[nodiscard]] nlohmann::json head_of(const Job& job) const;
+  /// The share that its target is foretold with; 0 where it has none (a share is not known without asking the policy).
+  [[nodiscard]] double share_of(const Job& job) const;
   [[nodiscard]] nlohmann::json ps_of(const Job& job) const;
   [[nodiscard]] nlohmann::json summary_of(const Job& job, Instant first_submission) const;
   [[nodiscard]] nlohmann::json explained(const Job& job, bool alone) const;
