@@ -9,7 +9,7 @@ import sys
 
 REPOSITORY, BUILD = sys.argv[1:3]
 COPY = os.path.join(BUILD, "howto")
-SUITES = [("manager_test", "PolicyContract", "newest"), ("server_test", "OptimizerContract", "signsgd"), ("worker_test", "ModelContract", "least-squares"),
+SUITES = [("manager_test", "PolicyContract", "newest"), ("server_test", "OptimizerContract", "signsgd"), ("worker_test", "ModelContract", "class-squares"),
           ("worker_test", "PhaseContract", "class-means")]
 
 
