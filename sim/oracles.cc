@@ -49,13 +49,13 @@ class Oracle final : public manager::Policy {
   Oracle(std::string name, std::unique_ptr<manager::Policy> rule, const Truth& truth) : name_(std::move(name)), rule_(std::move(rule)), truth_(truth) {}
   std::string_view name() const override { return name_; }
   std::uint32_t version() const override { return rule_->version(); }
-  Decision decide(const ClusterView& view, std::span<const JobId> changed, manager::Memo& memo) const override {
+  Decision decide(const ClusterView& view, manager::Memo& memo) const override {
     ClusterView true_view = view;
     const SimOptions& options = truth_.options();
     true_view.usual_kappa = options.slots > 1 ? std::max(0.0, (options.slots / options.speedup.at(options.slots) - 1) / (options.slots - 1)) : 0;
     for (JobView& job : true_view.jobs)
       if (const SimJob* known = truth_.job(job.id)) put_truth(*known, truth_.step(job.id), truth_.options(), view, job);
-    return rule_->decide(true_view, changed, memo);
+    return rule_->decide(true_view, memo);
   }
   std::uint32_t moves_max(const ClusterView& view) const override { return rule_->moves_max(view); }
   std::unique_ptr<manager::Memo> make_memo() const override { return rule_->make_memo(); }
@@ -81,7 +81,7 @@ class OracleCurve final : public manager::Policy {
   std::string_view name() const override { return "oracle-curve"; }
   std::uint32_t version() const override { return 1; }
   std::uint32_t moves_max(const ClusterView& view) const override { return slots_of(view); }
-  Decision decide(const ClusterView& view, std::span<const JobId>, manager::Memo&) const override {
+  Decision decide(const ClusterView& view, manager::Memo&) const override {
     std::vector<manager::Claim> claims = manager::claims_of(view);
     std::vector<double> index;
     for (manager::Claim& c : claims) {
