@@ -3,6 +3,9 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <nlohmann/json.hpp>
+
 namespace sluice::manager {
 namespace {
 
@@ -105,6 +108,24 @@ TEST_F(ViewKeeperTest, AKeptViewIsTheOneThatWouldBeMadeNow) {
     EXPECT_EQ(kept.usable, fresh.usable);
     EXPECT_GT(kept.forecast.size(), 3U);
   }
+}
+
+TEST_F(ViewKeeperTest, ForecastsAreOfFewDigits) {
+  for (int round = 1; round < 9; ++round) {
+    for (std::size_t j = 0; j < ids.size(); ++j) report(j, std::pow(10.0, static_cast<double>(j % 17) - 8) * (1 + 1.0 / round));
+    look();
+  }
+  std::size_t falls = 0;
+  for (const JobView& job : keeper.view().jobs) {
+    double before = 0;
+    for (const ForecastKnot& knot : job.forecast) {
+      EXPECT_LE(nlohmann::json(knot.drop).dump().size(), sizeof("1.234567e-12")) << knot.drop;
+      EXPECT_GE(knot.drop, before);
+      falls += knot.drop > before ? 1 : 0;
+      before = knot.drop;
+    }
+  }
+  EXPECT_GT(falls, 400U);
 }
 
 TEST_F(ViewKeeperTest, WaitingBeginsWithTheRoundThatTookTheSlot) {
