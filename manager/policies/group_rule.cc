@@ -21,6 +21,7 @@ constexpr double kPastSurest = 0.01;    ///< of the range: past jobs tell nothin
 constexpr double kOwnPart = 0.5;        ///< of a deviation: the rest is what a group's members have in common, and does not tell them apart
 constexpr double kHeld = 1.25;          ///< who serves goes on until another is worth so many times as much
 constexpr double kUsualPower = 0.5;     ///< losses fall by this power of the steps
+constexpr double kLeastBrings = 1e-3;   ///< of the range: what a leader's wait costs at least
 constexpr double kLeastIndex = 1e-6;    ///< of a whole range over a whole length: who is worth nothing else is in an order all the same
 
 struct End {
@@ -178,7 +179,7 @@ class Group {
     const JobView& leader = job(leader_);
     const double end = ends_[leader_].loss;
     mean_ = lowest;
-    brings_ = std::max(best_ - (end + (leader.loss - end) * way(leader).left()), 1e-9 * range_);
+    brings_ = std::max(best_ - (end + (leader.loss - end) * way(leader).left()), kLeastBrings * range_);
     remaining_ = std::clamp((best_ - end) / range_, 0.0, 1.0);
   }
 
@@ -241,7 +242,7 @@ class Group {
     for (const std::size_t i : members_) {
       if (i == leader_ || !usable(i)) continue;
       const double times = places_[i].index;
-      places_[i].index = std::max(times <= 1 ? leads * times : most * (2 - 1 / times), least(i));
+      places_[i].index = std::max(times <= 1 ? leads * times : most * (1 + std::log(times)), least(i));
     }
   }
 
