@@ -242,7 +242,7 @@ class Group {
     for (const std::size_t i : members_) {
       if (i == leader_ || !usable(i)) continue;
       const double times = places_[i].index;
-      places_[i].index = std::max(times <= 1 ? leads * times : most * (1 + std::log(times)), least(i));
+      places_[i].index = std::max(times <= 1 ? leads * times : most * times, least(i));
     }
   }
 

@@ -222,33 +222,33 @@ TEST(GroupRule, TheLeadersOwnUncertaintyMakesNobodyElseWorthALook) {
   EXPECT_EQ(places_of(view)[0].improvement, 0);
 }
 
-TEST(GroupRule, WhoNeedsLongToCatchUpIsWorthLess) {
+TEST(GroupRule, WhoIsSlowerIsWorthLess) {
   ClusterView view = sweep(0.0);
-  const double near = places_of(view)[2].improvement;
-  view.jobs[2].step = 10;  // foretold to end there too, but it has nearly all of its steps before it
-  const double far = places_of(view)[2].improvement;
-  EXPECT_GT(far, 0);
-  EXPECT_LT(far, near);
+  view.jobs[2].end_deviation = 0.2;
+  const double fast = places_of(view)[2].improvement;
+  EXPECT_GT(fast, 0);
+  view.jobs[2].speed_up.alone = view.jobs[2].steps_per_slot_second = 0.5;  // foretold to end there too, but later
+  EXPECT_LT(places_of(view)[2].improvement, fast);
 }
 
 TEST(GroupRule, ANewMemberIsLookedAtOnlyWhereThatIsWorthTheLeadersWait) {
   ClusterView view = sweep(0.0);
   view.hosts[0].slots = 1;
-  for (JobView& j : view.jobs) j.end_deviation = 1e-3;
   view.jobs[1].slots = 1, view.jobs[1].quantum_since = Instant{1};
   JobView& fresh = view.jobs.emplace_back(training(4));
-  fresh.group = "sweep", fresh.best = true, fresh.group_best = 0.4;
+  fresh.group = "sweep", fresh.best = true;
   fresh.reports = 0, fresh.step = 0, fresh.total_steps = 0, fresh.loss = fresh.first_loss = 0, fresh.speed_up = {}, fresh.steps_per_slot_second = 0;
-  EXPECT_GT(places_of(view)[3].improvement, 0) << "one in four new members is better than all before";
-  for (JobView& j : view.jobs) j.group_best = j.reports > 0 ? 0.9 : 0.4;  // as it is, much is still to come
+  for (JobView& j : view.jobs) j.group_best = 0.9, j.end_deviation = 1e-3;
+  // The leader has nearly all before it, and members end nearly alike: little to find.
   view.jobs[1].step = 10, view.jobs[1].loss = 0.9, view.jobs[0].loss = view.jobs[2].loss = 0.95;
   view.jobs[0].step = view.jobs[2].step = 100;
-  view.jobs[0].end_loss = view.jobs[2].end_loss = 0.21;  // nearly alike: little to find
-  EXPECT_EQ(decided_by("sluice", view).jobs[1].slots, 1U) << "the leader goes on";
-  view.jobs[1].step = 995, view.jobs[1].loss = 0.2005;  // at its end the leader brings nothing any more
+  view.jobs[0].end_loss = view.jobs[2].end_loss = 0.21;
+  EXPECT_EQ(decided_by("sluice", view).jobs[1].slots, 1U);
+  // At its end it brings nothing any more.
+  view.jobs[1].step = 995, view.jobs[1].loss = 0.2005;
   for (JobView& j : view.jobs) j.group_best = 0.2005;
-  view.jobs[0].end_loss = 0.5, view.jobs[2].end_loss = 0.6;  // and members differ
-  EXPECT_EQ(decided_by("sluice", view).jobs[3].slots, 1U) << "what else there is";
+  view.jobs[0].end_loss = 0.5, view.jobs[2].end_loss = 0.6;
+  EXPECT_EQ(decided_by("sluice", view).jobs[3].slots, 1U);
 }
 
 TEST(GroupRule, AGroupThatNobodyWasHeardOfIsBegunBesideOthers) {
@@ -271,8 +271,6 @@ TEST(GroupRule, PastJobsBoundWhatAMemberMayStillCome) {
   EXPECT_GT(alone, 0.05);
   third.prior_remaining = 0.05, third.prior_deviation = 0.02;  // as a rule a twentieth is left
   EXPECT_LT(places_of(view)[2].improvement, 0.1 * alone);
-  third.prior_remaining = 0.99;  // and where all is left they tell little
-  EXPECT_GT(places_of(view)[2].improvement, 0.5 * alone);
 }
 
 TEST(GroupRule, WhereNobodyIsForetoldToComeBelowWhatWasReachedWhoMayFirstIsServed) {
