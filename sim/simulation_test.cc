@@ -4,6 +4,9 @@
 
 #include <cmath>
 
+#include "base/rng.h"
+#include "sim/track.h"
+
 namespace sluice::sim {
 namespace {
 
@@ -110,7 +113,7 @@ TEST(Simulation, AnUndeclaredJobEndsWhenItHasConvergedOrWithItsCurve) {
   EXPECT_EQ(ended(falls, false).left, 0);
 }
 
-TEST(Simulation, StaleStepsCountForLessAndTheManagerHearsOfIt) {
+TEST(Simulation, StaleStepsCountForLess) {
   SimJob one = job("one", 3000, 0.01);
   one.staleness = 4, one.penalty = 0.25;  // two slots: 1 / (1 + .25 × 4) = .5
   SimJob fresh = one;
@@ -125,14 +128,36 @@ TEST(Simulation, StaleStepsCountForLessAndTheManagerHearsOfIt) {
   options.slots = 1;
   EXPECT_NEAR(*run(options, {one}).jobs[0].to_90, 2 * *both.to_90, 0.1) << "one slot alone is never stale";
 
-  // Under the index the job that gains twice as much has both slots where a second one is worth what the first is, and one where it is worth a quarter.
+  // The manager's index, told the truth: the job that gains twice as much has both slots where a second one is worth what the first is, and one where it is
+  // worth a quarter.
   const auto quick_ends = [&](double staleness) {
-    std::vector<SimJob> two = {job("quick", 3000, 0.01), job("slow", 3000, 0.02)};
+    std::vector<SimJob> two = {{"quick", Curve({2, 1}, 3000), 3000, 0.01}, {"slow", Curve({2, 1}, 3000), 3000, 0.02}};
     for (SimJob& j : two) j.staleness = staleness, j.penalty = 0.15;
-    return *run({.policy = "sluice", .predictor = "ensemble", .slots = 2, .move_cost = {}}, two).jobs[0].completed;
+    return *run({.policy = "oracle-aged", .predictor = "last", .slots = 2, .move_cost = {}}, two).jobs[0].completed;
   };
   EXPECT_LT(quick_ends(0), 20);
   EXPECT_GT(quick_ends(4), 25);
+}
+
+TEST(Track, ReportsHowStaleItsStepsWereInTheMean) {
+  SimJob one = job("one", 3000, 0.01);
+  one.staleness = 4, one.penalty = 0.25;
+  const SimOptions options{.slots = 4, .move_cost = {}};
+  SeededRng rng(1);
+  Track track(one, options, Instant{});
+  const auto after = [&](double seconds, std::uint32_t slots) {
+    track.set_slots(slots);
+    track.advance(Instant{from_seconds(seconds).ns});
+  };
+  after(1, 1);
+  EXPECT_EQ(track.report(rng)->staleness_mean, 0);
+  after(2, 3);
+  EXPECT_NEAR(track.report(rng)->staleness_mean, 8, 1e-9);
+  after(3, 1);
+  after(4, 2);
+  EXPECT_NEAR(track.report(rng)->staleness_mean, 200 * 4 / 300.0, 1e-9);
+  EXPECT_NEAR(track.step(), 100 + 300 + 100 + 200, 1e-9);
+  EXPECT_NEAR(track.place(), 100 + 300 / 3.0 + 100 + 200 / 2.0, 1e-9);
 }
 
 TEST(Simulation, WhatCannotBeSimulatedIsSaid) {
