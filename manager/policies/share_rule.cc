@@ -179,7 +179,7 @@ class ShareRule final : public Policy {
   ShareRule(std::string_view name, Hearing hearing) : name_(name), hearing_(hearing) {}
   std::string_view name() const override { return name_; }
   std::uint32_t version() const override { return 5; }
-  Decision decide(const ClusterView& view, std::span<const JobId>, Memo& memo) const override {
+  Decision decide(const ClusterView& view, Memo& memo) const override {
     Sharing sharing(view, hearing_);
     sharing.run();
     return sharing.decision(memo.all_sentences);

@@ -42,7 +42,7 @@ ClusterView of_slots(std::uint32_t slots, double kappa) {
 Decision decided_by(const std::string& policy, const ClusterView& view) {
   Memo memo;
   static const PolicyRegistry registry = builtin_policies();
-  return (**registry.find(policy))()->decide(view, {}, memo);
+  return (**registry.find(policy))()->decide(view, memo);
 }
 
 /// Two jobs of `kPoints` steps with remaining losses q and r share 32 slots, s(a) = a / (1 + .05 (a − 1)). Backwards over the steps done, with `choose` the

@@ -165,6 +165,7 @@ void Trainer::on_lease(const proto::LeaseReply& lease) {
   const auto& data = lease.kind == proto::LeaseKind::kEvaluate ? setup_.data.test : setup_.data.train;
   switch (lease.kind) {
     case proto::LeaseKind::kWait:
+      ahead_.paused();
       lease_retry_ = clock_.now() + from_ms(std::clamp<std::int64_t>(lease.retry_ms, 1, 1000));
       return;
     case proto::LeaseKind::kFinished:
@@ -199,7 +200,10 @@ void Trainer::on_committed(const proto::CommitReply& reply) {
     end_lease();
   } else if (committing_) {
     committed_ = committing_->end;
-    if (!committing_->phase) ++commit_sequence_;
+    if (!committing_->phase) {
+      ++commit_sequence_;
+      ahead_.committed(clock_.now(), std::max(0.0, static_cast<double>(reply.step) - 1.0 - static_cast<double>(committing_->step_read)));
+    }
     committing_.reset();
     if (committed_ == lease_.rows) end_lease();
   } else {
@@ -343,23 +347,28 @@ bool Trainer::issue_pull() {
   for (std::size_t i = 0; i < count_; ++i) {
     Entry& entry = ring_[(first_ + i) % ring_.size()];
     if (entry.pull != 0) continue;
-    // Local steps begin with the slot's own last change: many batches that miss it would take its step again.
-    if (i > 0 && entry.trains() && setup_.spec.consistency.local_steps > 0) return false;
+    if (i > 0 && entry.trains() && !may_read_ahead()) return false;
     if (early_pull_) {
       entry.pull = *early_pull_;
       entry.pulled = early_pulled_;
-      entry.step_read = step_;
+      entry.step_read = step_seen();
       early_pull_.reset();
       continue;
     }
     if (pull_in_flight_ || (entry.trains() && gate_ < entry.clock)) return false;
     entry.pull = client_.pull(entry.sets, {.whole = entry.phase, .state = state_ && entry.trains()});
-    entry.step_read = step_;
+    entry.step_read = step_seen();
     pull_in_flight_ = true;
     return true;
   }
   return false;
 }
+
+/// Local steps begin with the slot's own last change: many batches that miss it would take its step again.
+bool Trainer::may_read_ahead() const { return setup_.spec.consistency.local_steps == 0 && ahead_.on(); }
+
+/// The job's step that a pull issued now sees at least: it follows the slot's own pushes on their connections.
+std::uint64_t Trainer::step_seen() const { return step_ + (pushed_ && !pushed_->phase ? 1 : 0) + (committing_ && !committing_->phase ? 1 : 0); }
 
 bool Trainer::wait_at_gate() {
   const bool waits = count_ > 0 && !pushed_ && !committing_ && !held_ && ring_[first_].pull == 0 && ring_[first_].trains() && gate_ < ring_[first_].clock;
