@@ -50,8 +50,9 @@ class FrameMemories {
  public:
   virtual ~FrameMemories() = default;
   /// Takes a file over and seals it. Frames from it are lent to peers that can take them, and travel as bytes to others. Whoever else writes to the file must
-  /// have mapped it before, and may change a frame's values under a reader: so never anything but values of one job. nullptr: it can't be lent from.
-  [[nodiscard]] virtual std::unique_ptr<FrameMemory> adopt(MemoryFile file) = 0;
+  /// have mapped it before, and may change a frame's values under a reader: so never anything but values of one job. nullptr: it can't be lent from, and is
+  /// still the caller's.
+  [[nodiscard]] virtual std::unique_ptr<FrameMemory> adopt(MemoryFile& file) = 0;
 };
 
 }  // namespace sluice::net

@@ -66,7 +66,7 @@ TEST(FrameMemory, WhatAnotherProcessWroteIsReadWhereItWasWritten) {
     MemoryFile file = file_of(kFileBytes);
     const std::byte* const first = file.bytes().data();
     const OtherMapping other(file.fd());
-    const auto memory = transport.adopt(std::move(file));
+    const auto memory = transport.adopt(file);
     ASSERT_NE(memory, nullptr);
     bool lent = false;
     for (int i = 0; i < 200 && !lent; ++i) {  // until both ends have greeted each other, bytes travel
@@ -94,10 +94,22 @@ TEST(FrameMemory, WhatAnotherProcessWroteIsReadWhereItWasWritten) {
   std::filesystem::remove_all(folder);
 }
 
+TEST(FrameMemory, ATransportThatLendsNothingLeavesTheFileToItsOwner) {
+  SystemClock clock;
+  ZmqOptions options;
+  options.shared_bytes_max = 0;
+  ZmqTransport transport(clock, options);
+  MemoryFile file = file_of(kFileBytes);
+  EXPECT_EQ(transport.adopt(file), nullptr);
+  EXPECT_EQ(file.bytes().size(), kFileBytes);
+}
+
 TEST(FrameMemory, AFullOneGivesNothingUntilFramesComeBack) {
   detail::AdoptedPools pools;
   SystemClock clock;
-  const auto memory = pools.adopt(file_of(kFileBytes), clock);
+  MemoryFile file = file_of(kFileBytes);
+  const auto memory = pools.adopt(file, clock);
+  EXPECT_TRUE(file.bytes().empty()) << "taken over";
   std::vector<WritableFrame> held;
   while (auto frame = memory->allocate(kValues, 64)) held.push_back(std::move(*frame));
   EXPECT_GE(held.size(), 8U);
@@ -110,7 +122,8 @@ TEST(FrameMemory, IsClosedOnceItIsLetGoAndItsLoansAreOver) {
   detail::AdoptedPools pools;
   detail::PeerPools peers;
   SystemClock clock;
-  auto memory = pools.adopt(file_of(kFileBytes), clock);
+  MemoryFile first = file_of(kFileBytes), second = file_of(kFileBytes);
+  auto memory = pools.adopt(first, clock);
   Message message = framed(std::move(*memory->allocate(kValues, 64)).finish());
   auto pool = pools.pool_of(message);
   ASSERT_NE(pool, nullptr);
@@ -128,7 +141,7 @@ TEST(FrameMemory, IsClosedOnceItIsLetGoAndItsLoansAreOver) {
   EXPECT_FALSE(there.lock()->said_closed());
   lent->message = {};
   message = {};
-  auto next = pools.adopt(file_of(kFileBytes), clock);
+  auto next = pools.adopt(second, clock);
   EXPECT_TRUE(life.expired());
   ASSERT_FALSE(there.expired());
   EXPECT_TRUE(there.lock()->said_closed());

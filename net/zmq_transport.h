@@ -32,7 +32,7 @@ class ZmqTransport final : public Transport, public FrameMemories {
   /// From 16 KiB on, memory that ipc peers of the same user can map: such a frame is sent without its bytes. For values only: a peer could see later changes,
   /// so never for keys.
   [[nodiscard]] WritableFrame allocate(std::size_t bytes) override;
-  [[nodiscard]] std::unique_ptr<FrameMemory> adopt(MemoryFile file) override;
+  [[nodiscard]] std::unique_ptr<FrameMemory> adopt(MemoryFile& file) override;
 
  private:
   struct Impl;

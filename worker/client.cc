@@ -46,7 +46,9 @@ void Client::enter(const proto::Envelope& envelope, std::vector<proto::TableSpec
 
 void Client::use_gradients(net::MemoryFile file) {
   auto* const memories = dynamic_cast<net::FrameMemories*>(&transport_);
-  if (memories != nullptr && !file.bytes().empty()) gradients_ = memories->adopt(std::move(file));
+  if (file.bytes().empty()) return;
+  if (memories != nullptr) gradients_ = memories->adopt(file);
+  if (!gradients_) unlent_ = std::move(file);
 }
 
 net::WritableFrame Client::gradients() const {
@@ -68,6 +70,7 @@ void Client::leave(std::uint64_t lease, std::uint32_t offset, bool finished) {
   homes_.cancel(false);
   parameters_.leave();
   gradients_.reset();
+  unlent_ = {};
   if (finished)
     streams_.forget(envelope_.job);
   else

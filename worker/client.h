@@ -144,6 +144,7 @@ class Client {
   bool one_lane_ = false;
   std::vector<std::uint64_t> pulled_;  ///< scratch
   std::unique_ptr<net::FrameMemory> gradients_;
+  net::MemoryFile unlent_;  ///< keeps its place in memory, by which the model would know it
 };
 
 }  // namespace sluice::worker

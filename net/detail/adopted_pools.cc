@@ -22,8 +22,8 @@ class AdoptedPools::Memory final : public FrameMemory {
   const Clock& clock_;
 };
 
-std::unique_ptr<FrameMemory> AdoptedPools::adopt(MemoryFile file, const Clock& clock) {
-  std::shared_ptr<SharedPool> pool = SharedPool::make(std::move(file));
+std::unique_ptr<FrameMemory> AdoptedPools::adopt(MemoryFile& file, const Clock& clock) {
+  std::shared_ptr<SharedPool> pool = SharedPool::make(file);
   if (!pool) return nullptr;
   drop_idle(clock.now());
   const std::lock_guard lock(mutex_);

@@ -14,8 +14,8 @@ namespace sluice::net::detail {
 /// Any thread; outlives what it gave out.
 class AdoptedPools {
  public:
-  /// nullptr where the system lacks something.
-  [[nodiscard]] std::unique_ptr<FrameMemory> adopt(MemoryFile file, const Clock& clock);
+  /// nullptr where the system lacks something: the file is still the caller's then.
+  [[nodiscard]] std::unique_ptr<FrameMemory> adopt(MemoryFile& file, const Clock& clock);
   /// The pool that has the message's first large frame; nullptr: none of these.
   [[nodiscard]] std::shared_ptr<SharedPool> pool_of(const Message& message) const;
 

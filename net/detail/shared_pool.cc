@@ -52,14 +52,14 @@ bool alive(const ProcessId& process) { return process.pid > 0 && process.start_t
 
 // --- memory
 
-bool SharedBlocks::open(MemoryFile data) {
-  data_ = std::move(data);
+bool SharedBlocks::open(MemoryFile& data) {
   control_fd_ = ::memfd_create("sluice-control", MFD_CLOEXEC | MFD_ALLOW_SEALING);
   if (control_fd_ < 0 || ::ftruncate(control_fd_, sizeof(PoolControl)) != 0) return false;
   void* control = ::mmap(nullptr, sizeof(PoolControl), PROT_READ | PROT_WRITE, MAP_SHARED, control_fd_, 0);
   if (control == MAP_FAILED) return false;
   control_ = static_cast<PoolControl*>(control);
-  if (!data_.seal() || ::fcntl(control_fd_, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) return false;
+  if (!data.seal() || ::fcntl(control_fd_, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) return false;
+  data_ = std::move(data);
   control_->name = {{entropy_seed(), entropy_seed()}, this_process(), data_.fd(), control_fd_};
   return true;
 }
@@ -108,12 +108,12 @@ std::size_t SharedBlocks::in_use() const {
 
 std::unique_ptr<SharedPool> SharedPool::make(std::size_t bytes_max) {
   MemoryFile data;
-  return bytes_max >= kSharedBytesMin && data.create() && data.set_size(bytes_max) ? make(std::move(data)) : nullptr;
+  return bytes_max >= kSharedBytesMin && data.create() && data.set_size(bytes_max) ? make(data) : nullptr;
 }
 
-std::unique_ptr<SharedPool> SharedPool::make(MemoryFile data) {
+std::unique_ptr<SharedPool> SharedPool::make(MemoryFile& data) {
   auto blocks = std::make_shared<SharedBlocks>();
-  if (!blocks->open(std::move(data))) return nullptr;
+  if (!blocks->open(data)) return nullptr;
   return std::unique_ptr<SharedPool>(new SharedPool(std::move(blocks)));
 }
 

@@ -74,8 +74,8 @@ class SharedBlocks {
   SharedBlocks(const SharedBlocks&) = delete;
   SharedBlocks& operator=(const SharedBlocks&) = delete;
 
-  /// Once, before anything else. `data` has its size. False where the system lacks something.
-  [[nodiscard]] bool open(MemoryFile data);
+  /// Once, before anything else. Takes `data`, which has its size, over. False where the system lacks something: it does not then.
+  [[nodiscard]] bool open(MemoryFile& data);
   /// None when no memory is left. REQUIRES: bytes ≤ data().size().
   [[nodiscard]] std::optional<Block> take(std::size_t bytes);
   void give_back(const Block& block);
@@ -101,8 +101,8 @@ class SharedPool {
   /// `bytes_max`: address space; memory is taken when it is first allocated and kept for reuse. nullptr where the system lacks something: then everything
   /// travels as bytes.
   [[nodiscard]] static std::unique_ptr<SharedPool> make(std::size_t bytes_max);
-  /// The same in a file that somebody else may have mapped for writing; sealed here.
-  [[nodiscard]] static std::unique_ptr<SharedPool> make(MemoryFile data);
+  /// The same in a file that somebody else may have mapped for writing; sealed here. nullptr: it is still the caller's.
+  [[nodiscard]] static std::unique_ptr<SharedPool> make(MemoryFile& data);
   ~SharedPool();
   SharedPool(const SharedPool&) = delete;
   SharedPool& operator=(const SharedPool&) = delete;
