@@ -69,7 +69,7 @@ Trainer::Trainer(TrainerSetup setup, Client& client, Clock& clock, const DataReg
   std::vector<TableUse> uses;
   for (const TableDecl& table : declared) uses.push_back(table.use);
   client_.enter(setup_.envelope, specs, push_kind(setup_.spec.consistency, kind), std::move(uses), setup_.spec.start, state_);
-  client_.use_memory(setup_.model->values_memory(client_.layout().arena_floats));
+  share_memory();
   proto::Join join;
   join.spec = setup_.spec_json;
   join.data_hash = setup_.data.train->content_hash();
@@ -95,6 +95,20 @@ Trainer::Trainer(TrainerSetup setup, Client& client, Clock& clock, const DataReg
     early_pull_ = client_.pull(ring_[0].sets, {.state = state_});
     pull_in_flight_ = true;
   }
+}
+
+/// Values and the rows of both entries go where the model reads them without a copy, and gradients are born where it writes them, if it has such places.
+void Trainer::share_memory() {
+  constexpr std::uint64_t kAlignFloats = 64 / sizeof(float), kRowsFloatsMax = std::uint64_t{1} << 26;
+  const DataShape& shape = setup_.data.train->shape();
+  const std::uint64_t values = client_.layout().arena_floats, first = (values + kAlignFloats - 1) / kAlignFloats * kAlignFloats;
+  std::uint64_t rows = shape.sparse ? 0 : std::min<std::uint64_t>(setup_.spec.step_rows(), shape.rows) * shape.features;
+  rows = rows > kRowsFloatsMax ? 0 : (rows + kAlignFloats - 1) / kAlignFloats * kAlignFloats;
+  if (values > 0 && setup_.spec.consistency.local_steps == 0) guarded([&] { client_.use_gradients(setup_.model->update_memory(values * sizeof(float))); });
+  const std::span<float> memory = setup_.model->input_memory(first + rows * ring_.size());
+  if (memory.empty()) return;
+  client_.use_memory(memory.first(values));
+  for (std::size_t i = 0; i < ring_.size(); ++i) ring_[i].rows = memory.subspan(first + i * rows, rows);
 }
 
 void Trainer::take(ClientEvent& event) {
@@ -305,7 +319,10 @@ bool Trainer::prepare() {
     if (!entry.test) entry.test = data_.reader(setup_.data.test);
     entry.batch = entry.test->read_plain(lease_.first_row + prepared_, rows);
   } else {
-    if (!entry.train) entry.train = data_.reader(setup_.data.train);
+    if (!entry.train) {
+      entry.train = data_.reader(setup_.data.train);
+      entry.train->use_memory(entry.rows);
+    }
     entry.batch = entry.train->read(lease_.first_row, lease_.rows, setup_.spec.seed, lease_.epoch, prepared_, rows);
     entry.clock = next_clock_++;
   }

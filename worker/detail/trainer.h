@@ -77,6 +77,7 @@ class Trainer {
  private:
   struct Entry {  ///< a batch that is read, or computing
     std::unique_ptr<RowReader> train, test;
+    std::span<float> rows;  ///< memory for the batch's dense rows that the model reads without a copy; may be empty
     Batch batch;
     bool evaluate = false, phase = false;
     [[nodiscard]] bool trains() const { return !evaluate && !phase; }
@@ -102,6 +103,7 @@ class Trainer {
   void on_joined(const proto::JoinReply& reply);
   void on_lease(const proto::LeaseReply& lease);
   void on_committed(const proto::CommitReply& reply);
+  void share_memory();
   void ask_lease();
   void end_lease();
   bool commit();
