@@ -83,6 +83,8 @@ class Ensemble final : public Predictor {
   void solve_free();
   void weigh();
   void learn_noise();
+  /// How much of the reports' bends is noise: 0 to 1.
+  [[nodiscard]] double noise_part() const { return bends_ > 0 ? std::clamp(-1.5 * together_ / bends_, 0.0, 1.0) : 0; }
   void issue(double step);
   struct Blend {
     std::size_t low = 0, high = 0;
@@ -233,8 +235,7 @@ void Ensemble::judge(const PendingForecast& was, double at, double loss) {
       said.level[kFree + fit_at(s, r)] = fit.level;
     }
   said.count = kFree + bank_.size() * kRates;
-  const double noise = bends_ > 0 ? std::clamp(-1.5 * together_ / bends_, 0.0, 1.0) : 0;
-  experts_.judge(was.bucket, said, came, off, 1e-9, kNewest * std::pow(kNewestOfNoise / kNewest, noise));
+  experts_.judge(was.bucket, said, came, off, 1e-9, kNewest * std::pow(kNewestOfNoise / kNewest, noise_part()));
 }
 
 void Ensemble::weigh() {
@@ -257,7 +258,8 @@ void Ensemble::weigh() {
     FreeCurves::changes(f, fit, kAhead, change);
     for (std::size_t b = 0; b < kBuckets; ++b) say[b].change[f] = held(change[b]), say[b].level[f] = held(fit.level);
   }
-  experts_.weigh(say, moves_ / range_ / range_, opinion);
+  const double smooth = 1 - noise_part();  // where reports are noisy a line need not go through the last one
+  experts_.weigh(say, moves_ / range_ / range_ / std::max(smooth * smooth, 1e-3), opinion);
   const double noise = std::max(0.0, -together_) / range_ / range_;
   for (std::size_t b = 0; b < kBuckets; ++b) {
     Collapsed& c = now_[b];

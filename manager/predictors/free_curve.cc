@@ -7,7 +7,7 @@ namespace sluice::manager {
 namespace {
 
 constexpr std::size_t kSeenMost = 40;
-constexpr double kTightness = 0.483;     ///< the usual decay over its deviation, roughly, where noise hides the rest
+constexpr double kTightness = 3;         ///< the usual decay over its deviation, roughly, where noise hides the rest
 constexpr double kModelError = 0.00333;  ///< of the last change: how far, squared, no curve is exact
 constexpr double kModelErrorFast = 0.1;  ///< the same for the fastest forgetting rate
 constexpr double kGrowthMost = 0.1;      ///< what grows is taken to go on straight once e^this times as steep
