@@ -42,7 +42,7 @@ Result<TemporaryFile> TemporaryFile::create(const std::string& folder, const std
   remove_leftovers(folder);
   for (;;) {
     std::string path = fmt::format("{}/{}{}-{}", folder, kPrefix, ::getpid(), counter++);
-    const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);  // less the umask, as any program's files
     if (fd < 0 && errno == EEXIST) continue;
     if (fd < 0) return trouble(path, errno, when_full);
     struct stat status {};

@@ -10,7 +10,8 @@
 
 namespace sluice {
 
-/// One thread. Destroyed without commit(): the temporary file is removed; left by a killed process: removed by the next create() in that folder.
+/// Who may read it is as of any new file (umask); what is private is in a private folder. One thread. Destroyed without commit(): the temporary file is
+/// removed; left by a killed process: removed by the next create() in that folder.
 class TemporaryFile {
  public:
   /// `when_full`: advice for the words of an error on a full disk. Errors: kIo.

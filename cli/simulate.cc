@@ -29,6 +29,7 @@ constexpr Measure kMeasures[] = {
     {"seconds_to_90", [](const Outcome& o) { return o.seconds_to_90; }},
     {"seconds_to_95", [](const Outcome& o) { return o.seconds_to_95; }},
     {"seconds_to_99", [](const Outcome& o) { return o.seconds_to_99; }},
+    {"loss_left", [](const Outcome& o) { return o.loss_left; }},
     {"completion_mean", [](const Outcome& o) { return o.completion_mean; }},
     {"completion_p50", [](const Outcome& o) { return o.completion_p50; }},
     {"completion_p99", [](const Outcome& o) { return o.completion_p99; }},

@@ -11,8 +11,8 @@
 namespace sluice::cli {
 
 /// {"version":1,"curves","results":[{"policy","seed","jobs","unfinished","loss_seconds_per_job","active_normalized_loss","seconds_to_90","seconds_to_95",
-///  "seconds_to_99","completion_mean","completion_p50","completion_p99","worst_slowdown","group_loss_seconds","moves_per_round","round_ms_p50","round_ms_p99",
-///  "rounds","seconds"}…]}: one entry a policy and seed.
+///  "seconds_to_99","loss_left","completion_mean","completion_p50","completion_p99","worst_slowdown","group_loss_seconds","moves_per_round","round_ms_p50",
+///  "round_ms_p99","rounds","seconds"}…]}: one entry a policy and seed.
 [[nodiscard]] std::string to_json(const sim::Study& study);
 /// Means over the seeds, a line a policy; in brackets against the first policy.
 [[nodiscard]] std::string to_text(const sim::Study& study);

@@ -162,6 +162,7 @@ Result<std::vector<JobId>> JobTable::submit(std::vector<proto::JobSpec> specs, I
 /// A live job more.
 void JobTable::begin(Job& job) {
   job.predictor = make_();
+  if (job.spec.target && job.spec.target->of != "loss") job.score_predictor = make_();
   live_.insert(job.id);
   if (!job.spec.group.empty()) groups_[job.spec.group].members.push_back(&job);
   touch(job);
@@ -218,11 +219,22 @@ void JobTable::take_totals(Job& job, const proto::JobReport& r) {
   job.slot_seconds = std::max(job.slot_seconds, r.slot_seconds);
   job.redone_batches = r.redone_batches;
   if (r.evaluated == 0) return;
+  if (job.score_predictor != nullptr && (job.evaluated == 0 || r.evaluated_at_step != job.evaluated_at_step)) hear_score(job, r);
   job.evaluated = r.evaluated;
   job.evaluated_at_step = r.evaluated_at_step;
   job.validation_loss = r.validation_loss;
   job.metric = r.metric;
   job.metric_name = r.metric_name;
+}
+
+/// Scores are few: each is taken in at once.
+void JobTable::hear_score(Job& job, const proto::JobReport& r) {
+  const std::string& of = job.spec.target->of;
+  if (of != "validation_loss" && of != r.metric_name) return;
+  const double score = of == "validation_loss" ? r.validation_loss : proto::metric_rises(of) ? -r.metric : r.metric;
+  job.score_predictor->declare(job.declared_steps());
+  job.score_predictor->observe({.step = r.evaluated_at_step, .examples = r.examples, .seconds = r.seconds, .loss = score, .weight = r.evaluated});
+  (void)job.score_predictor->refit();
 }
 
 News JobTable::add_point(Job& job, const proto::JobReport& r, Instant now) {
@@ -373,6 +385,7 @@ void JobTable::end(Job& job, JobState state, std::string reason, Instant now) {
   job.reason = std::move(reason);
   job.steps_per_s = job.examples_per_s = 0;
   job.predictor.reset();
+  job.score_predictor.reset();
   live_.erase(job.id);
   if (!job.spec.group.empty()) std::erase(groups_[job.spec.group].members, &job);
   touch(job);

@@ -76,6 +76,8 @@ struct Job {
   double steps_per_slot_second = 0;
   bool diverging = false, plateau = false;
   std::unique_ptr<Predictor> predictor;
+  /// Where its target is of held-out scores: it hears those, with the sign turned of a metric that is to rise. Null: it has no such target.
+  std::unique_ptr<Predictor> score_predictor;
   RateModel rates;
 
   [[nodiscard]] bool ended() const { return state == JobState::kDone || state == JobState::kFailed || state == JobState::kCancelled; }
@@ -172,6 +174,7 @@ class JobTable {
  private:
   Result<void> restore_json(const nlohmann::json& json, Instant now);
   static void take_totals(Job& job, const proto::JobReport& report);
+  static void hear_score(Job& job, const proto::JobReport& report);
   News add_point(Job& job, const proto::JobReport& report, Instant now);
   News diverges(Job& job, std::string why);
   static void learn_rates(Job& job, const proto::JobReport& report, const LossPoint& point);

@@ -158,7 +158,7 @@ TEST(Manager, TheRecordIsEnoughToDecideEachRoundAgain) {
       view.merge_patch(line["view"]);
       const auto seen = view_from_json(view);
       ASSERT_TRUE(seen) << seen.error().what;
-      const Decision decision = decider->decide(*seen, {}, *memo);
+      const Decision decision = decider->decide(*seen, *memo);
       for (const json& entry : line["changes"]) {
         const auto it = std::find_if(decision.jobs.begin(), decision.jobs.end(), [&](const JobDecision& d) { return d.job.value == entry["id"]; });
         if (it == decision.jobs.end()) continue;  // it had ended

@@ -114,9 +114,9 @@ class Policy {
   [[nodiscard]] virtual std::string_view predictor() const { return kDefaultPredictor; }
   /// Counts changes of what it decides: recorded, so that a replay knows what it compares.
   [[nodiscard]] virtual std::uint32_t version() const = 0;
-  /// REQUIRES: job ids distinct. `changed`: jobs to which something happened since the round before; what is carried from round to round, slots as they were
-  /// decided and ages change without a word. An empty memo gives the same decision.
-  [[nodiscard]] virtual Decision decide(const ClusterView& view, std::span<const JobId> changed, Memo& memo) const = 0;
+  /// REQUIRES: job ids distinct. An empty memo gives the same decision. It is not told what changed since the call before: who wants to know that has an
+  /// Incremental.
+  [[nodiscard]] virtual Decision decide(const ClusterView& view, Memo& memo) const = 0;
   /// The stated bound: the most slots that this decision may give to a job that did not hold them.
   [[nodiscard]] virtual std::uint32_t moves_max(const ClusterView& view) const = 0;
   [[nodiscard]] virtual std::unique_ptr<Memo> make_memo() const { return std::make_unique<Memo>(); }

@@ -124,6 +124,11 @@ Evidence RateModel::evidence() const {
   return {about_mean / (noise * noise), base > 0 ? std::clamp(slope / base, 0.0, 1.0) : slope > 0 ? 1 : 0};
 }
 
+std::optional<double> RateModel::staleness_measured() const {
+  if (!(stale_xx_ > kPriorSlotSeconds)) return std::nullopt;
+  return stale_xy_ / stale_xx_;
+}
+
 void KappaPool::keep(const Evidence& evidence) {
   ended_.weight *= kPoolMemory, ended_.kappa *= kPoolMemory;
   take(ended_, evidence);

@@ -3,6 +3,7 @@
 /// memory and O(1) a report. One thread; an object belongs to one job.
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 namespace sluice::manager {
@@ -75,6 +76,8 @@ class RateModel {
   [[nodiscard]] double spread() const;
   /// Different counts of slots were seen: kappa is measured, not the prior's.
   [[nodiscard]] bool kappa_measured() const;
+  /// Steps of staleness that each slot beside the first added, no prior in it; nothing: it had one slot for nearly all of the time.
+  [[nodiscard]] std::optional<double> staleness_measured() const;
   /// What this job alone says of its contention, no prior in it; weight 0: nothing.
   [[nodiscard]] Evidence evidence() const;
   /// What to expect from now on where few counts of slots were seen; as in the constructor.

@@ -123,6 +123,17 @@ TEST(RateModelTest, NoChangeOfStalenessTeachesNothing) {
   EXPECT_EQ(model.speed_up().penalty, before);
 }
 
+TEST(RateModelTest, SaysHowStaleSlotsMakeEachOtherOnceItHasSeenSeveral) {
+  SeededRng rng(5);
+  const Truth truth{.staleness = 4.4};
+  RateModel model;
+  report(model, truth, 1, 20, 0.03, rng);
+  EXPECT_FALSE(model.staleness_measured());
+  report(model, truth, 3, 2, 0.03, rng);
+  ASSERT_TRUE(model.staleness_measured());
+  EXPECT_NEAR(*model.staleness_measured(), 4.4, 1e-9);
+}
+
 TEST(RateModelTest, NonsenseIsLeftOutAndCounted) {
   RateModel model;
   constexpr double kNan = std::numeric_limits<double>::quiet_NaN(), kInf = std::numeric_limits<double>::infinity();

@@ -125,7 +125,7 @@ class Replayer {
     if (!policy) return fail(policy.error());
     note_version(recorded, round.json.at("policy_version"), **policy);
     const auto memo = (*policy)->make_memo();
-    Decision decision = (*policy)->decide(round.view, {}, *memo);
+    Decision decision = (*policy)->decide(round.view, *memo);
     say_paused(round.view, decision);
     for (const JobView& v : round.view.jobs) names_[v.id.value] = v.name;
     for (const json& entry : round.json.at("changes")) names_.try_emplace(entry.at("id"), entry.at("job"));

@@ -113,10 +113,8 @@ void Rounds::decide(Counts& wanted) {
   if (held_) return decide_held(in_view, wanted);
   if (decide_quickly(in_view, wanted)) return;
   seen_ = carries_ = true;
-  ClusterView& view = keeper_->view();
-  std::vector<JobId> changed;
-  for (const std::uint32_t place : keeper_->changed()) changed.push_back(view.jobs[place].id);
-  decision_ = policy_->decide(view, changed, *memo_);
+  const ClusterView& view = keeper_->view();
+  decision_ = policy_->decide(view, *memo_);
   say_paused(view, *decision_);
   price_ = decision_->price;
   by_index_ = decision_->by_index;
@@ -148,7 +146,7 @@ void Rounds::decide_held(bool in_view, Counts& wanted) {
   std::vector<JobView> jobs = std::exchange(view.jobs, {});
   nobody_ = view;
   view.jobs = std::move(jobs);
-  decision_ = policy_->decide(nobody_, {}, *memo_);
+  decision_ = policy_->decide(nobody_, *memo_);
   price_ = decision_->price;
   by_index_ = decision_->by_index;
   for (const auto& [id, holding] : fleet_.holdings()) {
@@ -190,7 +188,7 @@ const Decision& Rounds::decision(bool whole) const {
   if (!decision_ || (whole && !whole_)) {
     const auto memo = policy_->make_memo();
     memo->all_sentences = whole_ = whole;
-    decision_ = policy_->decide(view(), {}, *memo);
+    decision_ = policy_->decide(view(), *memo);
     say_paused(view(), *decision_);
   }
   return *decision_;

@@ -12,8 +12,8 @@ namespace sluice::manager {
 struct TargetView {
   std::optional<double> now;  ///< of what the target is about: the smoothed loss, the newest held-out loss or metric
   bool reached = false;       ///< by `now`
-  /// P(reached by `by_seconds`): by the predictor, with the worker slots that the job is entitled to now. 1 or 0 where it is settled; nothing where nothing can
-  /// be said: a target of held-out scores, no forecast yet, no end to look at.
+  /// P(reached by `by_seconds`): by the predictor of the loss, or of the held-out score that the target is about, with the worker slots that the job is
+  /// entitled to now. 1 or 0 where it is settled; nothing where nothing can be said: no forecast yet (fewer than two reports, or scorings), no end to look at.
   std::optional<double> probability;
   /// From the submission: the target's own time, else the expected end of training; nothing: not known.
   std::optional<double> by_seconds;

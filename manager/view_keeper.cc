@@ -1,5 +1,8 @@
 #include "manager/view_keeper.h"
 
+#include <tbb/blocked_range.h>
+#include <tbb/parallel_for.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -18,9 +21,26 @@ constexpr double kMoveCostWeight = 0.3;
 constexpr double kMoveOutlier = 4;
 constexpr std::size_t kAheadJobs = 2;  ///< jobs whose memory is fetched while others are worked on: of very many, a job is in no cache
 constexpr std::size_t kCacheLine = 64;
+constexpr std::size_t kTogether = 256, kGrain = 64;  ///< so many jobs are worth waking other threads for; jobs a thread takes at a time
 
 void fetch(const void* what, std::size_t bytes) {
   for (std::size_t at = 0; at < bytes; at += kCacheLine) __builtin_prefetch(static_cast<const char*>(what) + at);
+}
+
+/// To about six digits, or whole numbers above a million, so that a record of it is short: what a forecast says of a fall is never better than that. Not
+/// falling in x; 0 stays 0.
+double rounded(double x) {
+  constexpr int kDigits = 6, kExactPowers = 22;  // a double holds 10²² exactly
+  static const std::array<double, kExactPowers + 1> kTen = [] {
+    std::array<double, kExactPowers + 1> out{1};
+    for (std::size_t i = 1; i < out.size(); ++i) out[i] = out[i - 1] * 10;
+    return out;
+  }();
+  if (x == 0 || !std::isfinite(x)) return x;
+  const int places = kDigits - static_cast<int>(std::floor(std::ilogb(x) * 0.30103)) - 1;
+  if (places > kExactPowers) return x;
+  const double ten = kTen[static_cast<std::size_t>(std::max(places, 0))];
+  return std::round(x * ten) / ten;
 }
 
 /// A loss that falls goes on falling: at least as 1/step does. A fit through noisy reports takes a curve for flat now and then, and a policy that believes it
@@ -37,7 +57,7 @@ void forecast_into(std::vector<ForecastKnot>& knots, const Job& job, double step
   double drop = 0;
   for (std::size_t i = 0; i < count; ++i) {
     drop = std::max({drop, level - said[i].mean, fall.after(steps[i])});
-    knots.push_back({steps[i], drop, said[i].deviation});
+    knots.push_back({steps[i], rounded(drop), rounded(said[i].deviation)});
   }
 }
 
@@ -125,15 +145,44 @@ void ViewKeeper::mark(std::uint32_t row) {
 }
 
 void ViewKeeper::make(std::uint32_t row) {
+  fill(row);
+  finish(row);
+}
+
+/// What is of the job alone. Nearly all of it is forecasts.
+void ViewKeeper::fill(std::uint32_t row) {
   Job& job = *rows_[row];
-  JobView& v = view_.jobs[row];
   if (view_.usual_kappa >= 0) job.rates.expect(view_.usual_kappa);
-  fill_view(v, job, options_, slots_, move_cost(job));
+  fill_view(view_.jobs[row], job, options_, slots_, move_cost(job));
+}
+
+void ViewKeeper::finish(std::uint32_t row) {
+  const Job& job = *rows_[row];
+  JobView& v = view_.jobs[row];
   take_prior(v, job);
   if (!v.group.empty()) v.group_best = jobs_.group_best(v.group);
   shadow_.see(job.id, job.submitted, v.declared ? v.total_steps : 0, v.speed_up);
   mark(row);
   ++made_;
+}
+
+void ViewKeeper::make_all(std::span<Job* const> touched) {
+  const auto fill_some = [&](std::size_t first, std::size_t end) {
+    for (std::size_t i = first; i < end; ++i) {
+      if (i + kAheadJobs < end) {
+        const Job& ahead = *touched[i + kAheadJobs];
+        fetch(&ahead, sizeof(ahead));
+        if (ahead.row != Job::kNoRow) fetch(&view_.jobs[ahead.row], sizeof(JobView));
+      }
+      if (!touched[i]->ended()) fill(touched[i]->row);
+    }
+  };
+  if (touched.size() < kTogether)
+    fill_some(0, touched.size());
+  else
+    tbb::parallel_for(tbb::blocked_range<std::size_t>(0, touched.size(), kGrain), [&](const auto& part) { fill_some(part.begin(), part.end()); });
+  for (const Job* job : touched)
+    if (!job->ended()) finish(job->row);
 }
 
 /// Nothing happened to it; but what others went through may tell something of it.
@@ -239,14 +288,7 @@ void ViewKeeper::look(Instant now, bool by_index, const Incremental* carrier) {
   leave(touched, carrier);
   join(touched);
   pool_contention(touched);
-  for (std::size_t i = 0; i < touched.size(); ++i) {
-    if (i + kAheadJobs < touched.size()) {
-      const Job& ahead = *touched[i + kAheadJobs];
-      fetch(&ahead, sizeof(ahead));
-      if (ahead.row != Job::kNoRow) fetch(&view_.jobs[ahead.row], sizeof(JobView));
-    }
-    if (!touched[i]->ended()) make(touched[i]->row);
-  }
+  make_all(touched);
   for (std::size_t i = 0; i < std::min(kToldMax, rows_.size()); ++i) {
     told_ = told_ + 1 < rows_.size() ? told_ + 1 : 0;
     if (!marked_[told_]) tell(static_cast<std::uint32_t>(told_));

@@ -1,7 +1,7 @@
 #pragma once
 /// The view that policies decide on, kept from round to round: a job's part is made anew when something happened to it (a report, an order, its slots), and
 /// what all jobs share of past ones (the contention, what ended jobs taught) is told to those that nothing happened to in turn. So a round's time grows with
-/// what changed; what is left for every job is a pass over plain numbers. One thread.
+/// what changed; what is left for every job is a pass over plain numbers. Called by one thread; with hundreds of jobs to look at it takes TBB's to help.
 
 #include <cstdint>
 #include <span>
@@ -66,6 +66,9 @@ class ViewKeeper {
   void join(std::span<Job* const> touched);
   void pool_contention(std::span<Job* const> touched);
   void make(std::uint32_t row);
+  void fill(std::uint32_t row);  ///< several rows at once, on several threads
+  void finish(std::uint32_t row);
+  void make_all(std::span<Job* const> touched);
   void tell(std::uint32_t row);
   void take_prior(JobView& view, const Job& job) const;
   [[nodiscard]] Duration move_cost(const Job& job) const;

@@ -3,14 +3,18 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <nlohmann/json.hpp>
+
 namespace sluice::manager {
 namespace {
 
 class ViewKeeperTest : public testing::Test {
  protected:
+  static constexpr std::size_t kJobs = 600;  ///< enough for several threads
   void SetUp() override {
     fleet.add(WorkerId{1}, "w1", 8);
-    std::vector<proto::JobSpec> specs(200);
+    std::vector<proto::JobSpec> specs(kJobs);
     for (std::size_t j = 0; j < specs.size(); ++j) specs[j].name = fmt::format("job-{}", j + 1), specs[j].group = j < 10 ? "g" : "";
     ids = *jobs.submit(std::move(specs), now);
     look();
@@ -39,7 +43,7 @@ class ViewKeeperTest : public testing::Test {
 };
 
 TEST_F(ViewKeeperTest, ARoundMakesAnewWhatSomethingHappenedToAndNothingElse) {
-  EXPECT_EQ(keeper.made(), 200U);
+  EXPECT_EQ(keeper.made(), kJobs);
   look();
   EXPECT_EQ(keeper.made(), 0U);
   EXPECT_TRUE(keeper.changed().empty());
@@ -65,7 +69,7 @@ TEST_F(ViewKeeperTest, AGroupsBestIsToldToItsMembersAndNewSlotsToAll) {
   for (std::size_t j = 0; j < 10; ++j) EXPECT_EQ(keeper.view().jobs[j].group_best, 2);
   fleet.add(WorkerId{2}, "w2", 8);
   look();
-  EXPECT_EQ(keeper.made(), 200U);
+  EXPECT_EQ(keeper.made(), kJobs);
   EXPECT_EQ(slots_of(keeper.view()), 16U);
 }
 
@@ -78,10 +82,10 @@ TEST_F(ViewKeeperTest, WhoEndedIsGoneAndThoseBehindMoveUp) {
   EXPECT_TRUE(keeper.moved_places());
   ASSERT_EQ(keeper.left().size(), 1U);
   EXPECT_EQ(keeper.left()[0]->id, ids[7]);
-  ASSERT_EQ(keeper.view().jobs.size(), 200U);
+  ASSERT_EQ(keeper.view().jobs.size(), kJobs);
   EXPECT_EQ(keeper.view().jobs[7].id, ids[8]);
   EXPECT_EQ(keeper.view().jobs.back().id, ids.back());
-  for (std::size_t i = 0; i < 200; ++i) EXPECT_EQ(keeper.job_at(i).id, keeper.view().jobs[i].id);
+  for (std::size_t i = 0; i < kJobs; ++i) EXPECT_EQ(keeper.job_at(i).id, keeper.view().jobs[i].id);
   report(8, 1);
   look();
   EXPECT_FALSE(keeper.moved_places());
@@ -91,7 +95,7 @@ TEST_F(ViewKeeperTest, WhoEndedIsGoneAndThoseBehindMoveUp) {
 TEST_F(ViewKeeperTest, AKeptViewIsTheOneThatWouldBeMadeNow) {
   for (int round = 0; round < 30; ++round) {
     for (std::size_t j = 0; j < ids.size(); ++j)
-      if ((j + static_cast<std::size_t>(round)) % 7 == 0) report(j, 2.0 / (1 + 0.1 * round) + 0.001 * static_cast<double>(j));
+      if (round == 29 || (j + static_cast<std::size_t>(round)) % 7 == 0) report(j, 2.0 / (1 + 0.1 * round) + 0.001 * static_cast<double>(j));
     look();
   }
   for (std::size_t j = 0; j < ids.size(); ++j) {
@@ -104,6 +108,24 @@ TEST_F(ViewKeeperTest, AKeptViewIsTheOneThatWouldBeMadeNow) {
     EXPECT_EQ(kept.usable, fresh.usable);
     EXPECT_GT(kept.forecast.size(), 3U);
   }
+}
+
+TEST_F(ViewKeeperTest, ForecastsAreOfFewDigits) {
+  for (int round = 1; round < 9; ++round) {
+    for (std::size_t j = 0; j < ids.size(); ++j) report(j, std::pow(10.0, static_cast<double>(j % 17) - 8) * (1 + 1.0 / round));
+    look();
+  }
+  std::size_t falls = 0;
+  for (const JobView& job : keeper.view().jobs) {
+    double before = 0;
+    for (const ForecastKnot& knot : job.forecast) {
+      EXPECT_LE(nlohmann::json(knot.drop).dump().size(), sizeof("1.234567e-12")) << knot.drop;
+      EXPECT_GE(knot.drop, before);
+      falls += knot.drop > before ? 1 : 0;
+      before = knot.drop;
+    }
+  }
+  EXPECT_GT(falls, 400U);
 }
 
 TEST_F(ViewKeeperTest, WaitingBeginsWithTheRoundThatTookTheSlot) {

@@ -22,7 +22,7 @@ JobView* find_in(ClusterView& view, JobId job) {
 
 Standing ask(const Policy& policy, const ClusterView& view, JobId job) {
   const auto memo = policy.make_memo();
-  const Decision decision = policy.decide(view, {}, *memo);
+  const Decision decision = policy.decide(view, *memo);
   const auto d = std::find_if(decision.jobs.begin(), decision.jobs.end(), [job](const JobDecision& of) { return of.job == job; });
   return d == decision.jobs.end() ? Standing{} : Standing{d->slots, d->share};
 }

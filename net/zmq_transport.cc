@@ -192,6 +192,11 @@ WritableFrame ZmqTransport::allocate(std::size_t bytes) {
   return Transport::allocate(bytes);
 }
 
+std::unique_ptr<FrameMemory> ZmqTransport::adopt(MemoryFile& file) {
+  if (!impl_->shared.pool) return nullptr;  // nothing is lent
+  return impl_->shared.adopted.adopt(file, impl_->clock);
+}
+
 std::unique_ptr<Poller> ZmqTransport::poller() { return std::make_unique<ZmqPoller>(impl_->clock); }
 
 }  // namespace sluice::net

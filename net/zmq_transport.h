@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "net/frame_memory.h"
 #include "net/transport.h"
 
 namespace sluice::net {
@@ -20,7 +21,7 @@ struct ZmqOptions {
 };
 
 /// One context with one I/O thread. Outlives its sockets and pollers. listen(), connect() and poller() from any thread.
-class ZmqTransport final : public Transport {
+class ZmqTransport final : public Transport, public FrameMemories {
  public:
   explicit ZmqTransport(Clock& clock, ZmqOptions options = {});
   ~ZmqTransport() override;
@@ -31,6 +32,7 @@ class ZmqTransport final : public Transport {
   /// From 16 KiB on, memory that ipc peers of the same user can map: such a frame is sent without its bytes. For values only: a peer could see later changes,
   /// so never for keys.
   [[nodiscard]] WritableFrame allocate(std::size_t bytes) override;
+  [[nodiscard]] std::unique_ptr<FrameMemory> adopt(MemoryFile& file) override;
 
  private:
   struct Impl;

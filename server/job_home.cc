@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/assert.h"
+#include "base/convergence.h"
 #include "base/text.h"
 #include "server/detail/ends.h"
 #include "server/optimizer.h"

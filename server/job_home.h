@@ -6,9 +6,9 @@
 /// (take_apply()), and when all have done it the gate opens. Leases and evaluations begin at the borders between clocks only; an evaluation waits until no
 /// training lease is out, and training waits for its end, so it sees the parameters of one step.
 ///
-/// A job may end before its epochs: with patience (early stopping) once the held-out loss has not fallen for that many epochs, where its loss has converged, or
-/// its target is reached (detail/ends.h). No training leases are given out then; those that are out are trained to their end, then the last scoring is of the
-/// final parameters, as always.
+/// A job may end before its epochs: with patience (early stopping) once the held-out loss has not fallen for that many epochs, where its loss has converged
+/// (base/convergence.h), or its target is reached (detail/ends.h). No training leases are given out then; those that are out are trained to their end, then the
+/// last scoring is of the final parameters, as always.
 ///
 /// A model with phases (Join::phases passes): once all rows of a pass are committed, and nothing is being scored, one slot gets the lease of its end. Its
 /// commit becomes an Apply to every shard, as a clock's does; only then the next pass begins, after a scoring where one is due. So nothing of a pass is

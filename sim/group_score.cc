@@ -20,14 +20,14 @@ void GroupScore::advance(double seconds) {
     const Track& member = *members_[i];
     if (member.id().value == 0) continue;
     arrived = true;
-    if (member.step() == seen_[i]) continue;
+    if (member.place() == seen_[i]) continue;
     const Curve& curve = member.job().curve;
     // The lowest point passed since, and where it stands.
     const auto& steps = curve.points();
-    for (auto at = std::upper_bound(steps.begin(), steps.end(), seen_[i]); at != steps.end() && *at <= member.step(); ++at)
+    for (auto at = std::upper_bound(steps.begin(), steps.end(), seen_[i]); at != steps.end() && *at <= member.place(); ++at)
       best_ = std::min(best_, curve.losses()[static_cast<std::size_t>(at - steps.begin())]);
-    best_ = std::min(best_, curve.at(member.step()));
-    seen_[i] = member.step();
+    best_ = std::min(best_, curve.at(member.place()));
+    seen_[i] = member.place();
   }
   if (arrived && goal_ < first_) loss_seconds_ += seconds * ((before + best_) / 2 - goal_) / (first_ - goal_);
 }

@@ -15,17 +15,19 @@ using manager::Decision;
 using manager::JobView;
 
 /// What is true of a job instead of what is believed of it.
-void put_truth(const SimJob& job, double step, const SimOptions& options, const ClusterView& cluster, JobView& view) {
+void put_truth(const SimJob& job, double step, double place, const SimOptions& options, const ClusterView& cluster, JobView& view) {
   const double alone = 1 / job.slot_seconds_per_step, quantum = quantum_of(cluster, view).seconds();
   view.reports = std::max<std::uint64_t>(view.reports, 1000);
   view.phase = manager::JobPhase::kTraining;
-  view.loss = job.curve.at(step);
+  view.loss = job.curve.at(place);
   view.first_loss = job.curve.first();
   view.floor = job.curve.best();
-  view.normalized_loss = job.curve.normalized(step);
+  view.normalized_loss = job.curve.normalized(place);
   view.steps_per_slot_second = view.slots > 0 ? alone * options.speedup.at(view.slots) / view.slots : alone;
   view.speed_up = {};
   view.speed_up.alone = alone;
+  view.speed_up.staleness_per_slot = job.staleness;
+  view.speed_up.penalty = job.penalty;
   const double all = options.speedup.at(options.slots);
   view.speed_up.kappa = options.slots > 1 ? std::max(0.0, (options.slots / all - 1) / (options.slots - 1)) : 0;
   view.step = static_cast<std::uint64_t>(step);
@@ -39,7 +41,7 @@ void put_truth(const SimJob& job, double step, const SimOptions& options, const 
   double drop = 0;
   for (double n = 0.5; view.forecast.size() < 16 && (view.forecast.empty() || n < 2.0 * options.slots); n *= 2) {
     const double steps = n * view.steps_per_slot_second * quantum;
-    drop = std::max(drop, view.loss - job.curve.at(std::min(job.steps, step + steps)));
+    drop = std::max(drop, view.loss - job.curve.at(std::min(job.steps, place + steps)));
     view.forecast.push_back({steps, drop, 0});
   }
 }
@@ -49,13 +51,13 @@ class Oracle final : public manager::Policy {
   Oracle(std::string name, std::unique_ptr<manager::Policy> rule, const Truth& truth) : name_(std::move(name)), rule_(std::move(rule)), truth_(truth) {}
   std::string_view name() const override { return name_; }
   std::uint32_t version() const override { return rule_->version(); }
-  Decision decide(const ClusterView& view, std::span<const JobId> changed, manager::Memo& memo) const override {
+  Decision decide(const ClusterView& view, manager::Memo& memo) const override {
     ClusterView true_view = view;
     const SimOptions& options = truth_.options();
     true_view.usual_kappa = options.slots > 1 ? std::max(0.0, (options.slots / options.speedup.at(options.slots) - 1) / (options.slots - 1)) : 0;
     for (JobView& job : true_view.jobs)
-      if (const SimJob* known = truth_.job(job.id)) put_truth(*known, truth_.step(job.id), truth_.options(), view, job);
-    return rule_->decide(true_view, changed, memo);
+      if (const SimJob* known = truth_.job(job.id)) put_truth(*known, truth_.step(job.id), truth_.place(job.id), truth_.options(), view, job);
+    return rule_->decide(true_view, memo);
   }
   std::uint32_t moves_max(const ClusterView& view) const override { return rule_->moves_max(view); }
   std::unique_ptr<manager::Memo> make_memo() const override { return rule_->make_memo(); }
@@ -67,11 +69,11 @@ class Oracle final : public manager::Policy {
 };
 
 /// Normalised loss that a slot-second brings on the best stretch ahead.
-double best_slope(const SimJob& job, double step) {
-  const double now = job.curve.normalized(step);
+double best_slope(const SimJob& job, double place) {
+  const double now = job.curve.normalized(place);
   double best = 0;
   for (const double at : job.curve.points())
-    if (at > step) best = std::max(best, (now - job.curve.normalized(at)) / ((at - step) * job.slot_seconds_per_step));
+    if (at > place) best = std::max(best, (now - job.curve.normalized(at)) / ((at - place) * job.slot_seconds_per_step));
   return best;
 }
 
@@ -81,13 +83,13 @@ class OracleCurve final : public manager::Policy {
   std::string_view name() const override { return "oracle-curve"; }
   std::uint32_t version() const override { return 1; }
   std::uint32_t moves_max(const ClusterView& view) const override { return slots_of(view); }
-  Decision decide(const ClusterView& view, std::span<const JobId>, manager::Memo&) const override {
+  Decision decide(const ClusterView& view, manager::Memo&) const override {
     std::vector<manager::Claim> claims = manager::claims_of(view);
     std::vector<double> index;
     for (manager::Claim& c : claims) {
       const SimJob* job = truth_.job(c.job->id);
       c.base = c.min;
-      index.push_back(job == nullptr ? 0 : c.job->weight * best_slope(*job, truth_.step(c.job->id)));
+      index.push_back(job == nullptr ? 0 : c.job->weight * best_slope(*job, truth_.place(c.job->id)));
     }
     Decision out;
     out.price = manager::serve_in_order(view, claims, index, {});

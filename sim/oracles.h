@@ -24,8 +24,10 @@ class Truth {
   virtual ~Truth() = default;
   /// Null: no such job.
   [[nodiscard]] virtual const SimJob* job(JobId id) const = 0;
-  /// REQUIRES: job(id).
+  /// Steps done. REQUIRES: job(id).
   [[nodiscard]] virtual double step(JobId id) const = 0;
+  /// How far it is along its curve. REQUIRES: job(id).
+  [[nodiscard]] virtual double place(JobId id) const = 0;
   [[nodiscard]] virtual const SimOptions& options() const = 0;
 };
 

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "manager/quality.h"
+#include "manager/rate_model.h"
 #include "sim/table_file.h"
 
 namespace sluice::sim {
@@ -15,8 +16,17 @@ namespace {
 
 constexpr double kCountMax = 9'007'199'254'740'992;  ///< 2^53
 constexpr double kLatest = 366.0 * 86'400;           ///< seconds
+constexpr double kStalenessMax = 1e6;                ///< steps
 
-using Points = std::map<std::string, std::vector<LossPoint>>;
+/// What a job said in the run.
+struct Said {
+  std::vector<LossPoint> points;
+  std::vector<double> slots;                   ///< of each point, when it was reported
+  [[nodiscard]] double with_several() const {  ///< reports with several slots
+    return static_cast<double>(std::count_if(slots.begin(), slots.end(), [](double n) { return n > 1; }));
+  }
+};
+using SaidByJob = std::map<std::string, Said>;
 
 Result<nlohmann::json> read_object(const std::string& path) {
   const auto text = read_whole(path);
@@ -36,59 +46,90 @@ double number_of(const nlohmann::json& object, const char* key) {
   return it != object.end() && it->is_number() ? it->get<double>() : 0;
 }
 
-Result<Points> read_points(const std::string& path) {
+Result<SaidByJob> read_points(const std::string& path) {
   const auto table = read_table(path);
   if (!table) return fail(table.error());
   const auto job = table->column("job"), step = table->column("step"), examples = table->column("examples"), loss = table->column("loss");
-  if (!job || !step || !examples || !loss) return fail(Errc::kBadData, fmt::format("{}: not a losses.csv of this version", path));
-  Points out;
+  const auto slots = table->column("slots");
+  if (!job || !step || !examples || !loss || !slots) return fail(Errc::kBadData, fmt::format("{}: not a losses.csv of this version", path));
+  SaidByJob out;
   for (std::size_t row = 0; row < table->rows.size(); ++row) {
-    const auto at = table->number(row, *step), rows = table->number(row, *examples), value = table->number(row, *loss);
-    for (const auto* number : {&at, &rows, &value})
+    const auto at = table->number(row, *step), rows = table->number(row, *examples), value = table->number(row, *loss), held = table->number(row, *slots);
+    for (const auto* number : {&at, &rows, &value, &held})
       if (!*number) return fail(number->error());
-    auto& points = out[table->rows[row][*job]];
+    Said& said = out[table->rows[row][*job]];
+    auto& points = said.points;
     const double before = points.empty() ? -1 : static_cast<double>(points.back().step);
-    for (const double count : {*at, *rows})
+    for (const double count : {*at, *rows, *held})
       if (!(count >= 0 && count <= kCountMax && count == std::floor(count)))
-        return fail(Errc::kBadData, fmt::format("{}:{}: {} is no count of steps or examples", path, table->lines[row], count));
+        return fail(Errc::kBadData, fmt::format("{}:{}: {} is no count of steps, examples or slots", path, table->lines[row], count));
     if (*at < before) return fail(Errc::kBadData, fmt::format("{}:{}: step {} does not come after the one before", path, table->lines[row], *at));
     if (*at == before) continue;  // said again
     LossPoint& point = points.emplace_back();
     point.step = static_cast<std::uint64_t>(*at), point.examples = static_cast<std::uint64_t>(*rows), point.loss = *value;
+    said.slots.push_back(*held);
   }
   return out;
 }
 
-/// The first report is of the job's first step or steps: what it says is the loss at step 0.
-Curve curve_of(const std::vector<LossPoint>& points) {
-  const double best = manager::best_level(points);
+/// The first report is of the job's first step or steps: what it says is the loss at step 0. Steps with several slots count as far as they were fresh.
+Curve curve_of(const Said& said, const Staleness& stale) {
+  const double best = manager::best_level(said.points);
   std::vector<double> losses, steps;
-  for (const double level : manager::smoothed(points)) {
-    steps.push_back(steps.empty() ? 0 : static_cast<double>(points[steps.size()].step));
+  for (const double level : manager::smoothed(said.points)) {
+    const std::size_t i = steps.size();
+    const double done = i == 0 ? 0 : static_cast<double>(said.points[i].step - (i == 1 ? 0 : said.points[i - 1].step));
+    const double fresh = 1 / (1 + stale.penalty * stale.per_slot * std::max(0.0, said.slots[i] - 1));
+    steps.push_back(i == 0 ? 0 : steps.back() + done * fresh);
     losses.push_back(std::max(best, level));
   }
   return Curve(std::move(losses), std::move(steps));
 }
 
+/// Nothing is stale between slots that end each step together.
+bool in_step(const nlohmann::json& spec) {
+  const auto it = spec.is_object() ? spec.find("consistency") : spec.end();
+  return it != spec.end() && text_of(*it, "mode") == "bsp";
+}
+
+/// Of all asynchronous jobs: the mean of what was measured of each, by its reports with several slots. What a step of it costs no run tells well; the manager's
+/// first belief is taken for it.
+Staleness measured(const nlohmann::json& summary, const SaidByJob& said, const std::map<std::string, nlohmann::json>& specs) {
+  double sum = 0, weights = 0;
+  for (const auto& entry : summary["jobs"]) {
+    const auto job = said.find(text_of(entry, "job"));
+    const double staleness = number_of(entry, "staleness_per_slot");
+    if (job == said.end() || !(staleness >= 0 && staleness <= kStalenessMax)) continue;
+    const auto spec = specs.find(job->first);
+    if (spec != specs.end() && in_step(spec->second)) continue;
+    const double weight = entry.value("staleness_per_slot", nlohmann::json()).is_number() ? job->second.with_several() : 0;
+    sum += weight * staleness, weights += weight;
+  }
+  return weights > 0 ? Staleness{sum / weights, manager::RateModel().speed_up().penalty} : Staleness{};
+}
+
 }  // namespace
 
-Result<std::vector<SimJob>> read_run(const std::string& folder) {
+Result<std::vector<SimJob>> read_run(const std::string& folder, const std::optional<Staleness>& staleness) {
   const auto plan = read_object(folder + "/run.json");
   if (!plan) return fail(plan.error());
   const auto summary = read_object(folder + "/summary.json");
   if (!summary) return fail(summary.error());
-  const auto points = read_points(folder + "/losses.csv");
-  if (!points) return fail(points.error());
+  const auto said = read_points(folder + "/losses.csv");
+  if (!said) return fail(said.error());
   std::map<std::string, nlohmann::json> specs;
   for (const auto& spec : (*plan)["jobs"]) specs[text_of(spec, "name")] = spec;
+  const Staleness usual = staleness ? *staleness : measured(*summary, *said, specs);
   std::vector<SimJob> out;
   for (const auto& entry : (*summary)["jobs"]) {
     const std::string name = text_of(entry, "job");
-    const auto reported = points->find(name);
+    const auto reported = said->find(name);
     const double steps = number_of(entry, "steps"), slot_seconds = number_of(entry, "slot_seconds");
-    if (reported == points->end() || !(steps >= 1) || !(slot_seconds > 0)) continue;
+    if (reported == said->end() || !(steps >= 1) || !(slot_seconds > 0)) continue;
     const auto& spec = specs[name];
-    SimJob job{name, curve_of(reported->second), steps, slot_seconds / steps};
+    const Staleness stale = in_step(spec) ? Staleness{} : usual;
+    SimJob job{name, curve_of(reported->second, stale), steps, slot_seconds / steps};
+    job.staleness = stale.per_slot, job.penalty = stale.penalty;
     job.arrives = from_seconds(std::clamp(number_of(entry, "submitted_seconds"), 0.0, kLatest));
     job.group = text_of(spec, "group");
     job.best = text_of(spec, "objective") == "best";

@@ -54,6 +54,30 @@ TEST_F(RecordedRun, ItsJobsAreWhatTheyWere) {
   EXPECT_NEAR(a.curve.at(201), 0.755, 0.001) << "smoothed: a report late";
 }
 
+TEST_F(RecordedRun, HowStaleItsGradientsWereIsAsItsManagerMeasured) {
+  EXPECT_EQ(read_run(folder_.string())->at(0).staleness, 0) << "nobody measured any";
+  std::string losses = "job,seconds,step,examples,loss,slots\n";
+  for (int i = 0; i <= 40; ++i)
+    losses += "a,0," + std::to_string(1 + 10 * i) + "," + std::to_string(10 * (i + 1)) + "," + std::to_string(1.0 - i * 0.01) + (i >= 21 ? ",2\n" : ",1\n");
+  for (int i = 0; i <= 20; ++i) losses += "b,0," + std::to_string(1 + 5 * i) + "," + std::to_string(5 * (i + 1)) + "," + (i == 0 ? "2" : "1") + ",3\n";
+  write("losses.csv", losses);
+  write("run.json", R"({"version":1,"jobs":[{"name":"a","model":"mlp"},{"name":"b","model":"softmax","consistency":{"mode":"bsp"}}]})");
+  write("summary.json", R"({"version":1,"jobs":[{"job":"a","steps":400,"slot_seconds":8,"staleness_per_slot":4},
+    {"job":"b","steps":100,"slot_seconds":4,"staleness_per_slot":2},{"job":"idle","steps":0,"slot_seconds":0,"staleness_per_slot":null}]})");
+  const auto jobs = read_run(folder_.string());
+  ASSERT_TRUE(jobs) << jobs.error().what;
+  EXPECT_EQ(jobs->at(0).staleness, 4);
+  EXPECT_NEAR(jobs->at(0).penalty, 0.15, 1e-9);
+  EXPECT_EQ(jobs->at(1).staleness, 0) << "in step: nothing is stale";
+  EXPECT_DOUBLE_EQ(jobs->at(0).steps, 400);
+  EXPECT_DOUBLE_EQ(jobs->at(0).curve.steps(), 201 + 200 / 1.6) << "steps of two slots count for less";
+  EXPECT_DOUBLE_EQ(jobs->at(1).curve.steps(), 101);
+  const auto given = read_run(folder_.string(), Staleness{1, 1});
+  EXPECT_EQ(given->at(0).staleness, 1) << "who says how stale they were knows better";
+  EXPECT_DOUBLE_EQ(given->at(0).curve.steps(), 201 + 200 / 2.0);
+  EXPECT_DOUBLE_EQ(read_run(folder_.string(), Staleness{})->at(0).curve.steps(), 401);
+}
+
 TEST_F(RecordedRun, IsSimulatedAsItCame) {
   Scenario scenario;
   scenario.arrivals = "run:" + folder_.string();

@@ -8,6 +8,7 @@
 #include "base/config.h"
 #include "base/text.h"
 #include "manager/predictor.h"
+#include "manager/rate_model.h"
 #include "sim/simulation.h"
 #include "sim/speedup.h"
 
@@ -97,6 +98,25 @@ void read_fairness(MapReader& reader, Scenario& out, Problems& problems) {
                  fmt::format("'fairness' must be a number from 0 to 1 (how much waiting counts beside loss) or strict, not {}", config::describe(*node)));
 }
 
+/// SIGMA or SIGMA,PENALTY; a penalty that is not given is what the manager believes before it has measured any.
+void read_staleness(const Node* node, Scenario& out, Problems& problems) {
+  if (node == nullptr) return;
+  const std::vector<std::string> parts = texts(node, "staleness", problems);
+  Staleness read{0, manager::RateModel().speed_up().penalty};
+  bool known = parts.size() == 1 || parts.size() == 2;
+  for (std::size_t i = 0; known && i < parts.size(); ++i) {
+    const auto value = config::to_number(Node{.kind = Kind::kScalar, .mark = {}, .text = parts[i], .items = {}, .entries = {}});
+    known = value && *value >= 0 && *value <= (i == 0 ? 1e6 : 1);
+    if (known) (i == 0 ? read.per_slot : read.penalty) = *value;
+  }
+  if (known)
+    out.staleness = read;
+  else
+    problems.add(node->mark, fmt::format("'staleness' must be the steps that each further slot adds, and perhaps what a step of it costs (0 to 1), such as "
+                                         "4.4 or 4.4,0.15, not {}",
+                                         config::describe(*node)));
+}
+
 /// Words of a room at the key's place.
 void check(const Result<void>& checked, const config::Mark& mark, Problems& problems) {
   if (!checked) problems.add(mark, checked.error().what, checked.error().code);
@@ -163,6 +183,7 @@ Scenario read(const Node& root, Problems& problems) {
   out.move_cost = time(reader, "move_cost", out.move_cost, problems);
   out.load = number(reader, "load", out.load, 0.001, 100, problems);
   out.spread = number(reader, "spread", out.spread, 1, 1e6, problems);
+  read_staleness(reader.take("staleness"), out, problems);
   out.noise = number(reader, "noise", out.noise, 0, 10, problems);
   out.undeclared = number(reader, "undeclared", out.undeclared, 0, 1, problems);
   out.failing = number(reader, "failing", out.failing, 0, 1, problems);

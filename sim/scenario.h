@@ -2,6 +2,7 @@
 /// What to simulate, as users write it: a YAML file and flags that say the same with the same names. Strict, as run files are.
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,6 +13,12 @@
 
 namespace sluice::sim {
 
+/// What asynchronous worker slots of one job do to each other's gradients.
+struct Staleness {
+  double per_slot = 0;  ///< steps that each slot beside the first makes a gradient older by
+  double penalty = 0;   ///< with a staleness of s steps a step brings a job 1 / (1 + penalty × s) steps on
+};
+
 struct Scenario {
   std::vector<std::string> curves;       ///< paths (sim/curve_files.h)
   std::string arrivals = "poisson:15s";  ///< or trace:FILE, or run:FOLDER: a recorded run's own jobs, when they came
@@ -21,6 +28,7 @@ struct Scenario {
   double load = 0;                                                                                ///< 0: a trace's own work; of Poisson arrivals .8
   double spread = 10;  ///< the largest job's work over the smallest's, log-uniform between; a trace has its own
   std::string speedup = "linear";
+  std::optional<Staleness> staleness;  ///< nothing: of a recorded run as it was recorded, else none
   double noise = 0.01;
   double undeclared = 0, failing = 0;
   std::uint32_t groups = 0;

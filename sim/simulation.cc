@@ -62,6 +62,7 @@ class Simulation final : public Truth {
     return it == by_id_.end() ? nullptr : &it->second->job();
   }
   double step(JobId id) const override { return by_id_.at(id)->step(); }
+  double place(JobId id) const override { return by_id_.at(id)->place(); }
   const SimOptions& options() const override { return options_; }
 
  private:
@@ -78,7 +79,7 @@ class Simulation final : public Truth {
   };
   /// What a round foretold of a job.
   struct Foretold {
-    double step = 0;
+    double step = 0, place = 0;
     manager::JobView view;
   };
 
@@ -134,8 +135,8 @@ class Simulation final : public Truth {
       spec.slots_max = options_.slots;
       spec.group = track.job().group;
       spec.objective = track.job().best ? proto::Objective::kBest : proto::Objective::kEach;
-      // A simulated step goes on all slots at once, so that there is never less work than slots.
-      spec.consistency.mode = proto::ConsistencyMode::kBsp;
+      // Where nothing is stale a simulated step goes on all slots at once, so that there is never less work than slots.
+      if (!(track.job().staleness > 0)) spec.consistency.mode = proto::ConsistencyMode::kBsp;
       const auto ids = jobs_.submit({std::move(spec)}, clock_.now());
       if (!ids) return fail(ids.error());
       track.begin(ids->front());
@@ -199,7 +200,7 @@ class Simulation final : public Truth {
         const manager::News news = jobs_.report(*delivery.report, clock_.now());
         trigger_ = trigger_ || news == manager::News::kPhase;
       }
-      if (delivery.ended.value != 0 && jobs_.finish(delivery.ended, "steps done", clock_.now())) trigger_ = true;
+      if (delivery.ended.value != 0 && jobs_.finish(delivery.ended, by_id_.at(delivery.ended)->ended_words(), clock_.now())) trigger_ = true;
       if (delivery.granted)
         for (const auto& [track, slots] : *delivery.granted)
           if (!track->ended()) track->set_slots(slots);
@@ -234,13 +235,13 @@ class Simulation final : public Truth {
     for (const auto& [track, was] : foretold_) {
       const double steps = track->step() - was.step, range = track->job().curve.first() - track->job().curve.best();
       if (steps < 1 || was.view.forecast.empty() || !(range > 0)) continue;
-      const double truth = track->job().curve.at(was.step) - track->job().curve.at(track->step());
+      const double truth = track->job().curve.at(was.place) - track->job().curve.at(track->place());
       result_.prediction_errors.push_back(std::abs(drop_after(was.view, steps).drop - truth) / range);
     }
     foretold_.clear();
     for (const manager::JobView& view : rounds_.view().jobs)
       if (const auto it = by_id_.find(view.id); it != by_id_.end() && !it->second->ended())
-        foretold_.emplace_back(it->second, Foretold{it->second->step(), view});
+        foretold_.emplace_back(it->second, Foretold{it->second->step(), it->second->place(), view});
     Sample s{.seconds = (clock_.now() - start_).seconds(), .active = static_cast<std::uint32_t>(active_.size()), .price = price, .moves = result_.moves};
     std::vector<const Track*> by_loss(active_.begin(), active_.end());
     std::stable_sort(by_loss.begin(), by_loss.end(), [](const Track* a, const Track* b) { return a->normalized_loss() > b->normalized_loss(); });
@@ -316,6 +317,7 @@ Result<SimResult> simulate(const SimOptions& given, const std::vector<SimJob>& j
     return fail(Errc::kBadConfig, "a simulation needs slots, as many as hosts at least, and rounds and reports that take time");
   for (const SimJob& job : jobs) {
     if (!(job.steps >= 1) || !(job.slot_seconds_per_step > 0)) return fail(Errc::kBadConfig, "job '" + job.name + "' has no steps, or steps that take no time");
+    if (!(job.staleness >= 0) || !(job.penalty >= 0)) return fail(Errc::kBadConfig, "job '" + job.name + "' has a staleness or a penalty below 0");
   }
   return Simulation(options, jobs, **predictor).run();
 }

@@ -21,13 +21,15 @@ namespace sluice::sim {
 struct SimJob {
   std::string name;
   Curve curve;
-  double steps = 0;                  ///< declared; the job ends with them
+  double steps = 0;                  ///< the job ends with them, if not before
   double slot_seconds_per_step = 0;  ///< of one slot alone
   Duration arrives = {};
-  bool declared = true;     ///< false: nobody tells the manager how many steps it has
+  bool declared = true;     ///< false: nobody tells the manager how many steps it has, and it ends when its home sees that it has converged, too
   bool best = false;        ///< only the best of its group counts
   std::string group = {};   ///< empty: none
   std::string family = {};  ///< of its curve
+  double staleness = 0;     ///< steps that each slot beside the first makes every gradient older by
+  double penalty = 0;       ///< with a staleness of s steps a step brings it 1 / (1 + penalty × s) steps on along its curve
 };
 
 struct SimOptions {
@@ -55,6 +57,7 @@ struct JobResult {
   double arrives = 0;
   std::optional<double> to_50, to_75, to_90, to_95, to_99, completed;
   double loss_seconds = 0;  ///< ∫ normalised true loss dt until it completed (or the end)
+  double left = 1;          ///< normalised true loss at its end (or the end)
   double slot_seconds = 0;
   double alone = 0;         ///< seconds that it would take on all slots, alone
   std::uint64_t moves = 0;  ///< slots that came to it

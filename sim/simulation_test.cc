@@ -4,6 +4,9 @@
 
 #include <cmath>
 
+#include "base/rng.h"
+#include "sim/track.h"
+
 namespace sluice::sim {
 namespace {
 
@@ -89,6 +92,74 @@ TEST(Simulation, OracleCurveServesTheSteepestTrueCurveFirst) {
   EXPECT_NEAR(held, 40, 0.5) << "nothing is idle while there is work";
 }
 
+/// Undeclared jobs end as live ones do with `stop: {converged: yes}`: by what their homes heard.
+TEST(Simulation, AnUndeclaredJobEndsWhenItHasConvergedOrWithItsCurve) {
+  std::vector<double> losses;
+  for (double step = 0; step <= 4000; ++step) losses.push_back(0.3 + 2 * std::exp(-step / 150));
+  SimJob stops{"stops", Curve(losses), 4000, 0.01}, falls{"falls", Curve({2, 1}, 4000), 4000, 0.01};
+  const SimOptions options{.policy = "fair", .slots = 1, .move_cost = {}};
+  const auto ended = [&](SimJob job, bool declared) {
+    job.declared = declared;
+    return run(options, {job}).jobs[0];
+  };
+  EXPECT_NEAR(*ended(stops, true).completed, 40, 0.1) << "whoever says how long it is trains so long";
+  const JobResult early = ended(stops, false);
+  EXPECT_GT(*early.completed, 9) << "98 % of the fall is done after 587 steps, and then it is to be seen";
+  EXPECT_LT(*early.completed, 25);
+  EXPECT_LT(early.left, 0.02);
+  EXPECT_TRUE(early.to_95);
+  EXPECT_NEAR(early.slot_seconds, *early.completed, 0.01) << "nothing is trained after it";
+  EXPECT_NEAR(*ended(falls, false).completed, 40, 0.1) << "what goes on falling ends with its curve";
+  EXPECT_EQ(ended(falls, false).left, 0);
+}
+
+TEST(Simulation, StaleStepsCountForLess) {
+  SimJob one = job("one", 3000, 0.01);
+  one.staleness = 4, one.penalty = 0.25;  // two slots: 1 / (1 + .25 × 4) = .5
+  SimJob fresh = one;
+  fresh.penalty = 0;
+  SimOptions options{.policy = "fair", .slots = 2, .move_cost = {}};
+  const auto stale = run(options, {one}).jobs[0], both = run(options, {fresh}).jobs[0];
+  EXPECT_NEAR(*stale.completed, 15, 0.1) << "its steps take no longer";
+  EXPECT_NEAR(*stale.to_50, 2 * *both.to_50, 0.05);
+  EXPECT_NEAR(*stale.to_90, 2 * *both.to_90, 0.1);
+  EXPECT_NEAR(stale.left, one.curve.normalized(1500), 1e-6) << "and bring it as far as half of them fresh";
+  EXPECT_EQ(both.left, 0);
+  options.slots = 1;
+  EXPECT_NEAR(*run(options, {one}).jobs[0].to_90, 2 * *both.to_90, 0.1) << "one slot alone is never stale";
+
+  // The manager's index, told the truth: the job that gains twice as much has both slots where a second one is worth what the first is, and one where it is
+  // worth a quarter.
+  const auto quick_ends = [&](double staleness) {
+    std::vector<SimJob> two = {{"quick", Curve({2, 1}, 3000), 3000, 0.01}, {"slow", Curve({2, 1}, 3000), 3000, 0.02}};
+    for (SimJob& j : two) j.staleness = staleness, j.penalty = 0.15;
+    return *run({.policy = "oracle-aged", .predictor = "last", .slots = 2, .move_cost = {}}, two).jobs[0].completed;
+  };
+  EXPECT_LT(quick_ends(0), 20);
+  EXPECT_GT(quick_ends(4), 25);
+}
+
+TEST(Track, ReportsHowStaleItsStepsWereInTheMean) {
+  SimJob one = job("one", 3000, 0.01);
+  one.staleness = 4, one.penalty = 0.25;
+  const SimOptions options{.slots = 4, .move_cost = {}};
+  SeededRng rng(1);
+  Track track(one, options, Instant{});
+  const auto after = [&](double seconds, std::uint32_t slots) {
+    track.set_slots(slots);
+    track.advance(Instant{from_seconds(seconds).ns});
+  };
+  after(1, 1);
+  EXPECT_EQ(track.report(rng)->staleness_mean, 0);
+  after(2, 3);
+  EXPECT_NEAR(track.report(rng)->staleness_mean, 8, 1e-9);
+  after(3, 1);
+  after(4, 2);
+  EXPECT_NEAR(track.report(rng)->staleness_mean, 200 * 4 / 300.0, 1e-9);
+  EXPECT_NEAR(track.step(), 100 + 300 + 100 + 200, 1e-9);
+  EXPECT_NEAR(track.place(), 100 + 300 / 3.0 + 100 + 200 / 2.0, 1e-9);
+}
+
 TEST(Simulation, WhatCannotBeSimulatedIsSaid) {
   EXPECT_EQ(simulate({.policy = "slack"}, {}).error().code, Errc::kBadConfig);
   EXPECT_EQ(simulate({.predictor = "none"}, {}).error().code, Errc::kBadConfig);
@@ -96,6 +167,9 @@ TEST(Simulation, WhatCannotBeSimulatedIsSaid) {
   EXPECT_FALSE(simulate({}, {job("a", 0, 1)}));
   EXPECT_FALSE(simulate({}, {job("a", 5, 0)}));
   EXPECT_FALSE(simulate({}, {job("a", 5, 1), job("a", 5, 1)})) << "two jobs of a name";
+  SimJob fresher_than_fresh = job("a", 5, 1);
+  fresher_than_fresh.staleness = -1;
+  EXPECT_FALSE(simulate({}, {fresher_than_fresh}));
   EXPECT_TRUE(simulate({}, {}));
 }
 

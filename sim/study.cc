@@ -60,12 +60,13 @@ Outcome outcome_of(const Scenario&, const std::string& policy, std::uint64_t see
   out.seed = seed;
   out.jobs = result.jobs.size();
   out.active_normalized_loss = result.active_normalized_loss;
-  std::vector<double> to_90, to_95, to_99, completion, loss, groups;
+  std::vector<double> to_90, to_95, to_99, completion, loss, left, groups;
   for (const JobResult& job : result.jobs) {
     const double end = job.completed.value_or(std::max(0.0, result.seconds - job.arrives));
     out.unfinished += job.completed ? 0 : 1;
     completion.push_back(end);
     loss.push_back(job.loss_seconds);
+    left.push_back(job.left);
     to_90.push_back(job.to_90.value_or(end));
     to_95.push_back(job.to_95.value_or(end));
     to_99.push_back(job.to_99.value_or(end));
@@ -74,6 +75,7 @@ Outcome outcome_of(const Scenario&, const std::string& policy, std::uint64_t see
   for (const GroupResult& group : result.groups) groups.push_back(group.loss_seconds);
   for (auto* values : {&to_90, &completion}) std::sort(values->begin(), values->end());
   out.loss_seconds_per_job = mean(loss);
+  out.loss_left = mean(left);
   out.seconds_to_90 = mean(to_90);
   out.seconds_to_95 = mean(to_95);
   out.seconds_to_99 = mean(to_99);

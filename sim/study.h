@@ -23,6 +23,7 @@ struct Outcome {
   double loss_seconds_per_job = 0;    ///< per submitted job
   double active_normalized_loss = 0;  ///< mean over time of the mean over active jobs: SLAQ's measure
   double seconds_to_90 = 0, seconds_to_95 = 0, seconds_to_99 = 0;
+  double loss_left = 0;  ///< mean over the jobs of the normalised true loss at their ends
   double completion_mean = 0, completion_p50 = 0, completion_p99 = 0;
   double worst_slowdown = 0;      ///< completion over what it would take on all slots, alone
   double group_loss_seconds = 0;  ///< mean over the groups; 0 without

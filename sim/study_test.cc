@@ -80,6 +80,22 @@ std::string mistakes(const std::string& lines) {
   return got ? std::string("none") : got.error().what;
 }
 
+TEST(Study, StalenessIsReadAndGivenToEveryJob) {
+  const auto given = [](const std::string& value) { return *read_scenario("", {{"curves", "[a.txt]"}, {"staleness", value}})->staleness; };
+  EXPECT_FALSE(read_scenario("", {{"curves", "[a.txt]"}})->staleness);
+  EXPECT_EQ(given("4.4").per_slot, 4.4);
+  EXPECT_NEAR(given("4.4").penalty, 0.15, 1e-9) << "what the manager believes at first";
+  EXPECT_EQ(given("4.4,0.3").penalty, 0.3);
+  EXPECT_EQ(given("[4.4, 0]").penalty, 0);
+  for (const char* wrong : {"-1", "much", "4.4,2", "4.4,0.1,1", "nan"})
+    EXPECT_THAT(read_scenario("", {{"curves", "[a.txt]"}, {"staleness", wrong}}).error().what, HasSubstr("'staleness' must be the steps")) << wrong;
+  Scenario scenario;
+  scenario.curves = {file("falls.txt", "3\n2\n1\n")};
+  scenario.jobs = 3;
+  scenario.staleness = Staleness{2, 0.5};
+  for (const SimJob& job : draw_jobs(scenario, *read_sources(scenario), 1)) EXPECT_EQ(job.staleness * job.penalty, 1);
+}
+
 TEST(Study, MistakesInAScenarioFileHaveTheirLine) {
   EXPECT_EQ(mistakes("curves: [a.txt]\nhost_fails: 2h\nhosts: 4\nfairness: strict\npolicies: [fair, oracle-aged]\n"), "none");
   EXPECT_THAT(mistakes("curves: [a.txt]\nlod: 1\n"), AllOf(HasSubstr("scenario.yaml:2:1"), HasSubstr("did you mean 'load'")));

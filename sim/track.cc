@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <utility>
+
+#include "base/convergence.h"
 
 namespace sluice::sim {
 namespace {
@@ -27,6 +30,10 @@ Track::Track(const SimJob& job, const SimOptions& options, Instant start) : job_
 
 double Track::rate() const { return options_.speedup.at(slots_) / job_.slot_seconds_per_step; }
 
+double Track::staleness() const { return slots_ > 1 ? job_.staleness * (slots_ - 1) : 0; }
+
+double Track::fresh() const { return 1 / (1 + job_.penalty * staleness()); }
+
 void Track::set_slots(std::uint32_t slots) {
   if (slots > slots_) {
     stall_ += (slots - slots_) * options_.move_cost.seconds();
@@ -39,7 +46,7 @@ void Track::set_slots(std::uint32_t slots) {
 void Track::pass_marks(double from, double began, double rate) {
   const std::array<std::optional<double>*, 5> times = {&result_.to_50, &result_.to_75, &result_.to_90, &result_.to_95, &result_.to_99};
   for (std::size_t i = 0; i < marks_.size(); ++i)
-    if (!*times[i] && step_ >= marks_[i] * (1 - kNear)) *times[i] = began + (rate > 0 ? std::max(0.0, marks_[i] - from) / rate : 0);
+    if (!*times[i] && place_ >= marks_[i] * (1 - kNear)) *times[i] = began + (rate > 0 ? std::max(0.0, marks_[i] - from) / rate : 0);
 }
 
 void Track::advance(Instant to) {
@@ -47,22 +54,32 @@ void Track::advance(Instant to) {
   if (ended_ || !(seconds > 0)) return;
   const double since = (at_ - arrived_).seconds();
   at_ = to;
-  const double from = step_, rate = this->rate();
+  const double from = step_, rate = this->rate(), placed = place_, fresh = this->fresh();
   if (!(rate > 0)) {
     result_.loss_seconds += seconds * normalized_loss();
-    return pass_marks(from, since, 0);
+    return pass_marks(placed, since, 0);
   }
   const double waits = std::min(seconds, stall_ / slots_);
   stall_ -= waits * slots_;
   step_ = std::min(job_.steps, from + rate * (seconds - waits));
-  if (step_ >= job_.steps * (1 - kNear)) step_ = job_.steps, ended_ = true;
+  const bool ends = step_ >= job_.steps * (1 - kNear);
+  if (ends) step_ = job_.steps;
   const double worked = (step_ - from) / rate;
+  place_ = fresh < 1 ? placed + (step_ - from) * fresh : placed == from ? step_ : placed + (step_ - from);
+  stale_ += (step_ - from) * staleness();
   if (from == 0 && step_ > 0) first_commit_ = Instant{to.ns - from_seconds(seconds - waits).ns};
   slot_seconds_ += worked * slots_;
   result_.slot_seconds = slot_seconds_;
-  result_.loss_seconds += waits * job_.curve.normalized(from) + (job_.curve.normalized_area(step_) - job_.curve.normalized_area(from)) / rate;
-  pass_marks(from, since + waits, rate);
-  if (ended_) result_.completed = since + waits + worked;
+  result_.loss_seconds += waits * job_.curve.normalized(placed) + (job_.curve.normalized_area(place_) - job_.curve.normalized_area(placed)) / (rate * fresh);
+  pass_marks(placed, since + waits, rate * fresh);
+  result_.left = normalized_loss();
+  if (ends) end(since + waits + worked, "steps done");
+}
+
+void Track::end(double seconds, std::string words) {
+  ended_ = true;
+  ended_words_ = std::move(words);
+  result_.completed = seconds;
 }
 
 Instant Track::next() const {
@@ -81,7 +98,8 @@ std::optional<proto::JobReport> Track::report(Rng& rng) {
   const double whole = std::floor(step_ * (1 + kNear));
   if (whole <= reported_) return std::nullopt;
   const double steps = whole - reported_, range = job_.curve.first() - job_.curve.best();
-  double loss = job_.curve.mean(reported_, whole);
+  const double placed = std::max(place_reported_, place_ - (step_ - whole) * fresh());
+  double loss = job_.curve.mean(place_reported_, placed);
   if (options_.step_noise > 0) loss *= 1 + options_.step_noise / std::sqrt(steps) * normal(rng);
   if (options_.noise > 0) loss += options_.noise * range * normal(rng);
   proto::JobReport report;
@@ -96,8 +114,17 @@ std::optional<proto::JobReport> Track::report(Rng& rng) {
   report.loss_sum = loss * static_cast<double>(report.window_examples);
   report.loss_squares = loss * report.loss_sum;
   report.slot_seconds = slot_seconds_ * (whole < step_ ? whole / step_ : 1);
-  reported_ = whole;
+  report.staleness_mean = stale_ / steps;
+  reported_ = whole, place_reported_ = placed;
+  stale_ = 0;
+  if (!job_.declared && !ended_) judge(report);
   return report;
+}
+
+void Track::judge(const proto::JobReport& report) {
+  const double examples = static_cast<double>(report.window_examples);
+  heard_.add({report.step, report.examples, report.seconds, report.loss_sum / examples, 0, report.window_examples});
+  if (std::string words = converged_words(heard_.points()); !words.empty()) end((at_ - arrived_).seconds(), std::move(words));
 }
 
 double Track::take_area() {

@@ -96,6 +96,7 @@ class Drawing {
       job.arrives = from_seconds(times_[at]);
       job.declared = declared;
       job.family = from.family;
+      if (scenario_.staleness) job.staleness = scenario_.staleness->per_slot, job.penalty = scenario_.staleness->penalty;
       if (scenario_.groups > 0) job.group = fmt::format("group-{}", at + 1), job.best = scenario_.best;
       jobs.push_back(std::move(job));
       sizes.push_back(sources_.trace.empty() ? std::pow(scenario_.spread, rng_.uniform()) : work_[at]);
@@ -181,7 +182,7 @@ Result<std::vector<TraceJob>> read_trace(const std::string& path) {
 Result<Sources> read_sources(const Scenario& scenario) {
   Sources out;
   if (scenario.arrivals.starts_with("run:")) {
-    auto recorded = read_run(scenario.arrivals.substr(4));
+    auto recorded = read_run(scenario.arrivals.substr(4), scenario.staleness);
     if (!recorded) return fail(recorded.error());
     out.recorded = std::move(*recorded);
     return out;

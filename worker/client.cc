@@ -44,6 +44,21 @@ void Client::enter(const proto::Envelope& envelope, std::vector<proto::TableSpec
   entered_ = true;
 }
 
+void Client::use_gradients(net::MemoryFile file) {
+  auto* const memories = dynamic_cast<net::FrameMemories*>(&transport_);
+  if (file.bytes().empty()) return;
+  if (memories != nullptr) gradients_ = memories->adopt(file);
+  if (!gradients_) unlent_ = std::move(file);
+}
+
+net::WritableFrame Client::gradients() const {
+  const std::size_t bytes = layout_.arena_floats * sizeof(float) * (layout_.state ? 2 : 1);
+  if (gradients_) {
+    if (auto frame = gradients_->allocate(bytes, Model::kUpdateMargin)) return std::move(*frame);
+  }
+  return transport_.allocate(bytes);
+}
+
 void Client::join(proto::Join join) {
   joining_ = true;
   homes_.call(envelope_, std::move(join), restores_ ? kRestorePatience : Duration{});
@@ -54,6 +69,8 @@ void Client::leave(std::uint64_t lease, std::uint32_t offset, bool finished) {
   sections_.cancel();
   homes_.cancel(false);
   parameters_.leave();
+  gradients_.reset();
+  unlent_ = {};
   if (finished)
     streams_.forget(envelope_.job);
   else

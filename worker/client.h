@@ -11,6 +11,7 @@
 #include <span>
 #include <vector>
 
+#include "net/frame_memory.h"
 #include "net/runtime.h"
 #include "worker/detail/events.h"
 #include "worker/detail/home_calls.h"
@@ -60,6 +61,8 @@ class Client {
   /// The job's dense values live in `memory`, of layout().arena_floats floats, until leave() or the next enter(); empty: in memory of our own. Right after
   /// enter(), before anything is pulled.
   void use_memory(std::span<float> memory) { parameters_.use(memory); }
+  /// gradients() come from `file` until leave() or the next enter(), while it has any, if the transport can lend from it. Right after enter().
+  void use_gradients(net::MemoryFile file);
   [[nodiscard]] bool entered() const { return entered_; }
   [[nodiscard]] const Layout& layout() const { return layout_; }
   /// False while this client's leave of that job is not acknowledged: joining now could be undone by it.
@@ -92,7 +95,7 @@ class Client {
 
   /// Memory for a batch's dense gradients: one arena in the order of layout(), sent without a copy; with layout().state a second one behind it, for what
   /// is to be added to the state: then both are copied.
-  [[nodiscard]] net::WritableFrame gradients() const { return transport_.allocate(layout_.arena_floats * sizeof(float) * (layout_.state ? 2 : 1)); }
+  [[nodiscard]] net::WritableFrame gradients() const;
   /// Cuts one batch's update into shards: dense from `arena` (as written; empty when the job has no dense table), sparse from rows[table] (laid out as
   /// sets[table].rows()). Appends to `out`. Copies the sparse rows only.
   void split(net::WritableFrame arena, std::span<const KeySet> sets, std::span<const std::vector<float>> rows, std::vector<ShardUpdate>& out,
@@ -140,6 +143,8 @@ class Client {
   RingVersion placed_;     ///< the slot table that one_lane_ was read from; 0: none
   bool one_lane_ = false;
   std::vector<std::uint64_t> pulled_;  ///< scratch
+  std::unique_ptr<net::FrameMemory> gradients_;
+  net::MemoryFile unlent_;  ///< keeps its place in memory, by which the model would know it
 };
 
 }  // namespace sluice::worker

@@ -66,6 +66,19 @@ class ClientTest : public testing::Test {
   std::vector<ClientEvent> events;
 };
 
+/// A model knows memory by where it lies: nothing else may lie where its file was, while it may be asked for updates.
+TEST_F(ClientTest, AFileThatCantBeLentFromKeepsItsPlace) {
+  enter(1000, false);
+  net::MemoryFile file;
+  ASSERT_TRUE(file.create() && file.set_size(std::size_t{1} << 20));
+  const auto first = reinterpret_cast<std::uintptr_t>(file.bytes().data());
+  file.bytes()[7] = std::byte{9};
+  client->use_gradients(std::move(file));
+  const auto at = reinterpret_cast<std::uintptr_t>(client->gradients().bytes().data());
+  EXPECT_TRUE(at < first || at >= first + (std::size_t{1} << 20)) << "this transport lends nothing";
+  EXPECT_EQ(reinterpret_cast<const std::byte*>(first)[7], std::byte{9});
+}
+
 TEST_F(ClientTest, ManyPushesOnTheirWayOneLostAllAppliedInOrderOnce) {
   for (const int victim : {1, 2, 5, 8}) {
     cluster.world.shards.clear();

@@ -14,6 +14,7 @@
 #include "base/bytes.h"
 #include "base/registry.h"
 #include "base/result.h"
+#include "net/frame_memory.h"
 #include "proto/job_spec.h"
 #include "proto/table_spec.h"
 
@@ -128,9 +129,15 @@ class Model {
   [[nodiscard]] virtual Scores evaluate(std::span<const TableView> params, const Batch& batch) = 0;
   /// What metric_sum sums, e.g. "accuracy".
   [[nodiscard]] virtual std::string metric() const { return "accuracy"; }
-  /// Memory for the values of all dense tables, one behind the other, where the model has a place that it reads without a copy: `floats` of them, aligned to 64
-  /// bytes, until the model is destroyed. Asked for once, before the first batch. Empty: it has none. Does not throw.
-  [[nodiscard]] virtual std::span<float> values_memory(std::uint64_t /*floats*/) { return {}; }
+  /// Memory for what goes in, dense tables' values and dense rows, where the model has a place that it reads without a copy: `floats` of them, aligned to 64
+  /// bytes, until the model is destroyed. Views and batches may lie anywhere in it, or elsewhere. Asked for once, before the first batch. Empty: it has none.
+  /// Does not throw.
+  [[nodiscard]] virtual std::span<float> input_memory(std::uint64_t /*floats*/) { return {}; }
+  /// A memory file in which update() writes without a copy, where the model has one: large enough for a few memories of `bytes` and kUpdateMargin behind
+  /// each, which is the model's while it writes. Updates may be written elsewhere too. Asked for once, before the first batch. Without a mapping: it has none.
+  /// May throw.
+  [[nodiscard]] virtual net::MemoryFile update_memory(std::size_t /*bytes*/) { return {}; }
+  static constexpr std::size_t kUpdateMargin = 64;
 };
 
 /// params: the job's JSON object. Errors: kBadConfig naming the parameter (unknown keys name the nearest known one), or that the data's shape does not fit.

@@ -21,6 +21,7 @@ class FileRows final : public RowReader {
     return reader_.read(first_row, chunk_rows, seed, epoch, offset, rows);
   }
   [[nodiscard]] Batch read_plain(std::uint64_t first, std::uint32_t rows) override { return reader_.read_plain(first, rows); }
+  void use_memory(std::span<float> memory) override { reader_.use_memory(memory); }
 
  private:
   BatchReader reader_;

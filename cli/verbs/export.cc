@@ -2,7 +2,6 @@
 
 #include <filesystem>
 
-#include "base/temporary_file.h"
 #include "base/text.h"
 #include "cli/detail/client.h"
 #include "cli/detail/folders.h"
@@ -39,7 +38,9 @@ Result<void> export_model(const ExportFlags& flags) {
   if (!folder) return fail(folder.error());
   const auto model = detail::load_model(*folder);
   if (!model) return fail(model.error());
-  if (auto made = make_private_folder(flags.to); !made) return made;
+  std::error_code error;
+  std::filesystem::create_directories(flags.to, error);
+  if (error) return fail(Errc::kIo, fmt::format("cannot make the folder {}: {}", flags.to, error.message()));
   const auto written = flags.format == "npy" ? detail::write_npy(flags.to, *model) : proto::write_model(flags.to + "/model.safetensors", *model);
   if (!written) return written;
   detail::Json tables = detail::Json::array();

@@ -161,7 +161,8 @@ json Core::summary_of(const Job& job, Instant first_submission) const {
           {"loss_seconds", loss_seconds(points, job.first_loss, best, job.seconds_since_submission(clock_.now()))},
           {"slot_seconds", job.slot_seconds},
           {"moves_in", job.moves_in},
-          {"redone_batches", job.redone_batches}};
+          {"redone_batches", job.redone_batches},
+          {"staleness_per_slot", number_or_null(job.rates.staleness_measured())}};
 }
 
 json Core::summary() const {

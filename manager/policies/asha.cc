@@ -100,7 +100,7 @@ class Asha final : public Policy {
   /// It may move every slot.
   std::uint32_t moves_max(const ClusterView& view) const override { return slots_of(view); }
 
-  Decision decide(const ClusterView& view, std::span<const JobId>, Memo&) const override {
+  Decision decide(const ClusterView& view, Memo&) const override {
     const std::uint32_t slots = slots_of(view);
     std::vector<Claim> claims = claims_of(view);
     Halving halving(claims);

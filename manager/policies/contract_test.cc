@@ -87,7 +87,7 @@ std::unique_ptr<Policy> policy_named(const std::string& name) {
 
 Decision decide(const Policy& policy, const ClusterView& view) {
   const auto memo = policy.make_memo();
-  return policy.decide(view, {}, *memo);
+  return policy.decide(view, *memo);
 }
 
 std::map<JobId, JobDecision> by_job(const Decision& decision) {
@@ -161,7 +161,7 @@ TEST_P(PolicyContract, TheSameViewGivesTheSameDecisionInAnyOrderAndWithAnyMemo) 
     SCOPED_TRACE(seed);
     ClusterView view = drawn(seed);
     const Decision decision = decide(*policy, view);
-    EXPECT_EQ(policy->decide(view, {}, *memo), decision);  // a memo full of other rounds
+    EXPECT_EQ(policy->decide(view, *memo), decision);  // a memo full of other rounds
     SeededRng rng(seed + 1);
     for (std::size_t i = view.jobs.size(); i > 1; --i) std::swap(view.jobs[i - 1], view.jobs[rng.below(i)]);
     std::reverse(view.hosts.begin(), view.hosts.end());

@@ -43,7 +43,7 @@ class FairPolicy final : public Policy {
   std::string_view name() const override { return "fair"; }
   std::uint32_t version() const override { return 2; }
 
-  Decision decide(const ClusterView& view, std::span<const JobId>, Memo& memo) const override {
+  Decision decide(const ClusterView& view, Memo& memo) const override {
     const std::uint32_t slots = slots_of(view);
     std::vector<Claim> claims = claims_of(view);
     give_spare(claims, give_shares(claims, slots));

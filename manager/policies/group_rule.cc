@@ -1,9 +1,10 @@
 #include "manager/policies/group_rule.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <map>
-#include <numbers>
+#include <optional>
 #include <string>
 
 #include "manager/policies/share_rule.h"
@@ -12,18 +13,16 @@
 namespace sluice::manager {
 namespace {
 
-constexpr double kCuriosity = 1;        ///< of an expected improvement, against a leader's fall
 constexpr double kUnheardSpread = 0.1;  ///< of the group's range: how far apart members end before some were heard
+constexpr double kUsualGap = 0.5;       ///< of the group's scale: between the best end and one that is better, before some were heard; over their number
 constexpr double kTellingShare = 27;    ///< the least that tells is this part of all steps
-constexpr double kEarly = 0.95;         ///< more than this left as a rule: past jobs do not tell an end
+constexpr double kMostLeft = 0.95;      ///< by past jobs, of a loss that has begun to fall
 constexpr double kPastSurest = 0.01;    ///< of the range: past jobs tell nothing better
+constexpr double kOwnPart = 0.5;        ///< of a deviation: the rest is what a group's members have in common, and does not tell them apart
 constexpr double kHeld = 1.25;          ///< who serves goes on until another is worth so many times as much
-
-double expected_improvement(double ahead, double deviation) {
-  if (!(deviation > 0)) return std::max(0.0, ahead);
-  const double z = ahead / deviation;
-  return deviation * (std::exp(-z * z / 2) / std::sqrt(2 * std::numbers::pi) + z * 0.5 * std::erfc(-z / std::numbers::sqrt2));
-}
+constexpr double kUsualPower = 0.5;     ///< losses fall by this power of the steps
+constexpr double kLeastBrings = 1e-3;   ///< of the range: what a leader's wait costs at least
+constexpr double kLeastIndex = 1e-6;    ///< of a whole range over a whole length: who is worth nothing else is in an order all the same
 
 struct End {
   double loss = 0, deviation = 0;
@@ -31,25 +30,73 @@ struct End {
 
 /// Where a member is foretold to end and how far off that may be: by its own forecast, and by what past jobs had left at its share of the steps; each weighs
 /// the inverse of its variance. A forecast over a whole length allows for what no report shows; of a member of which little is left as a rule it alone would
-/// promise more than there is to come.
+/// promise more than there is to come. Of one that has not fallen at all nothing is expected.
 End end_of(const JobView& job) {
   const End own{job.declared ? job.end_loss : job.floor, end_deviation(job)};
-  const double left = std::clamp(job.prior_remaining, 0.0, 1.0), fallen = job.first_loss - job.loss;
-  if (!(job.total_steps > 0) || !(job.prior_deviation > 0) || !(own.deviation > 0) || !(fallen > 0) || left > kEarly) return own;
+  const double left = std::clamp(job.prior_remaining, 0.0, kMostLeft), fallen = job.first_loss - job.loss;
+  if (!(job.total_steps > 0) || !(job.prior_deviation > 0) || !(own.deviation > 0)) return own;
+  if (!(fallen > 0)) return {job.loss, kPastSurest * std::abs(job.loss)};
   const double range = fallen / (1 - left);
   const End past{job.first_loss - range, std::max(job.prior_deviation, kPastSurest) * range / (1 - left)};
   const double mine = 1 / (own.deviation * own.deviation), theirs = 1 / (past.deviation * past.deviation);
   return {(mine * own.loss + theirs * past.loss) / (mine + theirs), 1 / std::sqrt(mine + theirs)};
 }
 
+double rate_of(const JobView& job) {
+  const double rate = job.speed_up.alone > 0 ? job.speed_up.alone : job.steps_per_slot_second;
+  return std::max(rate, 1e-9);
+}
+double steps_of(const JobView& job) {
+  const auto step = static_cast<double>(job.step);
+  return job.total_steps > 0 ? std::max(job.total_steps, step + 1) : 2 * step + 2;
+}
+
+/// A member's way to its end, as it goes in a window ahead with one slot.
+class Way {
+ public:
+  /// From `step` on, by a power of the steps. `rate`: steps a slot-second; `window`: slot-seconds.
+  Way(double step, double steps, double rate, double window) {
+    const double end = std::pow(step / steps, kUsualPower);
+    for (std::size_t k = 0; k < kPoints; ++k) {
+      const double at = std::min(steps, step + rate * window * moment(k) * moment(k));
+      left_[k] = (std::pow(step / at, kUsualPower) - end) / (1 - end);
+    }
+  }
+  /// From the first step on, where another one had `left` of it at `step` > 1: by the logarithm of the steps, up to there and from there.
+  static Way like_another(double left, double step, double steps, double rate, double window) {
+    Way out;
+    for (std::size_t k = 0; k < kPoints; ++k) {
+      const double at = std::min(steps, 1 + rate * window * moment(k) * moment(k));
+      out.left_[k] = at <= step ? 1 - (1 - left) * std::log(at) / std::log(step) : left * (1 - std::log(at / step) / std::log(steps / step));
+    }
+    return out;
+  }
+  /// Mean over the window of a group's best, which is `best` now, if the loss goes from `from` to `end`.
+  [[nodiscard]] double mean_best(double from, double end, double best) const {
+    double sum = 0;
+    for (std::size_t k = 0; k < kPoints; ++k) sum += 2 * moment(k) * std::min(best, end + (from - end) * left_[k]);
+    return sum / static_cast<double>(kPoints);
+  }
+  /// Share of the way that is left at the window's end, nearly.
+  [[nodiscard]] double left() const { return left_.back(); }
+
+ private:
+  Way() = default;
+  static constexpr std::size_t kPoints = 24;
+  /// Moments are their squares: closer together at first, where losses fall fast.
+  static double moment(std::size_t k) { return (static_cast<double>(k) + 0.5) / static_cast<double>(kPoints); }
+  std::array<double, kPoints> left_{};
+};
+
 class Group {
  public:
-  Group(std::span<const Claim> claims, std::span<GroupPlace> places, std::vector<std::size_t> members)
-      : claims_(claims), places_(places), members_(std::move(members)) {}
+  Group(const ClusterView& view, std::span<const Claim> claims, std::span<GroupPlace> places, std::vector<std::size_t> members)
+      : claims_(claims), places_(places), members_(std::move(members)), quantum_(std::max(view.round, view.quantum_min).seconds()) {}
 
   void decide() {
     for (const std::size_t i : members_) ends_[i] = end_of(job(i));
-    find_leader();
+    hear();
+    if (heard_ > 0) find_leader();
     for (const std::size_t i : members_) {
       GroupPlace& place = places_[i];
       place.member = true;
@@ -58,14 +105,15 @@ class Group {
       if (!usable(i)) continue;
       if (heard_ == 0) {
         place.index = job(i).prior_slope * job(i).steps_per_slot_second;
+        place.look = quantum_;
       } else if (place.leads) {
-        place.index = fall(i);
+        place.index = std::max(fall(i), least(i));
         place.value = remaining_;
       } else {
         explore(i, place);
-        if (heard(i)) place.index = std::max(place.index, fall(i));
       }
     }
+    if (heard_ > 0) price_looks();
     std::size_t serves = members_.front();
     double best = -1;
     for (const std::size_t i : members_) {
@@ -73,6 +121,7 @@ class Group {
       if (index > best) best = index, serves = i;
     }
     places_[serves].serves = true;
+    places_[serves].first = heard_ == 0;
     if (heard_ > 0) return;
     for (const std::size_t i : members_) places_[i].value = i == serves ? 1 : kUnheardSpread;
   }
@@ -81,27 +130,67 @@ class Group {
   [[nodiscard]] const JobView& job(std::size_t i) const { return *claims_[i].job; }
   [[nodiscard]] bool usable(std::size_t i) const { return claims_[i].max > claims_[i].min || job(i).slots > 0; }
   [[nodiscard]] bool heard(std::size_t i) const { return job(i).reports >= 2; }
+  [[nodiscard]] Way way(const JobView& j) const {
+    const double step = std::max(1.0, static_cast<double>(j.step));
+    return {step, steps_of(j), rate_of(j), window_};
+  }
 
-  void find_leader() {
-    double first = 0, sum = 0, squares = 0;
+  /// What those that were heard say of the group as a whole: where they end, how long a window is.
+  void hear() {
     leader_ = members_.front();
+    std::size_t lowest = leader_;
+    double first = 0, low_half = 0;
+    std::vector<double> ends;
     for (const std::size_t i : members_) {
       if (!heard(i) || !usable(i)) continue;
       first = heard_ == 0 ? job(i).first_loss : std::max(first, job(i).first_loss);
-      if (heard_ == 0 || ends_[i].loss < ends_[leader_].loss) leader_ = i;
-      sum += ends_[i].loss, squares += ends_[i].loss * ends_[i].loss;
+      if (heard_ == 0 || ends_[i].loss < ends_[lowest].loss) lowest = i;
+      ends.push_back(ends_[i].loss);
       ++heard_;
     }
     if (heard_ == 0) return;
+    first_ = first, low_end_ = ends_[lowest].loss;
     // Without a report there is none yet (a yardstick may know more than was reported).
-    best_ = job(leader_).group_best != 0 ? job(leader_).group_best : first;
-    end_ = ends_[leader_].loss;
-    range_ = std::max(first - std::min(end_, best_), 1e-9 * std::abs(first) + 1e-12);
-    remaining_ = std::clamp((best_ - end_) / range_, 0.0, 1.0);
+    best_ = job(lowest).group_best != 0 ? job(lowest).group_best : first;
+    window_ = steps_of(job(lowest)) / rate_of(job(lowest));
+    range_ = std::max(first - std::min(low_end_, best_), 1e-9 * std::abs(first) + 1e-12);
+    // How far below the best end another one may be that is better: as far as the ends of the better half are from each other, and, as if one had been heard
+    // before them, as far as that may be anywhere.
     const double n = static_cast<double>(heard_);
-    mean_end_ = sum / n;
-    spread_ = std::max(std::sqrt(std::max(0.0, squares / n - mean_end_ * mean_end_)), kUnheardSpread * range_ / n);
+    const std::size_t half = std::max<std::size_t>(1, heard_ / 2);
+    std::sort(ends.begin(), ends.end());
+    for (std::size_t k = 0; k < half; ++k) low_half += ends[k] / static_cast<double>(half);
+    gap_ = (kUsualGap * std::max(range_, std::abs(low_end_)) / n + 2 * (low_half - low_end_)) / (1 + n);
   }
+
+  void find_leader() {
+    double lowest = 0;
+    bool any = false;
+    for (const std::size_t i : members_) {
+      if (!heard(i) || !usable(i)) continue;
+      const double mean = way(job(i)).mean_best(job(i).loss, ends_[i].loss, best_);
+      if (any && mean >= lowest) continue;
+      any = true, lowest = mean, leader_ = i;
+    }
+    // Nobody is foretold to come below what was reached: who may do so first leads.
+    if (any && lowest >= best_)
+      for (const std::size_t i : members_)
+        if (heard(i) && usable(i) && hope(i) > hope(leader_)) leader_ = i;
+    const JobView& leader = job(leader_);
+    const double end = ends_[leader_].loss;
+    mean_ = lowest;
+    brings_ = std::max(best_ - (end + (leader.loss - end) * way(leader).left()), kLeastBrings * range_);
+    remaining_ = std::clamp((best_ - end) / range_, 0.0, 1.0);
+  }
+
+  /// 0 … 1: how near its end is to being better than what was reached.
+  [[nodiscard]] double hope(std::size_t i) const {
+    const End& end = ends_.at(i);
+    const double deviation = end.deviation + 1e-9 * range_;
+    return deviation / (deviation + std::max(0.0, end.loss - best_));
+  }
+  [[nodiscard]] double least(std::size_t i) const { return kLeastIndex * hope(i) * rate_of(job(i)) / steps_of(job(i)); }
+
   /// The best average slope of the group's best loss that a member brings, a slot-second.
   [[nodiscard]] double fall(std::size_t i) const {
     const JobView& j = job(i);
@@ -111,32 +200,74 @@ class Group {
       best = std::max(best, std::min(most, (best_ - j.loss + knot.drop) / range_) * j.steps_per_slot_second / knot.steps);
     return best;
   }
-  void explore(std::size_t i, GroupPlace& place) const {
+
+  /// E[(the leader's mean − its own)⁺].
+  [[nodiscard]] double gain_of(std::size_t i) const {
+    /// Of a bell curve, the middles of twelve equal parts.
+    static constexpr std::array<double, 12> kParts = {-1.73, -1.15, -0.81, -0.55, -0.32, -0.10, 0.10, 0.32, 0.55, 0.81, 1.15, 1.73};
+    const End& end = ends_.at(i);
+    const double deviation = kOwnPart * end.deviation;
+    if (end.loss + kParts.front() * deviation >= mean_) return 0;
+    const Way ahead = way(job(i));
+    double gain = 0;
+    for (const double part : kParts) gain += std::max(0.0, mean_ - ahead.mean_best(job(i).loss, end.loss + part * deviation, best_));
+    return gain / static_cast<double>(kParts.size());
+  }
+  /// The same of one that was not heard: it is the best of all with one chance in as many as there are then, whoever they are, and falls as the leader did.
+  [[nodiscard]] double gain_of_unheard() {
+    if (unheard_) return *unheard_;
+    const JobView& leader = job(leader_);
+    const double end = ends_.at(leader_).loss, left = std::clamp((leader.loss - end) / std::max(first_ - end, 1e-9 * range_), 0.01, 0.99);
+    const auto step = static_cast<double>(leader.step);
+    const double steps = steps_of(leader), rate = rate_of(leader);
+    const Way ahead = step >= 2 && step < 0.99 * steps ? Way::like_another(left, step, steps, rate, window_) : Way(1, steps, rate, window_);
+    unheard_ = std::max(0.0, mean_ - ahead.mean_best(first_, low_end_ - gap_, best_)) / static_cast<double>(heard_ + 1);
+    return *unheard_;
+  }
+
+  void explore(std::size_t i, GroupPlace& place) {
     const JobView &j = job(i), &like = heard(i) ? j : job(leader_);
-    const End own = heard(i) ? ends_.at(i) : End{mean_end_, spread_};
-    const double improvement = expected_improvement(end_ - own.loss, std::hypot(own.deviation, ends_.at(leader_).deviation));
-    place.value = place.improvement = std::clamp(improvement / range_, 0.0, 1.0);
-    const double rate = like.speed_up.alone > 0 ? like.speed_up.alone : like.steps_per_slot_second;
-    const double steps = std::max({static_cast<double>(j.step), like.total_steps / kTellingShare, 1.0});
-    place.index = rate > 0 ? kCuriosity * place.improvement * rate / steps : 0;
+    const double gain = heard(i) ? gain_of(i) : gain_of_unheard();
+    const double done = heard(i) ? static_cast<double>(j.step) : 0;
+    place.look = std::max({done, steps_of(like) / kTellingShare, 1.0}) / rate_of(like);
+    place.value = place.improvement = std::clamp(gain / range_, 0.0, 1.0);
+    const double seconds = std::max(place.look, quantum_);
+    place.index = gain * window_ / (seconds * brings_);
+    if (place.index > 1) worth_ = std::max(worth_, place.improvement / seconds);
+  }
+  /// From what looks are worth over their price to indices: within the group a look comes before the leader where it is worth more than it costs; to others the
+  /// group is then worth what looks may bring.
+  void price_looks() {
+    const double leads = fall(leader_), most = std::max(leads, worth_);
+    for (const std::size_t i : members_) {
+      if (i == leader_ || !usable(i)) continue;
+      const double times = places_[i].index;
+      places_[i].index = std::max(times <= 1 ? leads * times : most * times, least(i));
+    }
   }
 
   std::span<const Claim> claims_;
   std::span<GroupPlace> places_;
   std::vector<std::size_t> members_;
   std::map<std::size_t, End> ends_;  ///< by member
+  double quantum_;                   ///< seconds: the shortest look
   std::size_t leader_ = 0, heard_ = 0;
-  double best_ = 0, end_ = 0, range_ = 1, remaining_ = 1, mean_end_ = 0, spread_ = 0;
+  double first_ = 0, best_ = 0, range_ = 1;    ///< of the group: the highest first loss, the best so far, from the one to the lowest end
+  double low_end_ = 0, gap_ = 0;               ///< the lowest end foretold; see hear()
+  double window_ = 1, mean_ = 0, brings_ = 1;  ///< slot-seconds; the leader's mean over it; what the leader takes off the best by its end
+  double worth_ = 0;                           ///< of the best look that is worth its price, of the range a slot-second
+  double remaining_ = 1;                       ///< of the group's loss
+  std::optional<double> unheard_;              ///< gain_of_unheard()
 };
 
 }  // namespace
 
-std::vector<GroupPlace> places_in_groups(std::span<const Claim> claims) {
+std::vector<GroupPlace> places_in_groups(const ClusterView& view, std::span<const Claim> claims) {
   std::vector<GroupPlace> places(claims.size());
   std::map<std::string, std::vector<std::size_t>> groups;
   for (std::size_t i = 0; i < claims.size(); ++i)
     if (claims[i].job->best && !claims[i].job->group.empty() && claims[i].max > 0) groups[claims[i].job->group].push_back(i);
-  for (auto& [name, members] : groups) Group(claims, places, std::move(members)).decide();
+  for (auto& [name, members] : groups) Group(view, claims, places, std::move(members)).decide();
   return places;
 }
 

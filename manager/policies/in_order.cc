@@ -30,7 +30,7 @@ class InOrder final : public Policy {
   std::uint32_t version() const override { return 2; }
   std::uint32_t moves_max(const ClusterView& view) const override { return slots_of(view); }
 
-  Decision decide(const ClusterView& view, std::span<const JobId>, Memo&) const override {
+  Decision decide(const ClusterView& view, Memo&) const override {
     std::vector<Claim> claims = claims_of(view);
     std::vector<double> index;
     std::uint32_t room = room_for_bases(view, claims);

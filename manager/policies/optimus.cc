@@ -70,7 +70,7 @@ class Optimus final : public Policy {
   /// It may move every slot.
   std::uint32_t moves_max(const ClusterView& view) const override { return slots_of(view); }
 
-  Decision decide(const ClusterView& view, std::span<const JobId>, Memo&) const override {
+  Decision decide(const ClusterView& view, Memo&) const override {
     std::vector<Claim> claims = claims_of(view);
     std::uint32_t left = further_slots(claims, first_slots(claims, slots_of(view)));
     give_spare(claims, left);

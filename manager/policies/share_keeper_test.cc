@@ -92,7 +92,7 @@ TEST(ShareKeeper, DecidesWhatThePolicyDoesFromTheWholeView) {
         kept.jobs[i] = view.jobs[i];
         if (!fresh && !anew) kept.jobs[i].rounding = rounding;
       }
-      const Decision expected = policy->decide(view, {}, *policy->make_memo());
+      const Decision expected = policy->decide(view, *policy->make_memo());
       const Incremental::Answer* answer = keeper->decide(kept, rounds.changed(), anew);
       in_view = answer == nullptr;
       if (answer != nullptr) {

@@ -43,7 +43,7 @@ class Sharing {
     for (const Claim& c : claims_)
       if (c.full > 0) attained += c.job->attained, stall += c.job->move_cost.seconds(), ++jobs;
     usual_ = view.usual_attained > 0 ? view.usual_attained : jobs > 0 ? attained / jobs : 0;
-    places_ = hearing == Hearing::kLoss ? places_in_groups(claims_) : std::vector<GroupPlace>(claims_.size());
+    places_ = hearing == Hearing::kLoss ? places_in_groups(view, claims_) : std::vector<GroupPlace>(claims_.size());
     for (std::size_t i = 0; i < claims_.size(); ++i) {
       const Claim& c = claims_[i];
       const GroupPlace& place = places_[i];
@@ -109,15 +109,25 @@ class Sharing {
     for (std::size_t i = 0; i < claims_.size(); ++i) {
       Claim& c = claims_[i];
       indices_.push_back(index(i));
-      // A job that was not heard yet has its fair share, so that it is; with fewer slots than jobs one, before all others.
+      limit_look(i);
+      // A job that was not heard yet has its fair share, so that it is; with fewer slots than jobs one, before all others. Of a group it is for the group's
+      // rule to say.
       c.base = c.min;
-      if (c.job->reports >= 2) continue;
+      if (c.job->reports >= 2 || (places_[i].member && !places_[i].first)) continue;
       const bool turn = c.deficit_ns >= 0;
       const auto wanted = enough ? static_cast<std::uint32_t>(c.share) : turn ? 1U : 0U;
       const std::uint32_t more = std::min(room, std::min(c.max, wanted) - std::min({c.max, wanted, c.base}));
       c.base += more, room -= more;
     }
     price_ = serve_in_order(view_, claims_, indices_, {}, /*stale=*/true);
+  }
+
+  /// A member that is looked at has no more slots than tell something within a quantum; where there are more than that for everyone, its fair share.
+  void limit_look(std::size_t i) {
+    Claim& c = claims_[i];
+    if (!(places_[i].look > 0)) return;
+    const double needs = std::floor(std::max({1.0, c.share, places_[i].look / quantum_of(view_, *c.job).seconds()}));
+    if (needs < c.max) c.max = std::max(c.min, static_cast<std::uint32_t>(needs));
   }
 
   // --- the root rule -----------------------------------------------------------------------------------------------------------------------------------------
@@ -150,8 +160,8 @@ class Sharing {
       const GroupPlace& place = places_[i];
       d.reason = more ? (c.max > c.min ? Reason::kLargestDrop : Reason::kSpare) : Reason::kSmallerDrop;
       d.sentence = place.leads ? fmt::format("the best of {} is predicted to end here: {:.2f} of the group's loss is left", c.job->group, place.remaining)
-                               : fmt::format("it may improve on what the leader of {} comes to by {:.2g} of the range, {:.2g} a slot-second{}", c.job->group,
-                                             place.improvement, place.index, more ? "" : ": paused");
+                               : fmt::format("instead of the leader of {} it may lower the group's best by {:.2g} of its range, {:.2g} a slot-second{}",
+                                             c.job->group, place.improvement, place.index, more ? "" : ": paused");
     } else if (linear_) {
       d.reason = !c.quantum_over && more ? Reason::kQuantum : more ? Reason::kLargestDrop : Reason::kSmallerDrop;
       d.sentence = fmt::format("{}: {:.3g} of its loss a slot-second, {:.2f} of it left", more ? "served by its index" : "others' index is larger", d.index,
@@ -178,8 +188,8 @@ class ShareRule final : public Policy {
  public:
   ShareRule(std::string_view name, Hearing hearing) : name_(name), hearing_(hearing) {}
   std::string_view name() const override { return name_; }
-  std::uint32_t version() const override { return 5; }
-  Decision decide(const ClusterView& view, std::span<const JobId>, Memo& memo) const override {
+  std::uint32_t version() const override { return 6; }
+  Decision decide(const ClusterView& view, Memo& memo) const override {
     Sharing sharing(view, hearing_);
     sharing.run();
     return sharing.decision(memo.all_sentences);

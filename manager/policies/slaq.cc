@@ -208,7 +208,7 @@ class SlaqPolicy final : public Policy {
   /// What its authors fit (SLAQ, SoCC'17).
   [[nodiscard]] std::string_view predictor() const override { return "slaq"; }
   std::uint32_t version() const override { return worst_first_ ? 3 : 6; }
-  Decision decide(const ClusterView& view, std::span<const JobId>, Memo& memo) const override {
+  Decision decide(const ClusterView& view, Memo& memo) const override {
     Auction auction(view, scale_, worst_first_);
     auction.run();
     return auction.decision(memo.all_sentences);

@@ -16,6 +16,7 @@ namespace sluice::net::detail {
 namespace {
 
 constexpr std::size_t kDataBytesMax = std::size_t{1} << 40;
+constexpr std::uint32_t kFindsASweep = 256;
 constexpr std::uint64_t kMappedBytesMax = std::uint64_t{16} << 20;  ///< of a pool that is used no further, pages stay mapped between messages
 
 /// Opens a peer's descriptor if it is a memory file of ours called `called`. The peer chose the numbers: nothing else may be opened through them.
@@ -99,9 +100,10 @@ std::shared_ptr<const void> PeerPool::take(const std::shared_ptr<PeerPool>& pool
 
 std::shared_ptr<PeerPool> PeerPools::find(const PoolName& name) {
   const std::lock_guard lock(mutex_);
+  if (++finds_ % kFindsASweep == 0) std::erase_if(pools_, [&](const auto& pool) { return pool->said_closed() && !(pool->name() == name); });
   const auto known = std::find_if(pools_.begin(), pools_.end(), [&](const auto& pool) { return pool->name() == name; });
   if (known != pools_.end()) return *known;
-  std::erase_if(pools_, [](const auto& pool) { return !alive(pool->name().process); });
+  std::erase_if(pools_, [](const auto& pool) { return pool->said_closed() || !alive(pool->name().process); });
   if (pools_.size() >= kPoolsMax) return nullptr;
   auto pool = PeerPool::open(name);
   if (pool) pools_.push_back(pool);

@@ -23,6 +23,8 @@ class PeerPool {
 
   [[nodiscard]] const PoolName& name() const { return name_; }
   [[nodiscard]] Bytes data() const { return {data_, data_bytes_}; }
+  /// Its owner said that it lends nothing of it any more.
+  [[nodiscard]] bool said_closed() const { return std::atomic_ref(control_->closed).load(std::memory_order_acquire) != 0; }
   /// Bytes of the data; inside it.
   struct Place {
     std::uint64_t offset = 0;
@@ -45,7 +47,7 @@ class PeerPool {
   std::atomic<std::uint64_t> reached_{0};  ///< the highest byte lent so far
 };
 
-/// Those that were met so far; at most kPoolsMax. Any thread.
+/// Those that were met so far and are not closed; at most kPoolsMax. Any thread.
 class PeerPools {
  public:
   static constexpr std::size_t kPoolsMax = 1024;
@@ -54,7 +56,8 @@ class PeerPools {
 
  private:
   std::mutex mutex_;
-  std::vector<std::shared_ptr<PeerPool>> pools_;  ///< of living processes; the dead are dropped when a new one comes
+  std::vector<std::shared_ptr<PeerPool>> pools_;  ///< of living processes; the closed ones, whose memory they keep, are dropped now and then
+  std::uint32_t finds_ = 0;
 };
 
 }  // namespace sluice::net::detail

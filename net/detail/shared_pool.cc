@@ -52,30 +52,20 @@ bool alive(const ProcessId& process) { return process.pid > 0 && process.start_t
 
 // --- memory
 
-bool SharedBlocks::open(std::size_t bytes_max) {
-  const std::size_t bytes = (bytes_max + kPage - 1) / kPage * kPage;
-  data_fd_ = ::memfd_create("sluice-data", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+bool SharedBlocks::open(MemoryFile& data) {
   control_fd_ = ::memfd_create("sluice-control", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-  if (data_fd_ < 0 || control_fd_ < 0) return false;
-  if (::ftruncate(data_fd_, static_cast<off_t>(bytes)) != 0 || ::ftruncate(control_fd_, sizeof(PoolControl)) != 0) return false;
-  void* data = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, data_fd_, 0);
-  if (data == MAP_FAILED) return false;
-  data_ = static_cast<std::byte*>(data);
-  data_bytes_ = bytes;
+  if (control_fd_ < 0 || ::ftruncate(control_fd_, sizeof(PoolControl)) != 0) return false;
   void* control = ::mmap(nullptr, sizeof(PoolControl), PROT_READ | PROT_WRITE, MAP_SHARED, control_fd_, 0);
   if (control == MAP_FAILED) return false;
   control_ = static_cast<PoolControl*>(control);
-  (void)::madvise(data, bytes, MADV_DONTDUMP);
-  constexpr int kFixedSize = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
-  if (::fcntl(data_fd_, F_ADD_SEALS, kFixedSize | F_SEAL_FUTURE_WRITE) != 0 || ::fcntl(control_fd_, F_ADD_SEALS, kFixedSize) != 0) return false;
-  control_->name = {{entropy_seed(), entropy_seed()}, this_process(), data_fd_, control_fd_};
+  if (!data.seal() || ::fcntl(control_fd_, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) return false;
+  data_ = std::move(data);
+  control_->name = {{entropy_seed(), entropy_seed()}, this_process(), data_.fd(), control_fd_};
   return true;
 }
 
 SharedBlocks::~SharedBlocks() {
-  if (data_ != nullptr) ::munmap(data_, data_bytes_);
   if (control_ != nullptr) ::munmap(control_, sizeof(PoolControl));
-  if (data_fd_ >= 0) ::close(data_fd_);
   if (control_fd_ >= 0) ::close(control_fd_);
 }
 
@@ -89,11 +79,11 @@ std::optional<SharedBlocks::Block> SharedBlocks::take(std::size_t bytes) {
     ++in_use_;
     return block;
   }
-  if (data_bytes_ - touched_ < size) return std::nullopt;
+  if (data_.bytes().size() - touched_ < size) return std::nullopt;
   const Block block{touched_, size};
   // Taken from the system here, where there may be none left, and not by a first write, which would be a signal.
-  if (::fallocate(data_fd_, 0, static_cast<off_t>(block.offset), static_cast<off_t>(size)) != 0) return std::nullopt;
-  (void)::madvise(data_ + block.offset, size, MADV_POPULATE_WRITE);
+  if (::fallocate(data_.fd(), 0, static_cast<off_t>(block.offset), static_cast<off_t>(size)) != 0) return std::nullopt;
+  (void)::madvise(data_.bytes().data() + block.offset, size, MADV_POPULATE_WRITE);
   touched_ += size;
   ++in_use_;
   return block;
@@ -117,10 +107,17 @@ std::size_t SharedBlocks::in_use() const {
 // --- loans
 
 std::unique_ptr<SharedPool> SharedPool::make(std::size_t bytes_max) {
+  MemoryFile data;
+  return bytes_max >= kSharedBytesMin && data.create() && data.set_size(bytes_max) ? make(data) : nullptr;
+}
+
+std::unique_ptr<SharedPool> SharedPool::make(MemoryFile& data) {
   auto blocks = std::make_shared<SharedBlocks>();
-  if (bytes_max < kSharedBytesMin || !blocks->open(bytes_max)) return nullptr;
+  if (!blocks->open(data)) return nullptr;
   return std::unique_ptr<SharedPool>(new SharedPool(std::move(blocks)));
 }
+
+SharedPool::~SharedPool() { std::atomic_ref(blocks_->control().closed).store(1, std::memory_order_release); }
 
 SharedPool::SharedPool(std::shared_ptr<SharedBlocks> blocks) : blocks_(std::move(blocks)), generations_(kLoanSlots, 0) {
   for (std::uint32_t slot = kLoanSlots; slot > 0; --slot) free_slots_.push_back(slot - 1);

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "net/frame_memory.h"
 #include "net/transport.h"
 
 namespace sluice::net::detail {
@@ -52,6 +53,7 @@ inline constexpr std::uint32_t kLoanSlots = 8192;
 /// What lies in the control page.
 struct PoolControl {
   PoolName name;
+  std::uint64_t closed;  ///< 1: the sender has let go of it: nothing is lent from it any more
   alignas(64) std::uint64_t words[kLoanSlots];
 };
 
@@ -72,21 +74,19 @@ class SharedBlocks {
   SharedBlocks(const SharedBlocks&) = delete;
   SharedBlocks& operator=(const SharedBlocks&) = delete;
 
-  /// Once, before anything else. `bytes_max` as for SharedPool::make. False where the system lacks something.
-  [[nodiscard]] bool open(std::size_t bytes_max);
+  /// Once, before anything else. Takes `data`, which has its size, over. False where the system lacks something: it does not then.
+  [[nodiscard]] bool open(MemoryFile& data);
   /// None when no memory is left. REQUIRES: bytes ≤ data().size().
   [[nodiscard]] std::optional<Block> take(std::size_t bytes);
   void give_back(const Block& block);
-  [[nodiscard]] std::span<std::byte> data() const { return {data_, data_bytes_}; }
+  [[nodiscard]] std::span<std::byte> data() const { return data_.bytes(); }
   [[nodiscard]] PoolControl& control() const { return *control_; }
   [[nodiscard]] std::size_t touched() const;
   [[nodiscard]] std::size_t in_use() const;
 
  private:
-  int data_fd_ = -1;
+  MemoryFile data_;
   int control_fd_ = -1;
-  std::byte* data_ = nullptr;
-  std::size_t data_bytes_ = 0;
   PoolControl* control_ = nullptr;
 
   mutable std::mutex mutex_;
@@ -101,6 +101,11 @@ class SharedPool {
   /// `bytes_max`: address space; memory is taken when it is first allocated and kept for reuse. nullptr where the system lacks something: then everything
   /// travels as bytes.
   [[nodiscard]] static std::unique_ptr<SharedPool> make(std::size_t bytes_max);
+  /// The same in a file that somebody else may have mapped for writing; sealed here. nullptr: it is still the caller's.
+  [[nodiscard]] static std::unique_ptr<SharedPool> make(MemoryFile& data);
+  ~SharedPool();
+  SharedPool(const SharedPool&) = delete;
+  SharedPool& operator=(const SharedPool&) = delete;
 
   [[nodiscard]] const PoolName& name() const { return blocks_->control().name; }
   /// None when the pool is full.

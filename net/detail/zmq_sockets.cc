@@ -63,10 +63,12 @@ bool send_frames(zmq::socket_t& socket, const Message& message, bool first_may_b
 /// Sends through `send_bytes` with the large frames lent where `borrower` can take them.
 template <class Send>
 Result<void> send_lent(SharedMemory& shared, const Message& message, const ProcessId& borrower, Send send_bytes) {
-  const auto lent = lend(*shared.pool, message, borrower, shared.clock.now());
+  const auto adopted = shared.adopted.pool_of(message);
+  SharedPool& pool = adopted ? *adopted : *shared.pool;
+  const auto lent = lend(pool, message, borrower, shared.clock.now());
   if (!lent) return send_bytes(message);
   auto sent = send_bytes(lent->message);
-  if (!sent) shared.pool->take_back(lent->ticket);
+  if (!sent) pool.take_back(lent->ticket);
   return sent;
 }
 

@@ -7,6 +7,7 @@
 #include <unordered_map>
 #include <zmq.hpp>
 
+#include "net/detail/adopted_pools.h"
 #include "net/detail/shared_frames.h"
 #include "net/transport.h"
 
@@ -17,6 +18,7 @@ struct SharedMemory {
   Clock& clock;
   std::unique_ptr<SharedPool> pool;
   PeerPools peers;
+  AdoptedPools adopted = {};
 
   void notice() {
     if (pool) pool->notice(clock);

@@ -43,6 +43,7 @@ struct BatchReader::Impl {
   const data::StoredDataset* dataset;
   RowOrder order{};
   std::vector<std::uint32_t> permutation;  ///< of the chunk named by `order`
+  std::span<float> given;                  ///< for dense rows; may be empty
   std::vector<float> dense, labels, values;
   std::vector<std::uint64_t> offsets;
   std::vector<std::uint32_t> indices;
@@ -95,7 +96,8 @@ struct BatchReader::Impl {
   Batch gather_dense(std::uint64_t first_row, std::span<const std::uint32_t> chosen, Batch batch) {
     const data::StoredRows& rows = dataset->rows();
     const std::size_t width = dataset->shape().features;
-    const std::span<float> into = room(dense, chosen.size() * width);
+    const std::size_t floats = chosen.size() * width;
+    const std::span<float> into = floats <= given.size() ? given.first(floats) : room(dense, floats);
     for (std::size_t i = 0; i < chosen.size(); ++i) {
       const std::size_t from = (first_row + chosen[i]) * width;
       if (rows.pixels.empty()) {
@@ -115,6 +117,8 @@ BatchReader::BatchReader(std::shared_ptr<const Dataset> dataset) : impl_(std::ma
   SLUICE_ASSERT(impl_->dataset != nullptr);
 }
 BatchReader::~BatchReader() = default;
+
+void BatchReader::use_memory(std::span<float> memory) { impl_->given = memory; }
 
 Batch BatchReader::read(std::uint64_t first_row, std::uint32_t chunk_rows, std::uint64_t seed, std::uint32_t epoch, std::uint32_t offset, std::uint32_t rows) {
   const DataShape& shape = impl_->dataset->shape();

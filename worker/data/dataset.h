@@ -35,6 +35,8 @@ class BatchReader {
                            std::uint32_t rows);
   /// Rows [first, first + rows) as stored (for evaluation).
   [[nodiscard]] Batch read_plain(std::uint64_t first, std::uint32_t rows);
+  /// Dense rows of read() are gathered into `memory`, where they fit, from now on; it outlives the reader.
+  void use_memory(std::span<float> memory);
 
  private:
   struct Impl;

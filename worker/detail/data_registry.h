@@ -21,6 +21,7 @@ class RowReader {
   [[nodiscard]] virtual Batch read(std::uint64_t first_row, std::uint32_t chunk_rows, std::uint64_t seed, std::uint32_t epoch, std::uint32_t offset,
                                    std::uint32_t rows) = 0;
   [[nodiscard]] virtual Batch read_plain(std::uint64_t first, std::uint32_t rows) = 0;
+  virtual void use_memory(std::span<float> /*memory*/) {}
 };
 
 /// Where data comes from: files in production, made-up rows in tests.

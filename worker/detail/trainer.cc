@@ -69,7 +69,7 @@ Trainer::Trainer(TrainerSetup setup, Client& client, Clock& clock, const DataReg
   std::vector<TableUse> uses;
   for (const TableDecl& table : declared) uses.push_back(table.use);
   client_.enter(setup_.envelope, specs, push_kind(setup_.spec.consistency, kind), std::move(uses), setup_.spec.start, state_);
-  client_.use_memory(setup_.model->values_memory(client_.layout().arena_floats));
+  share_memory();
   proto::Join join;
   join.spec = setup_.spec_json;
   join.data_hash = setup_.data.train->content_hash();
@@ -95,6 +95,20 @@ Trainer::Trainer(TrainerSetup setup, Client& client, Clock& clock, const DataReg
     early_pull_ = client_.pull(ring_[0].sets, {.state = state_});
     pull_in_flight_ = true;
   }
+}
+
+/// Values and the rows of both entries go where the model reads them without a copy, and gradients are born where it writes them, if it has such places.
+void Trainer::share_memory() {
+  constexpr std::uint64_t kAlignFloats = 64 / sizeof(float), kRowsFloatsMax = std::uint64_t{1} << 26;
+  const DataShape& shape = setup_.data.train->shape();
+  const std::uint64_t values = client_.layout().arena_floats, first = (values + kAlignFloats - 1) / kAlignFloats * kAlignFloats;
+  std::uint64_t rows = shape.sparse ? 0 : std::min<std::uint64_t>(setup_.spec.step_rows(), shape.rows) * shape.features;
+  rows = rows > kRowsFloatsMax ? 0 : (rows + kAlignFloats - 1) / kAlignFloats * kAlignFloats;
+  if (values > 0 && setup_.spec.consistency.local_steps == 0) guarded([&] { client_.use_gradients(setup_.model->update_memory(values * sizeof(float))); });
+  const std::span<float> memory = setup_.model->input_memory(first + rows * ring_.size());
+  if (memory.empty()) return;
+  client_.use_memory(memory.first(values));
+  for (std::size_t i = 0; i < ring_.size(); ++i) ring_[i].rows = memory.subspan(first + i * rows, rows);
 }
 
 void Trainer::take(ClientEvent& event) {
@@ -151,6 +165,7 @@ void Trainer::on_lease(const proto::LeaseReply& lease) {
   const auto& data = lease.kind == proto::LeaseKind::kEvaluate ? setup_.data.test : setup_.data.train;
   switch (lease.kind) {
     case proto::LeaseKind::kWait:
+      ahead_.paused();
       lease_retry_ = clock_.now() + from_ms(std::clamp<std::int64_t>(lease.retry_ms, 1, 1000));
       return;
     case proto::LeaseKind::kFinished:
@@ -185,7 +200,10 @@ void Trainer::on_committed(const proto::CommitReply& reply) {
     end_lease();
   } else if (committing_) {
     committed_ = committing_->end;
-    if (!committing_->phase) ++commit_sequence_;
+    if (!committing_->phase) {
+      ++commit_sequence_;
+      ahead_.committed(clock_.now(), std::max(0.0, static_cast<double>(reply.step) - 1.0 - static_cast<double>(committing_->step_read)));
+    }
     committing_.reset();
     if (committed_ == lease_.rows) end_lease();
   } else {
@@ -301,7 +319,10 @@ bool Trainer::prepare() {
     if (!entry.test) entry.test = data_.reader(setup_.data.test);
     entry.batch = entry.test->read_plain(lease_.first_row + prepared_, rows);
   } else {
-    if (!entry.train) entry.train = data_.reader(setup_.data.train);
+    if (!entry.train) {
+      entry.train = data_.reader(setup_.data.train);
+      entry.train->use_memory(entry.rows);
+    }
     entry.batch = entry.train->read(lease_.first_row, lease_.rows, setup_.spec.seed, lease_.epoch, prepared_, rows);
     entry.clock = next_clock_++;
   }
@@ -326,23 +347,28 @@ bool Trainer::issue_pull() {
   for (std::size_t i = 0; i < count_; ++i) {
     Entry& entry = ring_[(first_ + i) % ring_.size()];
     if (entry.pull != 0) continue;
-    // Local steps begin with the slot's own last change: many batches that miss it would take its step again.
-    if (i > 0 && entry.trains() && setup_.spec.consistency.local_steps > 0) return false;
+    if (i > 0 && entry.trains() && !may_read_ahead()) return false;
     if (early_pull_) {
       entry.pull = *early_pull_;
       entry.pulled = early_pulled_;
-      entry.step_read = step_;
+      entry.step_read = step_seen();
       early_pull_.reset();
       continue;
     }
     if (pull_in_flight_ || (entry.trains() && gate_ < entry.clock)) return false;
     entry.pull = client_.pull(entry.sets, {.whole = entry.phase, .state = state_ && entry.trains()});
-    entry.step_read = step_;
+    entry.step_read = step_seen();
     pull_in_flight_ = true;
     return true;
   }
   return false;
 }
+
+/// Local steps begin with the slot's own last change: many batches that miss it would take its step again.
+bool Trainer::may_read_ahead() const { return setup_.spec.consistency.local_steps == 0 && ahead_.on(); }
+
+/// The job's step that a pull issued now sees at least: it follows the slot's own pushes on their connections.
+std::uint64_t Trainer::step_seen() const { return step_ + (pushed_ && !pushed_->phase ? 1 : 0) + (committing_ && !committing_->phase ? 1 : 0); }
 
 bool Trainer::wait_at_gate() {
   const bool waits = count_ > 0 && !pushed_ && !committing_ && !held_ && ring_[first_].pull == 0 && ring_[first_].trains() && gate_ < ring_[first_].clock;

@@ -2,9 +2,12 @@
 /// One slot at one job, from join to the boundary where it may leave: leases, batches, pulls, gradients, pushes, commits, and evaluation leases. One thread.
 ///
 /// The pipeline, for batch c: read and keys → pull → (gate ≥ c) update → push → all acknowledged → commit → acknowledged.
-///  - The pull of batch c + 2 follows the push of batch c on the same connections, so it sees that update; batch c + 1 is computed meanwhile. A gradient
-///    therefore misses at most the slot's own latest update, beside what other slots did.
-///  - Batch c + 1 is computed while c's push and commit are under way. It is pushed right behind commit c where both go to one lane, through one connection,
+///  - The pull of batch c + 1 follows the push of batch c on the same connections, so it sees that update: a gradient misses what other slots did meanwhile,
+///  and
+///    nothing of the slot's own. Where reading ahead is measured to be worth it (worker/detail/read_ahead.h) the pull of batch c + 2 follows the push of batch
+///    c, batch c + 1 is computed meanwhile, and a gradient misses the slot's own latest update too.
+///  - Batch c + 1 is computed while c's commit, or its push too, is under way. It is pushed right behind commit c where both go to one lane, through one
+///  connection,
 ///    so that no shard has c + 1 before the home has c (Push::clock: a push that overtakes its commit is sent away); else once commit c is acknowledged. A
 ///    slot that dies leaves at most one batch to be applied twice.
 ///  - ssp: a pull for clock c is issued only once the gate is ≥ c, that is when the slowest slot's clock is ≥ c − s. Values that were asked for after that
@@ -26,6 +29,7 @@
 #include "worker/client.h"
 #include "worker/detail/data_registry.h"
 #include "worker/detail/local_steps.h"
+#include "worker/detail/read_ahead.h"
 #include "worker/model.h"
 
 namespace sluice::worker {
@@ -73,6 +77,7 @@ class Trainer {
  private:
   struct Entry {  ///< a batch that is read, or computing
     std::unique_ptr<RowReader> train, test;
+    std::span<float> rows;  ///< memory for the batch's dense rows that the model reads without a copy; may be empty
     Batch batch;
     bool evaluate = false, phase = false;
     [[nodiscard]] bool trains() const { return !evaluate && !phase; }
@@ -98,6 +103,7 @@ class Trainer {
   void on_joined(const proto::JoinReply& reply);
   void on_lease(const proto::LeaseReply& lease);
   void on_committed(const proto::CommitReply& reply);
+  void share_memory();
   void ask_lease();
   void end_lease();
   bool commit();
@@ -114,6 +120,8 @@ class Trainer {
   void score(Entry& entry);
   [[nodiscard]] std::vector<TableView> views(Entry& entry) const;
   [[nodiscard]] double take_slot_seconds();
+  [[nodiscard]] bool may_read_ahead() const;
+  [[nodiscard]] std::uint64_t step_seen() const;
   void fail_with(Error error);
   template <class F>
   void guarded(F f);
@@ -141,6 +149,7 @@ class Trainer {
   std::optional<std::uint64_t> early_pull_;  ///< issued with the join
   bool early_pulled_ = false, pull_in_flight_ = false;
 
+  ReadAhead ahead_;
   std::optional<Update> held_, pushed_, committing_;  ///< computed, not pushed; pushed, its commit not sent; its commit not acknowledged
   std::vector<ShardUpdate> spare_;                    ///< memory
   std::vector<std::vector<float>> rows_;              ///< sparse gradients

@@ -80,7 +80,7 @@ class Mapped {
 
 class Host {
  public:
-  Host() : work_(kWorkFd, PROT_READ | PROT_WRITE), values_(kValuesFd, PROT_READ) {}
+  Host() : work_(kWorkFd, PROT_READ | PROT_WRITE), values_(kValuesFd, PROT_READ), updates_(kUpdatesFd, PROT_READ | PROT_WRITE) {}
   /// Until the worker closes.
   int serve();
 
@@ -94,11 +94,15 @@ class Host {
   void check(const Call& call, Reply& reply);
   void take_batch(const Call& call);
   void take_tables(const Call& call);
+  [[nodiscard]] const Mapped& out_file(const TableRecord& record) const { return record.out_in_updates != 0 ? updates_ : work_; }
+  [[nodiscard]] unsigned char* guard_of(const TableRecord& record) const {
+    return out_file(record).at<unsigned char>(record.out.at + record.out.count * sizeof(float));
+  }
   [[nodiscard]] bool guards_hold(const Call& call) const;
   void into_room(const Call& call, Reply& reply, std::span<const std::byte> bytes) const;
   static void say(Reply& reply, Status status, const std::string& words);
 
-  Mapped work_, values_;
+  Mapped work_, values_, updates_;
   std::optional<Library> library_;
   std::string path_;
   std::unique_ptr<Model> model_;
@@ -165,6 +169,9 @@ void Host::answer(const Call& call, Reply& reply) {
         return;
       case Op::kCheck:
         return check(call, reply);
+      case Op::kMapUpdates:
+        if (!updates_.fit(call.updates_bytes)) say(reply, Status::kNoMemory, "out of memory: updates could not be mapped");
+        return;
     }
   } catch (const ModelFailure& failed) {
     say(reply, static_cast<Status>(std::clamp(failed.status(), SLUICE_FAILED, SLUICE_NO_MEMORY)), failed.what());
@@ -220,7 +227,7 @@ void Host::take_batch(const Call& call) {
   batch_ = {};
   batch_.rows = static_cast<std::uint32_t>(call.rows);
   batch_.features = call.features;
-  batch_.dense = work_.span<const float>(call.dense);
+  batch_.dense = call.dense_in_values != 0 ? values_.span<const float>(call.dense) : work_.span<const float>(call.dense);
   batch_.offsets = work_.span<const std::uint64_t>(call.offsets);
   batch_.indices = work_.span<const std::uint32_t>(call.indices);
   batch_.values = work_.span<const float>(call.entries);
@@ -234,16 +241,15 @@ void Host::take_tables(const Call& call) {
     const TableRecord& record = call.table[t];
     views_.push_back(
         {record.in_values != 0 ? values_.span<const float>(record.values) : work_.span<const float>(record.values), work_.span<const Key>(record.keys)});
-    out_.push_back({work_.span<float>(record.out)});
+    out_.push_back({out_file(record).span<float>(record.out)});
   }
 }
 
 /// A write behind the end of an output shows as a changed guard.
 bool Host::guards_hold(const Call& call) const {
   for (std::uint32_t t = 0; t < call.tables; ++t) {
-    const Place& out = call.table[t].out;
-    if (out.count == 0) continue;
-    const auto* guard = work_.at<const unsigned char>(out.at + out.count * sizeof(float));
+    if (call.table[t].guarded == 0) continue;
+    const unsigned char* const guard = guard_of(call.table[t]);
     if (std::any_of(guard, guard + kGuard, [](unsigned char byte) { return byte != kGuardByte; })) return false;
   }
   return true;
@@ -271,8 +277,7 @@ void Host::update(const Call& call, Reply& reply) {
   take_batch(call);
   take_tables(call);
   for (std::uint32_t t = 0; t < call.tables; ++t) {
-    const Place& out = call.table[t].out;
-    if (out.count > 0) std::memset(work_.at<unsigned char>(out.at + out.count * sizeof(float)), kGuardByte, kGuard);
+    if (call.table[t].guarded != 0) std::memset(guard_of(call.table[t]), kGuardByte, kGuard);
   }
   if (call.op == Op::kUpdate) {
     if (call.argument == 1) {

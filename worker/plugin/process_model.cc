@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <functional>
+#include <optional>
 #include <sstream>
 #include <stdexcept>
 
@@ -14,6 +15,9 @@
 namespace sluice::worker::plugin {
 namespace {
 
+constexpr std::size_t kUpdates = 8;               ///< that may be on their way or held by servers at once
+constexpr std::uint64_t kCopiedUpdateEvery = 64;  ///< the others are written in place, with one guard behind the last table
+static_assert(Model::kUpdateMargin >= kGuard);
 constexpr std::uint64_t kRoomMax = std::uint64_t{4} << 30;
 
 /// Gives out places in the work file, behind its page.
@@ -132,12 +136,15 @@ class ProcessModel final : public Model {
   PhaseEnd finish_phase(std::span<const TableView> tables, std::uint32_t phase, std::span<const TableUpdate> out) override;
   std::span<const float> outputs(std::span<const TableView> params, const Batch& batch) override;
   Scores evaluate(std::span<const TableView> params, const Batch& batch) override;
-  std::span<float> values_memory(std::uint64_t floats) override;
+  std::span<float> input_memory(std::uint64_t floats) override;
+  net::MemoryFile update_memory(std::size_t bytes) override;
 
  private:
+  [[nodiscard]] std::optional<Place> in_values(std::span<const float> from) const;
   void plan_batch(const Batch& batch, Call& call, Plan& plan) const;
   void write_batch(const Batch& batch, const Call& call) const;
-  void plan_tables(std::span<const TableView> views, std::span<const TableUpdate> out, Call& call, Plan& plan) const;
+  [[nodiscard]] bool in_updates(std::span<const TableUpdate> out) const;
+  void plan_tables(std::span<const TableView> views, std::span<const TableUpdate> out, Call& call, Plan& plan, bool in_place = false) const;
   void write_tables(std::span<const TableView> views, const Call& call) const;
   [[nodiscard]] Reply ask(Call& call, const Plan& plan, std::uint64_t room, const std::function<void()>& fill_in) const;
   void fetch(const Call& call, std::span<const TableUpdate> out) const;
@@ -146,16 +153,29 @@ class ProcessModel final : public Model {
   std::string name_;
   Shown shown_;
   Interrupt interrupt_;
-  bool sparse_ = false, updated_ = false;
+  bool sparse_ = false;
+  std::uint64_t updates_made_ = 0;
+  std::span<const std::byte> updates_;  ///< memory that the process writes to as well: its place only, it belongs to whoever was given it
   mutable std::uint64_t keys_room_ = 4096;
   std::uint64_t outputs_room_ = 4096;
   std::vector<float> outputs_;
 };
 
+/// Where `from` lies in the memory that was given out for what goes in; none: it lies elsewhere.
+std::optional<Place> ProcessModel::in_values(std::span<const float> from) const {
+  const SharedFile& values = process_->values();
+  const auto at = reinterpret_cast<std::uintptr_t>(from.data()), first = reinterpret_cast<std::uintptr_t>(values.data());
+  if (values.bytes() == 0 || from.empty() || at < first || at - first >= values.bytes()) return std::nullopt;
+  SLUICE_ASSERT(from.size_bytes() <= values.bytes() - (at - first));
+  return Place{at - first, from.size()};
+}
+
 void ProcessModel::plan_batch(const Batch& batch, Call& call, Plan& plan) const {
   call.rows = batch.rows;
   call.features = batch.features;
-  call.dense = plan.place<float>(batch.dense.size());
+  const auto dense = in_values(batch.dense);
+  call.dense_in_values = dense ? 1 : 0;
+  call.dense = dense ? *dense : plan.place<float>(batch.dense.size());
   call.offsets = plan.place<std::uint64_t>(batch.offsets.size());
   call.indices = plan.place<std::uint32_t>(batch.indices.size());
   call.entries = plan.place<float>(batch.values.size());
@@ -164,25 +184,44 @@ void ProcessModel::plan_batch(const Batch& batch, Call& call, Plan& plan) const 
 
 void ProcessModel::write_batch(const Batch& batch, const Call& call) const {
   SharedFile& work = process_->work();
-  write(work, call.dense, batch.dense);
+  if (call.dense_in_values == 0) write(work, call.dense, batch.dense);
   write(work, call.offsets, batch.offsets);
   write(work, call.indices, batch.indices);
   write(work, call.entries, batch.values);
   write(work, call.labels, batch.labels);
 }
 
-void ProcessModel::plan_tables(std::span<const TableView> views, std::span<const TableUpdate> out, Call& call, Plan& plan) const {
+/// All of it lies in the memory that was given out for updates.
+bool ProcessModel::in_updates(std::span<const TableUpdate> out) const {
+  const auto first = reinterpret_cast<std::uintptr_t>(updates_.data());
+  return !updates_.empty() && std::all_of(out.begin(), out.end(), [&](const TableUpdate& each) {
+    const auto at = reinterpret_cast<std::uintptr_t>(each.values.data());
+    return each.values.empty() || (at >= first && at - first + each.values.size_bytes() <= updates_.size());
+  });
+}
+
+void ProcessModel::plan_tables(std::span<const TableView> views, std::span<const TableUpdate> out, Call& call, Plan& plan, bool in_place) const {
   SLUICE_ASSERT(views.size() == shown_.tables.size() && views.size() <= proto::kTablesMax);
   call.tables = static_cast<std::uint32_t>(views.size());
-  const SharedFile& values = process_->values();
   for (std::size_t t = 0; t < views.size(); ++t) {
     TableRecord& record = call.table[t];
-    const auto at = reinterpret_cast<std::uintptr_t>(views[t].values.data()), first = reinterpret_cast<std::uintptr_t>(values.data());
-    record.in_values = values.bytes() > 0 && at >= first && at - first < values.bytes() ? 1 : 0;
-    record.values = record.in_values != 0 ? Place{at - first, views[t].values.size()} : plan.place<float>(views[t].values.size());
+    const auto values = in_values(views[t].values);
+    record.in_values = values ? 1 : 0;
+    record.values = values ? *values : plan.place<float>(views[t].values.size());
     record.keys = plan.place<Key>(views[t].keys.size());
-    if (!out.empty()) record.out = plan.floats_with_guard(out[t].values.size());
+    if (!out.empty() && !in_place) record.out = plan.floats_with_guard(out[t].values.size());
+    record.guarded = record.out.count > 0 ? 1 : 0;
   }
+  if (!in_place) return;
+  TableRecord* last = nullptr;
+  for (std::size_t t = 0; t < out.size(); ++t) {
+    if (out[t].values.empty()) continue;
+    TableRecord& record = call.table[t];
+    record.out = {static_cast<std::uint64_t>(std::as_bytes(out[t].values).data() - updates_.data()), out[t].values.size()};
+    record.out_in_updates = 1;
+    if (last == nullptr || record.out.at > last->out.at) last = &record;
+  }
+  if (last != nullptr) last->guarded = 1;
 }
 
 void ProcessModel::write_tables(std::span<const TableView> views, const Call& call) const {
@@ -238,16 +277,17 @@ void ProcessModel::keys(const Batch& batch, std::vector<std::vector<Key>>& out) 
 Losses ProcessModel::update(std::span<const TableView> params, const Batch& batch, std::span<const TableUpdate> out) {
   Call call;
   call.op = Op::kUpdate;
-  call.argument = updated_ ? 0 : 1;  // once: what it forgets to write is NaN, and the servers refuse it
+  call.argument = updates_made_ == 0 ? 1 : 0;  // once: what it forgets to write is NaN, and the servers refuse it
+  const bool in_place = updates_made_ % kCopiedUpdateEvery != 0 && in_updates(out);
   Plan plan;
   plan_batch(batch, call, plan);
-  plan_tables(params, out, call, plan);
+  plan_tables(params, out, call, plan, in_place);
   const Reply reply = ask(call, plan, 0, [&] {
     write_batch(batch, call);
     write_tables(params, call);
   });
-  updated_ = true;
-  fetch(call, out);
+  ++updates_made_;
+  if (!in_place) fetch(call, out);
   return {reply.numbers[0], reply.numbers[1]};
 }
 
@@ -295,12 +335,24 @@ Scores ProcessModel::evaluate(std::span<const TableView> params, const Batch& ba
   return {reply.examples, reply.numbers[0], reply.numbers[1]};
 }
 
-std::span<float> ProcessModel::values_memory(std::uint64_t floats) {
+std::span<float> ProcessModel::input_memory(std::uint64_t floats) {
   SharedFile& values = process_->values();
   SLUICE_ASSERT(values.bytes() == 0);
   if (floats == 0 || !values.grow(floats * sizeof(float) + kAlign)) return {};
   if (!values.seal()) return {};
   return {reinterpret_cast<float*>(values.data()), floats};
+}
+
+net::MemoryFile ProcessModel::update_memory(std::size_t bytes) {
+  net::MemoryFile file = std::move(process_->updates());
+  const std::size_t each = bytes + kUpdateMargin;
+  if (bytes == 0 || file.fd() < 0 || !file.set_size(kUpdates * (each + each / 4 + kPageBytes))) return {};
+  Call call;
+  call.op = Op::kMapUpdates;
+  call.updates_bytes = file.bytes().size();
+  (void)ask(call, Plan(), 0, [] {});
+  updates_ = file.bytes();
+  return file;
 }
 
 }  // namespace

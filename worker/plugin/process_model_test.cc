@@ -69,7 +69,7 @@ TEST(ProcessModel, IsTheModelThatTheLibraryMakes) {
 TEST(ProcessModel, ValuesInMemoryThatItReadsGiveWhatCopiedOnesGive) {
   MadeRows rows(false, 3, 64);
   const auto shared = made("bad", "{}", rows.shape()), copied = made("bad", "{}", rows.shape());
-  const std::span<float> memory = shared->values_memory(3);
+  const std::span<float> memory = shared->input_memory(3);
   ASSERT_EQ(memory.size(), 3U);
   const std::vector<float> values = {0.5F, -1, 2};
   std::copy(values.begin(), values.end(), memory.begin());
@@ -79,6 +79,58 @@ TEST(ProcessModel, ValuesInMemoryThatItReadsGiveWhatCopiedOnesGive) {
   const Losses one = shared->update(in_memory, rows.batch(0, 16), to_a), two = copied->update(elsewhere, rows.batch(0, 16), to_b);
   EXPECT_EQ(one.loss_sum, two.loss_sum);
   EXPECT_EQ(a, b);
+}
+
+/// Beside the values, as a slot's reader writes them; and another batch that is elsewhere.
+TEST(ProcessModel, RowsInMemoryThatItReadsGiveWhatCopiedOnesGive) {
+  MadeRows rows(false, 3, 64);
+  const auto model = made("bad", "{}", rows.shape());
+  const std::span<float> memory = model->input_memory(3 + 16 * 3);
+  ASSERT_EQ(memory.size(), 3U + 16 * 3);
+  const std::vector<float> values = {0.5F, -1, 2};
+  std::copy(values.begin(), values.end(), memory.begin());
+  const TableView views[] = {{memory.first(3), {}}};
+  std::vector<Losses> losses;
+  for (const std::uint32_t first : {0U, 16U}) {
+    Batch batch = rows.batch(first, 16);
+    std::vector<float> copied(3), shared(3);
+    const TableUpdate to_copied[] = {{copied}}, to_shared[] = {{shared}};
+    losses.push_back(model->update(views, batch, to_copied));
+    std::copy(batch.dense.begin(), batch.dense.end(), memory.begin() + 3);
+    batch.dense = memory.subspan(3, 16 * 3);
+    EXPECT_EQ(model->update(views, batch, to_shared).loss_sum, losses.back().loss_sum);
+    EXPECT_EQ(copied, shared);
+  }
+  EXPECT_NE(losses[0].loss_sum, losses[1].loss_sum);
+}
+
+/// The first into memory of its own, the others where they are lent from; and a guard is behind those too.
+TEST(ProcessModel, UpdatesWrittenInPlaceAreThoseThatAreCopied) {
+  MadeRows rows(false, 3, 64);
+  const auto in_place = made("bad", "{}", rows.shape()), copied = made("bad", "{}", rows.shape());
+  const net::MemoryFile file = in_place->update_memory(3 * sizeof(float));
+  ASSERT_GE(file.bytes().size(), 3 * sizeof(float) + Model::kUpdateMargin);
+  const std::span<float> there(reinterpret_cast<float*>(file.bytes().data()) + 1024, 3);
+  const std::vector<float> values = {0.5F, -1, 2};
+  const TableView views[] = {{values, {}}};
+  for (std::uint32_t i = 0; i < 70; ++i) {
+    std::vector<float> elsewhere(3);
+    const TableUpdate to_elsewhere[] = {{elsewhere}}, to_there[] = {{there}};
+    std::fill(there.begin(), there.end(), -7.0F);
+    const Batch batch = rows.batch(i % 48, 16);
+    EXPECT_EQ(in_place->update(views, batch, to_there).loss_sum, copied->update(views, batch, to_elsewhere).loss_sum);
+    EXPECT_EQ(std::vector<float>(there.begin(), there.end()), elsewhere) << i;
+  }
+  EXPECT_TRUE(in_place->update_memory(3 * sizeof(float)).bytes().empty()) << "once";
+
+  const auto bad = made("bad", R"({"what": "overrun"})", rows.shape());
+  const net::MemoryFile its = bad->update_memory(3 * sizeof(float));
+  const TableUpdate to_its[] = {{std::span<float>(reinterpret_cast<float*>(its.bytes().data()), 3)}};
+  std::string said;
+  try {
+    for (std::uint32_t i = 0; i < 3; ++i) (void)bad->update(views, rows.batch(8 * i, 8), to_its);
+  } catch (const std::exception& failed) { said = failed.what(); }
+  EXPECT_EQ(said, "it wrote behind the end of an update's memory");
 }
 
 TEST(ProcessModel, WhatGoesWrongIsSaidInWords) {

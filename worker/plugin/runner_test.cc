@@ -70,7 +70,7 @@ TEST(Runner, AProcessIsReadyAheadOnceOneWasWanted) {
     return warm || pause_ms > 5000;
   }));
   EXPECT_LT(pause_ms, 5000) << "none was ever ready";
-  EXPECT_TRUE((*first)->values_memory(3).size() == 3) << "the first job's process is its own";
+  EXPECT_TRUE((*first)->input_memory(3).size() == 3) << "the first job's process is its own";
 }
 
 TEST(Runner, AReadyProcessThatWasKilledIsReplaced) {

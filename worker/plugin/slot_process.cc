@@ -89,14 +89,14 @@ Result<void> SlotProcess::launch() {
   int output[2] = {-1, -1};
   call_fd_ = ::eventfd(0, EFD_CLOEXEC);
   reply_fd_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  const bool made = call_fd_ >= 0 && reply_fd_ >= 0 && work_.create("sluice-work") && values_.create("sluice-values") && work_.grow(kPageBytes) &&
-                    ::pipe2(output, O_CLOEXEC) == 0;
+  const bool made = call_fd_ >= 0 && reply_fd_ >= 0 && work_.create("sluice-work") && values_.create("sluice-values") && updates_.create() &&
+                    work_.grow(kPageBytes) && ::pipe2(output, O_CLOEXEC) == 0;
   if (!made) return fail(Errc::kIo, fmt::format("a slot process could not be made: {}", std::strerror(errno)));
   output_fd_ = output[0];
   (void)::fcntl(output_fd_, F_SETFL, O_NONBLOCK);
   auto command = options_.command;
   command.insert(command.end(), {"--parent", std::to_string(::getpid())});
-  auto pid = start_process(command, {work_.fd(), values_.fd(), call_fd_, reply_fd_}, output[1]);
+  auto pid = start_process(command, {work_.fd(), values_.fd(), call_fd_, reply_fd_, updates_.fd()}, output[1]);
   ::close(output[1]);
   if (!pid) return fail(pid.error());
   pid_ = *pid;

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/result.h"
+#include "net/frame_memory.h"
 #include "worker/plugin/wire.h"
 
 namespace sluice::worker::plugin {
@@ -62,6 +63,8 @@ class SlotProcess {
   /// What calls carry; grown before they are filled in.
   [[nodiscard]] SharedFile& work() { return work_; }
   [[nodiscard]] SharedFile& values() { return values_; }
+  /// The file that the process has as kUpdatesFd, without bytes yet; moved from once it is used.
+  [[nodiscard]] net::MemoryFile& updates() { return updates_; }
   [[nodiscard]] const ProcessOptions& options() const { return options_; }
   void set_limits(std::uint64_t memory_bytes, Duration call_limit);
   /// It has said that it is ready for its first call. Never blocks.
@@ -86,6 +89,7 @@ class SlotProcess {
   ProcessOptions options_;
   SystemClock clock_;
   SharedFile work_, values_;
+  net::MemoryFile updates_;
   int call_fd_ = -1, reply_fd_ = -1, output_fd_ = -1, pid_fd_ = -1;
   pid_t pid_ = 0;
   bool ready_ = false;

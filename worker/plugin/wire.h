@@ -2,8 +2,9 @@
 /// What a worker's slot and its slot process write into the memory that they share. One call at a time: the worker fills in `Call`, wakes the process, and gets
 /// `Reply`. The process believes the worker; the worker copies the reply out and believes nothing in it.
 ///
-/// Two memory files. Work: the page below, then what a call carries and what it brings back; both sides write. Values: the job's dense tables; only the worker
-/// can write to it.
+/// Three memory files. Work: the page below, then what a call carries and what it brings back; both sides write. Values: the job's dense
+/// tables and the dense rows of its batches; only the worker can write to it. Updates: what updates of
+/// dense tables are lent to servers from; both sides write.
 
 #include <cstddef>
 #include <cstdint>
@@ -13,7 +14,7 @@
 
 namespace sluice::worker::plugin {
 
-enum class Op : std::uint32_t { kHello = 0, kOpen, kMake, kKeys, kUpdate, kOutputs, kEvaluate, kPhases, kFinishPhase, kCheck };
+enum class Op : std::uint32_t { kHello = 0, kOpen, kMake, kKeys, kUpdate, kOutputs, kEvaluate, kPhases, kFinishPhase, kCheck, kMapUpdates };
 
 /// `count` elements from byte `at` of the work file.
 struct Place {
@@ -25,20 +26,24 @@ struct TableRecord {
   std::uint64_t in_values = 0;  ///< 1: `values` is of the values file
   Place values;                 ///< floats
   Place keys;
-  Place out;  ///< floats; a guard of kGuard bytes follows
+  std::uint64_t out_in_updates = 0;  ///< 1: `out` is of the updates file
+  std::uint64_t guarded = 0;         ///< 1: a guard of kGuard bytes follows `out`
+  Place out;                         ///< floats
 };
 
 struct Call {
   std::uint64_t number = 0;  ///< from 1
   Op op = Op::kHello;
-  std::uint32_t argument = 0;      ///< epochs, phase; kUpdate: 1: fill `out` with NaN before
-  std::uint64_t work_bytes = 0;    ///< of the file: map it so
-  std::uint64_t values_bytes = 0;  ///< of the file: 0: there is none yet
-  std::uint64_t memory_bytes = 0;  ///< kOpen: what the process may have beside
-  std::uint64_t digest = 0;        ///< kOpen: of the library's file; 0: any
-  Place text;                      ///< kOpen: path; kMake, kCheck: params
+  std::uint32_t argument = 0;       ///< epochs, phase; kUpdate: 1: fill `out` with NaN before
+  std::uint64_t work_bytes = 0;     ///< of the file: map it so
+  std::uint64_t values_bytes = 0;   ///< of the file: 0: there is none yet
+  std::uint64_t updates_bytes = 0;  ///< kMapUpdates: of the file, for ever
+  std::uint64_t memory_bytes = 0;   ///< kOpen: what the process may have beside
+  std::uint64_t digest = 0;         ///< kOpen: of the library's file; 0: any
+  Place text;                       ///< kOpen: path; kMake, kCheck: params
   sluice_shape shape = {};
   std::uint64_t rows = 0, features = 0;
+  std::uint64_t dense_in_values = 0;  ///< 1: `dense` is of the values file
   Place dense, offsets, indices, entries, labels;
   Place room;  ///< bytes for what comes back beside the reply
   std::uint32_t tables = 0, reserved = 0;
@@ -85,6 +90,6 @@ struct Made {
 };
 
 /// Descriptors of a slot process, beside 0, 1 and 2.
-enum Descriptor : int { kWorkFd = 3, kValuesFd = 4, kCallFd = 5, kReplyFd = 6, kFirstForeignFd = 7 };
+enum Descriptor : int { kWorkFd = 3, kValuesFd = 4, kCallFd = 5, kReplyFd = 6, kUpdatesFd = 7, kFirstForeignFd = 8 };
 
 }  // namespace sluice::worker::plugin
