@@ -271,7 +271,7 @@ TEST(Manager, ALossThatJumpsParksTheJobAndItStillEnds) {
   c.start();
   c.server("s1");
   c.worker("w1", 1);
-  c.world.jobs[JobId{1}].loss = [](double step) { return step < 800 ? 2.0 : 1e9; };
+  c.world.jobs[JobId{1}].loss = [](double step) { return step < 800 ? 2 - step / 1000 : 1e9; };  // until then it is worth a slot
   c.submit({"wild", "tame"});
   c.run(12);
   EXPECT_EQ(c.job("wild")["phase"], "diverging");

@@ -2,6 +2,7 @@
 /// Loss predictors: from a job's reports to the loss after k more steps, as a distribution. Contract suite over every registered name:
 /// predictors/contract_test.cc. One thread; an object belongs to one job. Time and memory of every call are bounded, whatever is observed.
 
+#include <array>
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -13,10 +14,14 @@
 
 namespace sluice::manager {
 
-/// Of a loss that will be reported later: finite. Its tails are heavier than a bell curve's: Student's t of kForecastFreedom degrees about the mean.
+/// Of a loss that will be reported later: finite. Student's t of kForecastFreedom degrees about the mean, whose tails are heavier than a bell curve's, with
+/// its distances bent: where t's quantile is x, this one's is deviation × (x / k)^tail × k, k being that of an 80 % band.
 struct Forecast {
   double mean = 0;
-  double deviation = 0;  ///< ≥ 0: what quantile() stretches; half of the truth is meant to lie within about .74 of it
+  double deviation = 0;  ///< ≥ 0: what quantile() stretches; half of the truth is meant to lie within about .74 of it where the tails are not bent
+  float inner_tail = 1, outer_tail = 1;  ///< > 0: within the 80 % band, and beyond it
+  /// The logarithms of half the widths of the 50, 80 and 90 % bands, rising.
+  [[nodiscard]] static Forecast of(double mean, const std::array<double, 3>& log_widths);
   /// The loss that the report stays below with this probability. REQUIRES: 0 < share < 1.
   [[nodiscard]] double quantile(double share) const;
   /// P(report ≤ loss); a step at the mean where the deviation is 0.

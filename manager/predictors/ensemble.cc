@@ -6,44 +6,36 @@
 #include <cstdint>
 #include <limits>
 #include <span>
+#include <utility>
 #include <vector>
 
+#include "manager/predictors/band.h"
+#include "manager/predictors/experts.h"
+#include "manager/predictors/free_curve.h"
 #include "manager/predictors/shape_bank.h"
 
 namespace sluice::manager {
 namespace {
 
-constexpr std::size_t kShapes = ShapeBank::kShapes;
-constexpr std::array<double, 4> kKept = {0.35, 0.75, 0.92, 0.98};  ///< what a report weighs after one more
-constexpr std::size_t kRates = kKept.size(), kFits = kShapes * kRates;
-/// A fit's change is counted from the last report, from the fitted level, or from half-way between.
-constexpr std::size_t kAnchors = 3;
-constexpr std::size_t kExperts = kFits * kAnchors;
-constexpr std::array<double, 3> kAhead = {1, 5, 20};  ///< reports ahead, at which experts are judged
-constexpr std::size_t kBuckets = kAhead.size();
+constexpr std::size_t kShapes = ShapeBank::kShapes, kFree = FreeCurves::kFits;
+constexpr std::size_t kRates = Experts::kRates, kShapeFits = Experts::kShapeFits, kBuckets = Experts::kBuckets;
+constexpr std::array<double, kRates> kKept = Experts::kKept;
+constexpr std::array<double, kBuckets> kAhead = Experts::kAhead;
 constexpr std::array<std::size_t, kBuckets> kWaiting = {1, 2, 2};  ///< forecasts under way at most
 constexpr std::size_t kSeenMax = 32;
 constexpr double kLossMost = 1e15;
-constexpr double kNewest = 0.5;         ///< what the newest judgement weighs against those before
-constexpr double kTrust = 8;            ///< judgements at a distance that weigh as much as the nearer one's
-constexpr double kRatioMax = 40;        ///< an error counts as at most this many usual ones
-constexpr double kStretchRate = 0.47;   ///< of the bands' width, a judged forecast at the most
-constexpr double kUsualError = 0.65;    ///< deviations: where the width settles if half of the errors are below about .74
-constexpr double kChangeShare = 0.013;  ///< of the expected change squared: what is added to a forecast's variance
-constexpr double kBeyond = 0.76;        ///< past the furthest judged distance deviations grow with this power of it
-constexpr double kUnforeseen = 0.015;   ///< of the range so far
-constexpr double kFirstStretch = 0.16;
-
-/// What an expert's squared error is taken for, as a logarithm, before it was judged: at the nearest distance, and at the furthest. Found by a random search
-/// over curves made from formulas and recorded ones, a third of the families held out (docs/predictors.md).
-struct Ends {
-  double near = 0, far = 0;
-};
-constexpr std::array<Ends, kRates> kPriorOfRate = {{{-1.26, 1.2}, {1.63, 1.39}, {0.47, 1.11}, {2.39, -0.63}}};
-constexpr std::array<Ends, kAnchors> kPriorOfAnchor = {{{0, 0}, {1.05, 0}, {3, 3}}};
-constexpr std::array<double, ShapeBank::kExponents> kPriorOfExponent = {0.72, 1.22, -2.28, 1.25};  ///< far
-constexpr Ends kPriorOfConstant = {2, -1.47}, kPriorOfOffset = {0.34, -0.59}, kPriorOfTime = {1.36, 1.36}, kPriorOfDeclared = {-1.02, 0.56};
-constexpr double kPriorOfLongerTime = -0.48;  ///< far, a doubling
+constexpr float kLeastSay = 1e-3F;       ///< free curves of less weight are left out
+constexpr double kSayMost = 1e6;         ///< ranges: what a line may say
+constexpr double kNewest = 0.626;        ///< what the newest judgement weighs against those before, where reports have no noise
+constexpr double kNewestOfNoise = 0.39;  ///< and where they have nothing else
+constexpr double kBendMost = 4;          ///< deviations: a report bends the curve by at most so much
+constexpr std::uint64_t kIssueFrom = 3;  ///< reports that are seen before forecasts are judged
+constexpr double kMoveRate = 0.455;      ///< of how far reports move, a report
+constexpr double kNoiseRate = 0.3;       ///< of the noise, a report
+constexpr double kNoiseShare = 0.322;    ///< of the reports' noise in a forecast's variance
+constexpr double kChangeShare = 0.0473;  ///< of the expected change squared: what is added to a forecast's variance
+constexpr double kBeyond = 0.671;        ///< past the furthest judged distance deviations grow with this power of it
+constexpr double kUnforeseen = 0.001;    ///< of the range so far
 
 struct SeenLoss {
   double step = 0, loss = 0, mass = 0;
@@ -51,51 +43,21 @@ struct SeenLoss {
 struct ShapeSums {
   double shape = 0, squares = 0, loss = 0;
 };
+/// In ranges of the losses seen.
 struct ShapeFit {
   float amplitude = 0, level = 0;  ///< level: of the curve at the last report, less that report
 };
 /// A forecast made at `from`, to be judged at the first report at or after `due`.
 struct PendingForecast {
-  double from = 0, due = -1, last = 0;
-  float mean = 0, deviation = 0;  ///< mean: less `last`
+  double from = 0, due = -1, last = 0, range = 1, unit = 1;
+  float mean = 0, deviation = 0;  ///< in ranges; mean: less `last`
   std::uint32_t bucket = 0;
-  std::array<ShapeFit, kFits> fits{};
+  std::array<ShapeFit, kShapeFits> fits{};
+  std::array<FreeCurves::Fit, kFree> free{};
 };
-struct JudgedExperts {
-  std::array<float, kExperts> error{};  ///< mean squared error, relative to the ensemble's own
-  float count = 0;
-};
-
-double prior_of(std::size_t expert, std::size_t bucket) {
-  const std::size_t anchor = expert % kAnchors, rate = expert / kAnchors % kRates, shape = expert / kAnchors / kRates;
-  const double far = static_cast<double>(bucket) / static_cast<double>(kBuckets - 1);
-  const auto between = [&](const Ends& ends) { return ends.near + far * (ends.far - ends.near); };
-  const double log = between(kPriorOfRate[rate]) + between(kPriorOfAnchor[anchor]);
-  if (shape == 0) return std::exp(log + between(kPriorOfConstant));
-  if (shape < ShapeBank::kFirstTime) {
-    const std::size_t offset = (shape - ShapeBank::kFirstPower) / ShapeBank::kExponents, exponent = (shape - ShapeBank::kFirstPower) % ShapeBank::kExponents;
-    return std::exp(log + static_cast<double>(offset) * between(kPriorOfOffset) + far * kPriorOfExponent[exponent]);
-  }
-  if (shape < ShapeBank::kFirstDeclared)
-    return std::exp(log + between(kPriorOfTime) + far * kPriorOfLongerTime * static_cast<double>(shape - ShapeBank::kFirstTime));
-  return std::exp(log + between(kPriorOfDeclared));
-}
-
-using Judgements = std::array<JudgedExperts, kBuckets>;
-const Judgements& nothing_judged() {
-  static const Judgements priors = [] {
-    Judgements out;
-    for (std::size_t b = 0; b < kBuckets; ++b)
-      for (std::size_t e = 0; e < kExperts; ++e) out[b].error[e] = static_cast<float>(prior_of(e, b));
-    return out;
-  }();
-  return priors;
-}
 
 class Ensemble final : public Predictor {
  public:
-  Ensemble() : judged_(nothing_judged()) {}
-
   void declare(double total_steps) override {
     if (!std::isfinite(total_steps) || total_steps == bank_.declared()) return;
     bank_.declare(total_steps);
@@ -117,40 +79,44 @@ class Ensemble final : public Predictor {
   void rebuild();
   void grow();
   void judge(const PendingForecast& was, double at, double loss);
-  void widen(const PendingForecast& was, double error);
   void solve(const ShapeBank::Values& phi, double loss);
-  void weigh(std::size_t bucket);
+  void solve_free();
+  void weigh();
   void learn_noise();
+  /// How much of the reports' bends is noise: 0 to 1.
+  [[nodiscard]] double noise_part() const { return bends_ > 0 ? std::clamp(-1.5 * together_ / bends_, 0.0, 1.0) : 0; }
   void issue(double step);
   struct Blend {
     std::size_t low = 0, high = 0;
     double part = 0;  ///< of high
   };
   static Blend blend(double reports);
-  [[nodiscard]] double raw_mean(const ShapeBank::Values& phi, const Blend& b) const;
+  [[nodiscard]] double raw_mean(const ShapeBank::Values& phi, double reports, const Blend& b) const;
   [[nodiscard]] Forecast forecast(double reports, const Blend& b, double raw) const;
 
   ShapeBank bank_;
   std::vector<SeenLoss> history_;
   std::uint64_t reports_ = 0;
   bool fresh_ = false;
-  double step_ = 0, at_ = 0, loss_ = 0, unit_ = 1, lowest_ = 0, highest_ = 0, first_ = 0;
+  double step_ = 0, at_ = 0, loss_ = 0, unit_ = 1, lowest_ = 0, highest_ = 0, first_ = 0, range_ = 1;
   std::array<double, kRates> mass_{}, loss_sum_{};
-  std::array<ShapeSums, kFits> sums_{};
-  std::array<ShapeFit, kFits> fits_{};
-  Judgements judged_;
+  std::array<ShapeSums, kShapeFits> sums_{};
+  std::array<ShapeFit, kShapeFits> fits_{};
+  FreeCurves free_;
+  Experts experts_;
   std::vector<PendingForecast> waiting_;
   std::array<std::uint64_t, kBuckets> issued_{};
-  double noise_ = 0;  ///< variance of a report about the level, one ahead
-  // What after() needs: for each bucket the weights collapsed.
+  double moves_ = 0, bend_ = 0, bends_ = 0, together_ = 0;  ///< of the newest report; mean square; mean product of neighbours
+  // What after() needs: for each bucket the opinion by shape and free curve.
   struct Collapsed {
-    std::array<double, kShapes> amplitude{};  ///< of each shape
-    double base = 0;                          ///< constant
-    double deviation = 0;                     ///< of experts at the bucket's own distance
-    double stretch = kFirstStretch;           ///< log of what deviations are multiplied with, learnt
+    std::array<float, kShapes> amplitude{};  ///< of each shape, ranges
+    std::array<float, kFree> free{};         ///< weight of each free curve
+    double base = 0;                         ///< constant, ranges
+    double deviation = 0;                    ///< expected at the bucket's own distance, ranges
+    Band band;
+    std::array<double, Band::kQuantiles> log_width{};  ///< loss, not ranges
   };
   std::array<Collapsed, kBuckets> now_{};
-  std::array<double, kBuckets> log_width_{};  ///< of each bucket's deviation, stretched
 };
 
 void Ensemble::observe(const LossPoint& point) {
@@ -161,9 +127,11 @@ void Ensemble::observe(const LossPoint& point) {
   const double at = std::max(reports_ > 0 ? 0.5 * (step_ + step) : 0.0, step - 0.5 * std::clamp(window - 1, 0.0, step));
   for (PendingForecast& was : waiting_)
     if (was.due >= 0 && at >= was.due) judge(was, at, point.loss), was.due = -1;
+  if (reports_ > 0) moves_ += (reports_ == 1 ? 1 : kMoveRate) * ((point.loss - loss_) * (point.loss - loss_) - moves_);
   if (reports_ > 0) unit_ = reports_ == 1 ? step - step_ : unit_ + 0.2 * (step - step_ - unit_);
   lowest_ = reports_ == 0 ? point.loss : std::min(lowest_, point.loss);
   highest_ = reports_ == 0 ? point.loss : std::max(highest_, point.loss);
+  range_ = highest_ > lowest_ ? highest_ - lowest_ : 1;
   if (reports_ == 0) first_ = point.loss;
   ++reports_;
   fresh_ = true;
@@ -172,10 +140,10 @@ void Ensemble::observe(const LossPoint& point) {
   remember(at, point.loss);
   const ShapeBank::Values phi = bank_.at(at);
   add(phi, point.loss, 1);
-  solve(phi, point.loss);
-  for (std::size_t b = 0; b < kBuckets; ++b) weigh(b);
   learn_noise();
-  for (std::size_t b = 0; b < kBuckets; ++b) log_width_[b] = std::log(now_[b].deviation + 1e-12 * (highest_ - lowest_) + 1e-300) + now_[b].stretch;
+  solve(phi, point.loss);
+  solve_free();
+  weigh();
   issue(at);
 }
 
@@ -214,16 +182,14 @@ void Ensemble::rebuild() {
 
 void Ensemble::grow() {
   const auto from = bank_.grow();
-  const auto moved = [&](auto& of, std::size_t width) {
-    const auto before = of;
-    for (std::size_t s = 0; s < kShapes; ++s)
-      for (std::size_t i = 0; i < width; ++i) of[s * width + i] = before[from[s].shape * width + i];
-  };
-  for (JudgedExperts& j : judged_) moved(j.error, kRates * kAnchors);
+  experts_.moved(from);
   for (PendingForecast& w : waiting_) {
-    moved(w.fits, kRates);
+    const auto before = w.fits;
     for (std::size_t s = 0; s < kShapes; ++s)
-      for (std::size_t r = 0; from[s].fresh && r < kRates; ++r) w.fits[fit_at(s, r)].amplitude = std::numeric_limits<float>::quiet_NaN();
+      for (std::size_t r = 0; r < kRates; ++r) {
+        w.fits[fit_at(s, r)] = before[fit_at(from[s].shape, r)];
+        if (from[s].fresh) w.fits[fit_at(s, r)].amplitude = std::numeric_limits<float>::quiet_NaN();
+      }
   }
   rebuild();
 }
@@ -239,88 +205,92 @@ void Ensemble::solve(const ShapeBank::Values& phi, double loss) {
       double amplitude = 0;
       if (s > 0 && spread > 1e-9 * sum.squares) amplitude = (sum.loss - sum.shape * mean) / spread;
       const double level = mean + amplitude * (phi[s] - sum.shape / m);
-      fits_[f] = {static_cast<float>(amplitude), static_cast<float>(level - y)};
+      fits_[f] = {static_cast<float>(amplitude / range_), static_cast<float>((level - y) / range_)};
     }
 }
 
-/// The ensemble's own error teaches how wide its bands are to be: their logarithm follows that of the error.
-void Ensemble::widen(const PendingForecast& was, double error) {
-  if (!(was.deviation > 0)) return;
-  double& stretch = now_[was.bucket].stretch;
-  const double rate = std::max(kStretchRate, 1 / (judged_[was.bucket].count + 2.0));
-  const double off = std::log(std::max(std::abs(error) / was.deviation, 1e-9) / kUsualError);
-  stretch = std::clamp(stretch + rate * std::clamp(off, -2.0, 2.0), -5.0, 5.0);
+void Ensemble::solve_free() {
+  std::array<SeenReport, kSeenMax> seen;
+  const std::size_t n = history_.size();
+  for (std::size_t i = 0; i < n; ++i) {
+    const SeenLoss& x = history_[n - 1 - i];
+    seen[i] = {(at_ - x.step) / unit_, (x.loss - loss_) / range_, x.mass};
+  }
+  free_.refit(std::span(seen).first(n), at_ / unit_, std::max(0.0, -together_) / range_ / range_);
 }
 
-/// Each expert's error against what usual ones made (the mean root, those that did well before counting more), so that every judgement weighs the same however
-/// large the errors are.
 void Ensemble::judge(const PendingForecast& was, double at, double loss) {
-  JudgedExperts& judged = judged_[was.bucket];
   const ShapeBank::Values then = bank_.at(was.from), now = bank_.at(at);
-  const double own = loss - was.last - was.mean * (at - was.from) / (was.due - was.from);
-  widen(was, own);
-  std::array<float, kExperts> errors;
-  const std::size_t experts = bank_.size() * kRates * kAnchors;
-  const double least = 1e-9 * (highest_ - lowest_) + 1e-300;
-  double roots = 0, weights = 0;
-  for (std::size_t s = 0, e = 0; s < bank_.size(); ++s)
+  const double came = (loss - was.last) / was.range, off = came - was.mean * (at - was.from) / (kAhead[was.bucket] * was.unit);
+  if (was.deviation > 0) now_[was.bucket].band.learn(off, was.deviation, experts_.judged(was.bucket));
+  LinesSay said;
+  for (std::size_t f = 0; f < kFree; ++f) {
+    said.change[f] = static_cast<float>(FreeCurves::change(f, was.free[f], (at - was.from) / was.unit));
+    said.level[f] = was.free[f].level;
+  }
+  for (std::size_t s = 0; s < bank_.size(); ++s)
     for (std::size_t r = 0; r < kRates; ++r) {
       const ShapeFit& fit = was.fits[fit_at(s, r)];
-      const double change = fit.amplitude * (now[s] - then[s]), off = loss - was.last - change;
-      for (const double base : {0.0, 1.0 * fit.level, 0.5 * fit.level}) {  // as the anchors stand
-        const double error = std::isnan(change) ? std::abs(own) : std::abs(off - base);
-        errors[e] = static_cast<float>(std::min(error + least, 1e18));
-        const double weight = 1 / (judged.error[e] + 1e-6);
-        roots += weight * std::sqrt(errors[e]), weights += weight;
-        ++e;
-      }
+      said.change[kFree + fit_at(s, r)] = static_cast<float>(fit.amplitude * (now[s] - then[s]));
+      said.level[kFree + fit_at(s, r)] = fit.level;
     }
-  const double usual = std::max(roots * roots / (weights * weights), 1e-300);
-  for (std::size_t e = 0; e < experts; ++e) {
-    const double ratio = std::min(errors[e] / usual, kRatioMax);
-    judged.error[e] += static_cast<float>(kNewest * (ratio * ratio - judged.error[e]));
+  said.count = kFree + bank_.size() * kRates;
+  experts_.judge(was.bucket, said, came, off, 1e-9, kNewest * std::pow(kNewestOfNoise / kNewest, noise_part()));
+}
+
+void Ensemble::weigh() {
+  std::array<LinesSay, kBuckets> say;
+  std::array<Opinion, kBuckets> opinion;
+  const ShapeBank::Values from = bank_.at(at_);
+  const auto held = [](double x) { return static_cast<float>(std::clamp(x, -kSayMost, kSayMost)); };
+  for (std::size_t b = 0; b < kBuckets; ++b) {
+    say[b].count = kFree + bank_.size() * kRates;
+    const ShapeBank::Values to = bank_.at(at_ + kAhead[b] * unit_);
+    for (std::size_t s = 0; s < bank_.size(); ++s)
+      for (std::size_t r = 0; r < kRates; ++r) {
+        const ShapeFit& fit = fits_[fit_at(s, r)];
+        say[b].change[kFree + fit_at(s, r)] = held(fit.amplitude * (to[s] - from[s])), say[b].level[kFree + fit_at(s, r)] = held(fit.level);
+      }
   }
-  judged.count += 1;
-}
-
-void Ensemble::weigh(std::size_t bucket) {
-  Collapsed& c = now_[bucket];
-  c.amplitude = {};
-  c.base = 0;
-  const JudgedExperts &own = judged_[bucket], &nearer = judged_[bucket == 0 ? 0 : bucket - 1];
-  const double trust = own.count / (own.count + kTrust);
-  const ShapeBank::Values from = bank_.at(at_), to = bank_.at(at_ + kAhead[bucket] * unit_);
-  double weights = 0, mean = 0, square = 0;
-  for (std::size_t s = 0, e = 0; s < bank_.size(); ++s)
-    for (std::size_t r = 0; r < kRates; ++r) {
-      const ShapeFit& fit = fits_[fit_at(s, r)];
-      const double change = fit.amplitude * (to[s] - from[s]);
-      for (const double base : {0.0, 1.0 * fit.level, 0.5 * fit.level}) {
-        const double squared = trust * own.error[e] + (1 - trust) * nearer.error[e] + 1e-12;
-        ++e;
-        const double once = 1 / squared, twice = once * once, fourth = twice * twice, weight = fourth * fourth;
-        const double said = base + change;
-        weights += weight;
-        c.amplitude[s] += weight * fit.amplitude;
-        c.base += weight * base;
-        mean += weight * said, square += weight * said * said;
-      }
+  for (std::size_t f = 0; f < kFree; ++f) {
+    const FreeCurves::Fit& fit = free_.fits()[f];
+    std::array<double, kBuckets> change;
+    FreeCurves::changes(f, fit, kAhead, change);
+    for (std::size_t b = 0; b < kBuckets; ++b) say[b].change[f] = held(change[b]), say[b].level[f] = held(fit.level);
+  }
+  const double smooth = 1 - noise_part();  // where reports are noisy a line need not go through the last one
+  experts_.weigh(say, moves_ / range_ / range_ / std::max(smooth * smooth, 1e-3), opinion);
+  const double noise = std::max(0.0, -together_) / range_ / range_;
+  for (std::size_t b = 0; b < kBuckets; ++b) {
+    Collapsed& c = now_[b];
+    const Opinion& o = opinion[b];
+    c.base = o.base;
+    for (std::size_t f = 0; f < kFree; ++f) c.free[f] = o.weight[f];
+    for (std::size_t s = 0; s < bank_.size(); ++s) {
+      double amplitude = 0;
+      for (std::size_t r = 0; r < kRates; ++r) amplitude += static_cast<double>(o.weight[kFree + fit_at(s, r)]) * fits_[fit_at(s, r)].amplitude;
+      c.amplitude[s] = static_cast<float>(amplitude), c.base -= c.amplitude[s] * from[s];
     }
-  c.base /= weights;
-  for (std::size_t s = 0; s < bank_.size(); ++s) c.amplitude[s] /= weights, c.base -= c.amplitude[s] * from[s];
-  mean /= weights;
-  // A report's own noise, the experts' quarrel, a share of what is expected to change.
-  c.deviation = std::sqrt(noise_ + std::max(0.0, square / weights - mean * mean) + kChangeShare * mean * mean);
+    // A report's own noise, the experts' quarrel, a share of what is expected to change.
+    c.deviation = std::sqrt(kNoiseShare * noise + o.quarrel + kChangeShare * o.mean * o.mean) + 1e-12;
+    const auto quantiles = c.band.quantiles();
+    for (std::size_t q = 0; q < Band::kQuantiles; ++q) c.log_width[q] = std::log(c.deviation * range_ + 1e-300) + quantiles[q];
+  }
 }
 
-/// Of the newest reports about a line through their neighbours: no model in it.
+/// Of the newest reports about a line through their neighbours: no model in it. Neighbouring bends of a smooth curve have one sign, those of noise tend to the
+/// other: the mean of b b' is −σ² where that of b² is 3/2 σ².
 void Ensemble::learn_noise() {
   const std::size_t n = history_.size();
   if (reports_ < 3 || n < 3) return;
   const SeenLoss &x = history_[n - 3], &y = history_[n - 2], &z = history_[n - 1];
-  const double part = (y.step - x.step) / (z.step - x.step), bend = y.loss - x.loss - part * (z.loss - x.loss);
-  const double variance = bend * bend / (1 + part * part + (1 - part) * (1 - part));
-  noise_ += std::max(0.1, 1.0 / static_cast<double>(reports_ - 2)) * (variance - noise_);
+  const double part = (y.step - x.step) / (z.step - x.step), usual = kBendMost * std::sqrt(bends_);
+  double bend = y.loss - x.loss - part * (z.loss - x.loss);
+  if (reports_ > 4 && bends_ > 0) bend = std::clamp(bend, -usual, usual);  // a jump is not noise
+  const auto rate = [](std::uint64_t count) { return std::max(kNoiseRate, 1.0 / static_cast<double>(count)); };
+  bends_ += rate(reports_ - 2) * (bend * bend - bends_);
+  if (reports_ > 3) together_ += rate(reports_ - 3) * (bend * bend_ - together_);
+  bend_ = bend;
 }
 
 Ensemble::Blend Ensemble::blend(double reports) {
@@ -331,26 +301,32 @@ Ensemble::Blend Ensemble::blend(double reports) {
   return {kBuckets - 1, kBuckets - 1, 0};
 }
 
-double Ensemble::raw_mean(const ShapeBank::Values& phi, const Blend& b) const {
+double Ensemble::raw_mean(const ShapeBank::Values& phi, double reports, const Blend& b) const {
   const Collapsed &low = now_[b.low], &high = now_[b.high];
   double near = low.base, far = high.base;
   for (std::size_t s = 0; s < bank_.size(); ++s) near += low.amplitude[s] * phi[s], far += high.amplitude[s] * phi[s];
-  return loss_ + near + b.part * (far - near);
+  for (std::size_t f = 0; f < kFree; ++f) {
+    if (low.free[f] + high.free[f] < kLeastSay) continue;
+    const double change = FreeCurves::change(f, free_.fits()[f], reports);
+    near += low.free[f] * change, far += high.free[f] * change;
+  }
+  return loss_ + range_ * (near + b.part * (far - near));
 }
 
 Forecast Ensemble::after(double steps) const {
   const double reports = steps / unit_;
   const Blend b = blend(reports);
-  return forecast(reports, b, raw_mean(bank_.at(step_ + steps), b));
+  return forecast(reports, b, raw_mean(bank_.at(step_ + steps), (step_ + steps - at_) / unit_, b));
 }
 
 void Ensemble::after_all(std::span<const double> steps, std::span<Forecast> out) const {
   constexpr std::size_t kLanes = ShapeBank::kLanes;
   std::array<ShapeBank::Lanes, kShapes> phi;
-  ShapeBank::Lanes at;
+  ShapeBank::Lanes at, ahead, change;
   for (std::size_t from = 0; from < steps.size(); from += kLanes) {
     const std::size_t count = std::min(kLanes, steps.size() - from);
     for (std::size_t i = 0; i < kLanes; ++i) at[i] = step_ + steps[from + std::min(i, count - 1)];
+    for (std::size_t i = 0; i < kLanes; ++i) ahead[i] = (at[i] - at_) / unit_;
     bank_.at(at, phi);
     // Each bucket's curve at all of them; a forecast lies between two.
     std::array<ShapeBank::Lanes, kBuckets> curve;
@@ -359,10 +335,16 @@ void Ensemble::after_all(std::span<const double> steps, std::span<Forecast> out)
       for (std::size_t s = 0; s < bank_.size(); ++s)
         for (std::size_t i = 0; i < kLanes; ++i) curve[b][i] += now_[b].amplitude[s] * phi[s][i];
     }
+    for (std::size_t f = 0; f < kFree; ++f) {
+      if (now_[0].free[f] + now_[1].free[f] + now_[2].free[f] < kLeastSay) continue;
+      FreeCurves::changes(f, free_.fits()[f], ahead, change);
+      for (std::size_t b = 0; b < kBuckets; ++b)
+        for (std::size_t i = 0; i < kLanes; ++i) curve[b][i] += now_[b].free[f] * change[i];
+    }
     for (std::size_t i = 0; i < count; ++i) {
       const double reports = steps[from + i] / unit_;
       const Blend b = blend(reports);
-      out[from + i] = forecast(reports, b, loss_ + curve[b.low][i] + b.part * (curve[b.high][i] - curve[b.low][i]));
+      out[from + i] = forecast(reports, b, loss_ + range_ * (curve[b.low][i] + b.part * (curve[b.high][i] - curve[b.low][i])));
     }
   }
 }
@@ -371,12 +353,15 @@ void Ensemble::after_all(std::span<const double> steps, std::span<Forecast> out)
 Forecast Ensemble::forecast(double reports, const Blend& b, double raw) const {
   const double range = highest_ - lowest_;
   const double mean = std::clamp(raw, lowest_ >= 0 ? std::max(0.0, lowest_ - 2 * range) : lowest_ - 2 * range, highest_ + range);
-  const double log_width = log_width_[b.low] + b.part * (log_width_[b.high] - log_width_[b.low]);
-  if (!(reports > kAhead.back())) return {mean, std::min(std::exp(log_width), 1e16)};
+  std::array<double, Band::kQuantiles> log_width;
+  for (std::size_t q = 0; q < Band::kQuantiles; ++q) log_width[q] = now_[b.low].log_width[q] + b.part * (now_[b.high].log_width[q] - now_[b.low].log_width[q]);
+  Forecast out = Forecast::of(mean, log_width);
+  if (!(reports > kAhead.back())) return out;
   // Rates that fall in steps and the like are in no report: past the furthest distance that was judged they are allowed for.
   const double beyond = std::log(reports / kAhead.back()), grown = reports > 1e6 ? std::log(1e6 / kAhead.back()) : beyond;
-  const double unforeseen = kUnforeseen * range * beyond, foreseen = std::min(std::exp(log_width + kBeyond * grown), 1e16);
-  return {mean, std::min(std::sqrt(foreseen * foreseen + unforeseen * unforeseen), 1e16)};
+  const double unforeseen = kUnforeseen * range * beyond, foreseen = out.deviation * std::exp(kBeyond * grown);
+  out.deviation = std::min(std::sqrt(foreseen * foreseen + unforeseen * unforeseen), 1e16);
+  return out;
 }
 
 double Ensemble::floor() const {
@@ -385,7 +370,7 @@ double Ensemble::floor() const {
 }
 
 void Ensemble::issue(double step) {
-  if (reports_ < 2) return;
+  if (reports_ < kIssueFrom) return;
   if (waiting_.empty()) waiting_.resize(kWaiting[0] + kWaiting[1] + kWaiting[2]);
   PendingForecast* w = waiting_.data();
   for (std::size_t b = 0; b < kBuckets; w += kWaiting[b], ++b) {
@@ -396,11 +381,11 @@ void Ensemble::issue(double step) {
     issued_[b] = reports_;
     const double ahead = kAhead[b] * unit_;
     idle->bucket = static_cast<std::uint32_t>(b);
-    idle->from = step, idle->due = step + ahead - 0.01 * unit_, idle->last = loss_;
-    idle->fits = fits_;
+    idle->from = step, idle->due = step + ahead - 0.01 * unit_, idle->last = loss_, idle->range = range_, idle->unit = unit_;
+    idle->fits = fits_, idle->free = free_.fits();
     const ShapeBank::Values phi = bank_.at(step + ahead);
-    idle->mean = static_cast<float>(raw_mean(phi, {b, b, 0}) - loss_);
-    idle->deviation = static_cast<float>(now_[b].deviation * std::exp(now_[b].stretch));
+    idle->mean = static_cast<float>((raw_mean(phi, kAhead[b], {b, b, 0}) - loss_) / range_);
+    idle->deviation = static_cast<float>(now_[b].deviation);
   }
 }
 
