@@ -233,7 +233,8 @@ void JobTable::hear_score(Job& job, const proto::JobReport& r) {
   if (of != "validation_loss" && of != r.metric_name) return;
   const double score = of == "validation_loss" ? r.validation_loss : proto::metric_rises(of) ? -r.metric : r.metric;
   job.score_predictor->declare(job.declared_steps());
-  job.score_predictor->observe({.step = r.evaluated_at_step, .examples = r.examples, .seconds = r.seconds, .loss = score, .weight = r.evaluated});
+  job.score_predictor->observe(
+      {.step = r.evaluated_at_step, .examples = r.examples, .seconds = r.seconds, .loss = score, .weight = 1});  // of that step, not of a window
   (void)job.score_predictor->refit();
 }
 

@@ -31,12 +31,13 @@ struct Scored {
       r.window_steps = 100, r.window_examples = 1000;
       r.loss_sum = 1000 * (5 + 1.0 / n), r.loss_squares = r.loss_sum * r.loss_sum / 1000;
       r.seconds = n, r.slot_seconds = n;
-      r.evaluated = 1000, r.evaluated_at_step = r.step;
+      r.evaluated = scored_rows, r.evaluated_at_step = r.step;
       r.validation_loss = 1.0 / (1 + n), r.metric = 1 - r.validation_loss, r.metric_name = "accuracy";
       (void)table.report(r, now);
       (void)table.find(id)->predictor->refit();
     }
   }
+  std::uint64_t scored_rows = 1000;
   [[nodiscard]] std::optional<double> probability() const { return target_view(*table.find(id), 1, now).probability; }
 };
 
@@ -52,6 +53,13 @@ TEST(Target, OfHeldOutScoresIsForetoldFromThoseScores) {
     EXPECT_GT(*soon.probability(), 0.5) << of << " will be 1/41 or 40/41 at the end, after 40 hundreds";
     EXPECT_LT(*never.probability(), 0.2) << of;
   }
+}
+
+TEST(Target, HowManyRowsWereScoredDoesNotMoveAScoringsStep) {
+  Scored few("validation_loss", 0.03), many("validation_loss", 0.03);
+  few.scored_rows = 10, many.scored_rows = 100'000;
+  few.train(20), many.train(20);
+  EXPECT_EQ(few.probability(), many.probability());
 }
 
 TEST(Target, OfAScoreThatIsNotMadeIsNotForetold) {

@@ -2,6 +2,7 @@
 
 #include <tbb/blocked_range.h>
 #include <tbb/parallel_for.h>
+#include <tbb/task_arena.h>
 
 #include <algorithm>
 #include <array>
@@ -180,7 +181,9 @@ void ViewKeeper::make_all(std::span<Job* const> touched) {
   if (touched.size() < kTogether)
     fill_some(0, touched.size());
   else
-    tbb::parallel_for(tbb::blocked_range<std::size_t>(0, touched.size(), kGrain), [&](const auto& part) { fill_some(part.begin(), part.end()); });
+    // Isolated: while it waits this thread takes no other work, which in a study may be a whole simulation.
+    tbb::this_task_arena::isolate(
+        [&] { tbb::parallel_for(tbb::blocked_range<std::size_t>(0, touched.size(), kGrain), [&](const auto& part) { fill_some(part.begin(), part.end()); }); });
   for (const Job* job : touched)
     if (!job->ended()) finish(job->row);
 }

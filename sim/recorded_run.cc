@@ -97,6 +97,7 @@ bool in_step(const nlohmann::json& spec) {
 Staleness measured(const nlohmann::json& summary, const SaidByJob& said, const std::map<std::string, nlohmann::json>& specs) {
   double sum = 0, weights = 0;
   for (const auto& entry : summary["jobs"]) {
+    if (!entry.is_object()) continue;
     const auto job = said.find(text_of(entry, "job"));
     const double staleness = number_of(entry, "staleness_per_slot");
     if (job == said.end() || !(staleness >= 0 && staleness <= kStalenessMax)) continue;

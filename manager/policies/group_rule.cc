@@ -42,10 +42,9 @@ End end_of(const JobView& job) {
   return {(mine * own.loss + theirs * past.loss) / (mine + theirs), 1 / std::sqrt(mine + theirs)};
 }
 
-double rate_of(const JobView& job) {
-  const double rate = job.speed_up.alone > 0 ? job.speed_up.alone : job.steps_per_slot_second;
-  return std::max(rate, 1e-9);
-}
+/// Steps a slot-second; 0: not known yet.
+double measured_rate(const JobView& job) { return std::max(0.0, job.speed_up.alone > 0 ? job.speed_up.alone : job.steps_per_slot_second); }
+
 double steps_of(const JobView& job) {
   const auto step = static_cast<double>(job.step);
   return job.total_steps > 0 ? std::max(job.total_steps, step + 1) : 2 * step + 2;
@@ -130,6 +129,11 @@ class Group {
   [[nodiscard]] const JobView& job(std::size_t i) const { return *claims_[i].job; }
   [[nodiscard]] bool usable(std::size_t i) const { return claims_[i].max > claims_[i].min || job(i).slots > 0; }
   [[nodiscard]] bool heard(std::size_t i) const { return job(i).reports >= 2; }
+  /// Of one that was not measured yet (it was resumed with its curve, say): the mean of those that were.
+  [[nodiscard]] double rate_of(const JobView& j) const {
+    const double rate = measured_rate(j);
+    return rate > 0 ? rate : usual_rate_;
+  }
   [[nodiscard]] Way way(const JobView& j) const {
     const double step = std::max(1.0, static_cast<double>(j.step));
     return {step, steps_of(j), rate_of(j), window_};
@@ -139,8 +143,11 @@ class Group {
   void hear() {
     leader_ = members_.front();
     std::size_t lowest = leader_;
-    double first = 0, low_half = 0;
+    double first = 0, low_half = 0, rates = 0, measured = 0;
     std::vector<double> ends;
+    for (const std::size_t i : members_)
+      if (const double rate = measured_rate(job(i)); rate > 0) rates += rate, ++measured;
+    if (measured > 0) usual_rate_ = rates / measured;
     for (const std::size_t i : members_) {
       if (!heard(i) || !usable(i)) continue;
       first = heard_ == 0 ? job(i).first_loss : std::max(first, job(i).first_loss);
@@ -194,7 +201,8 @@ class Group {
   /// The best average slope of the group's best loss that a member brings, a slot-second.
   [[nodiscard]] double fall(std::size_t i) const {
     const JobView& j = job(i);
-    const double left = remaining_slot_seconds(j), most = std::clamp((best_ - ends_.at(i).loss) / range_, 0.0, 1.0);
+    const double left = std::max(0.0, j.total_steps - static_cast<double>(j.step)) / rate_of(j),
+                 most = std::clamp((best_ - ends_.at(i).loss) / range_, 0.0, 1.0);
     double best = left > 0 ? most / left : 0;
     for (const ForecastKnot& knot : j.forecast)
       best = std::max(best, std::min(most, (best_ - j.loss + knot.drop) / range_) * j.steps_per_slot_second / knot.steps);
@@ -235,14 +243,14 @@ class Group {
     place.index = gain * window_ / (seconds * brings_);
     if (place.index > 1) worth_ = std::max(worth_, place.improvement / seconds);
   }
-  /// From what looks are worth over their price to indices: within the group a look comes before the leader where it is worth more than it costs; to others the
-  /// group is then worth what looks may bring.
+  /// From what looks are worth over their price to indices: within the group a look comes before the leader where it is worth more than it costs; to jobs of
+  /// other groups it is then worth what looks may bring, and hardly more for being many times its price, which may be next to nothing.
   void price_looks() {
     const double leads = fall(leader_), most = std::max(leads, worth_);
     for (const std::size_t i : members_) {
       if (i == leader_ || !usable(i)) continue;
       const double times = places_[i].index;
-      places_[i].index = std::max(times <= 1 ? leads * times : most * times, least(i));
+      places_[i].index = std::max(times <= 1 ? leads * times : most * (1 + std::log(times)), least(i));
     }
   }
 
@@ -251,6 +259,7 @@ class Group {
   std::vector<std::size_t> members_;
   std::map<std::size_t, End> ends_;  ///< by member
   double quantum_;                   ///< seconds: the shortest look
+  double usual_rate_ = 1;            ///< of the members, steps a slot-second
   std::size_t leader_ = 0, heard_ = 0;
   double first_ = 0, best_ = 0, range_ = 1;    ///< of the group: the highest first loss, the best so far, from the one to the lowest end
   double low_end_ = 0, gap_ = 0;               ///< the lowest end foretold; see hear()

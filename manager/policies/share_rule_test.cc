@@ -231,6 +231,17 @@ TEST(GroupRule, WhoIsSlowerIsWorthLess) {
   EXPECT_LT(places_of(view)[2].improvement, fast);
 }
 
+TEST(GroupRule, AResumedMemberIsAsFastAsOthersUntilItIsMeasured) {
+  ClusterView view = sweep(0.0);
+  view.jobs[2].end_deviation = 0.2;
+  const double measured = places_of(view)[2].improvement;
+  view.jobs[2].speed_up = {}, view.jobs[2].steps_per_slot_second = 0;
+  EXPECT_NEAR(places_of(view)[2].improvement, measured, 0.5 * measured);
+  // One that leads is served, though nobody knows its rate.
+  view.jobs[1].speed_up = {}, view.jobs[1].steps_per_slot_second = 0, view.jobs[1].forecast.clear();
+  EXPECT_GT(places_of(view)[1].index, 1e-4);
+}
+
 TEST(GroupRule, ANewMemberIsLookedAtOnlyWhereThatIsWorthTheLeadersWait) {
   ClusterView view = sweep(0.0);
   view.hosts[0].slots = 1;

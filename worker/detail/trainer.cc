@@ -70,6 +70,10 @@ Trainer::Trainer(TrainerSetup setup, Client& client, Clock& clock, const DataReg
   for (const TableDecl& table : declared) uses.push_back(table.use);
   client_.enter(setup_.envelope, specs, push_kind(setup_.spec.consistency, kind), std::move(uses), setup_.spec.start, state_);
   share_memory();
+  if (fault_) {
+    joined_ = true;  // nothing was begun
+    return;
+  }
   proto::Join join;
   join.spec = setup_.spec_json;
   join.data_hash = setup_.data.train->content_hash();
@@ -104,7 +108,11 @@ void Trainer::share_memory() {
   const std::uint64_t values = client_.layout().arena_floats, first = (values + kAlignFloats - 1) / kAlignFloats * kAlignFloats;
   std::uint64_t rows = shape.sparse ? 0 : std::min<std::uint64_t>(setup_.spec.step_rows(), shape.rows) * shape.features;
   rows = rows > kRowsFloatsMax ? 0 : (rows + kAlignFloats - 1) / kAlignFloats * kAlignFloats;
-  if (values > 0 && setup_.spec.consistency.local_steps == 0) guarded([&] { client_.use_gradients(setup_.model->update_memory(values * sizeof(float))); });
+  // Rows of sparse tables come from elsewhere, and a message is lent from one place.
+  bool sparse = false;
+  for (std::size_t t = 0; t < client_.layout().tables.size(); ++t) sparse = sparse || client_.layout().sparse(t);
+  if (values > 0 && !sparse && setup_.spec.consistency.local_steps == 0)
+    guarded([&] { client_.use_gradients(setup_.model->update_memory(values * sizeof(float))); });
   const std::span<float> memory = setup_.model->input_memory(first + rows * ring_.size());
   if (memory.empty()) return;
   client_.use_memory(memory.first(values));
@@ -163,9 +171,9 @@ void Trainer::on_lease(const proto::LeaseReply& lease) {
   committed_ = prepared_ = 0;
   scores_ = {};
   const auto& data = lease.kind == proto::LeaseKind::kEvaluate ? setup_.data.test : setup_.data.train;
+  if (lease.kind != proto::LeaseKind::kTrain) ahead_.paused();
   switch (lease.kind) {
     case proto::LeaseKind::kWait:
-      ahead_.paused();
       lease_retry_ = clock_.now() + from_ms(std::clamp<std::int64_t>(lease.retry_ms, 1, 1000));
       return;
     case proto::LeaseKind::kFinished:
@@ -367,7 +375,7 @@ bool Trainer::issue_pull() {
 /// Local steps begin with the slot's own last change: many batches that miss it would take its step again.
 bool Trainer::may_read_ahead() const { return setup_.spec.consistency.local_steps == 0 && ahead_.on(); }
 
-/// The job's step that a pull issued now sees at least: it follows the slot's own pushes on their connections.
+/// The job's step that a pull issued now sees, unless a server had to send a push away: it follows the slot's own pushes on their connections.
 std::uint64_t Trainer::step_seen() const { return step_ + (pushed_ && !pushed_->phase ? 1 : 0) + (committing_ && !committing_->phase ? 1 : 0); }
 
 bool Trainer::wait_at_gate() {
