@@ -55,7 +55,7 @@ class Predictor {
 };
 
 using MakePredictor = std::function<std::unique_ptr<Predictor>()>;
-/// Predictors from one registry may share scratch memory: use a registry on one thread.
+/// Predictors from one registry may share scratch memory: use a registry on one thread; const calls of different predictors may be made at once.
 using PredictorRegistry = Registry<MakePredictor>;
 
 /// What forecasts are made with where a policy names no other.
