@@ -42,9 +42,6 @@ End end_of(const JobView& job) {
   return {(mine * own.loss + theirs * past.loss) / (mine + theirs), 1 / std::sqrt(mine + theirs)};
 }
 
-/// Steps a slot-second; 0: not known yet.
-double measured_rate(const JobView& job) { return std::max(0.0, job.speed_up.alone > 0 ? job.speed_up.alone : job.steps_per_slot_second); }
-
 double steps_of(const JobView& job) {
   const auto step = static_cast<double>(job.step);
   return job.total_steps > 0 ? std::max(job.total_steps, step + 1) : 2 * step + 2;
@@ -131,7 +128,7 @@ class Group {
   [[nodiscard]] bool heard(std::size_t i) const { return job(i).reports >= 2; }
   /// Of one that was not measured yet (it was resumed with its curve, say): the mean of those that were.
   [[nodiscard]] double rate_of(const JobView& j) const {
-    const double rate = measured_rate(j);
+    const double rate = rate_alone(j);
     return rate > 0 ? rate : usual_rate_;
   }
   [[nodiscard]] Way way(const JobView& j) const {
@@ -146,7 +143,7 @@ class Group {
     double first = 0, low_half = 0, rates = 0, measured = 0;
     std::vector<double> ends;
     for (const std::size_t i : members_)
-      if (const double rate = measured_rate(job(i)); rate > 0) rates += rate, ++measured;
+      if (const double rate = rate_alone(job(i)); rate > 0) rates += rate, ++measured;
     if (measured > 0) usual_rate_ = rates / measured;
     for (const std::size_t i : members_) {
       if (!heard(i) || !usable(i)) continue;

@@ -88,7 +88,7 @@ class Sharing {
   [[nodiscard]] double index(std::size_t i) const {
     const JobView& job = *claims_[i].job;
     if (places_[i].member) return job.weight * places_[i].index + (places_[i].serves ? waited(job) : 0);
-    const double left = remaining_slot_seconds(job);
+    const double left = remaining_slot_seconds(job, rate_alone(job));
     double best = 0;
     if (hearing_ == Hearing::kAttained) return worth_[i];
     if (left > 0) best = worth_[i] / left;
@@ -211,8 +211,9 @@ bool near_linear(const ClusterView& view, std::uint32_t slots, double stall, dou
   return 1 / (1 + view.usual_kappa * (slots - 1)) >= (view.by_index ? kStillLinear : kNearLinear);
 }
 
-double remaining_slot_seconds(const JobView& job) {
-  const double rate = job.speed_up.alone > 0 ? job.speed_up.alone : job.steps_per_slot_second;
+double rate_alone(const JobView& job) { return std::max(0.0, job.speed_up.alone > 0 ? job.speed_up.alone : job.steps_per_slot_second); }
+
+double remaining_slot_seconds(const JobView& job, double rate) {
   return rate > 0 && job.total_steps > 0 ? std::max(1.0, job.total_steps - static_cast<double>(job.step)) / rate : 0;
 }
 

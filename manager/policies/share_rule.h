@@ -44,8 +44,10 @@ struct RootWorth {
 
 /// q as `hearing` has it, in [0, 1]. `usual`: slot-seconds that jobs have had on average.
 [[nodiscard]] double remaining_loss(const JobView& job, Hearing hearing, double usual);
-/// Of one slot alone, until its expected end; 0: not known.
-[[nodiscard]] double remaining_slot_seconds(const JobView& job);
+/// Steps a slot-second of one slot alone; 0: not known yet.
+[[nodiscard]] double rate_alone(const JobView& job);
+/// Of one slot alone at `rate`, until its expected end; 0: not known.
+[[nodiscard]] double remaining_slot_seconds(const JobView& job, double rate);
 /// Standard deviation of the loss that it is predicted to end with; without a declared length that of the furthest forecast. 0: not known.
 [[nodiscard]] double end_deviation(const JobView& job);
 
