@@ -4,7 +4,7 @@
 /// had one slot throughout. Who has the lowest such mean leads. While it waits, all that it still brings is late: a slot-second for another costs what the
 /// leader takes off the group's best by the window's end. For that it buys a look, and a look is worth the window × E[(the leader's mean − the other's)⁺] (the
 /// value of information: Howard 1966; of which, of ends, the expected improvement of Jones, Schonlau, Welch 1998 is a case). An index is the worth of a look
-/// over its price, times the leader's own.
+/// over its price, times the leader's own. Where gradients of several slots are stale the leader has no more slots than its end is worth.
 
 #include <cstdint>
 #include <span>
