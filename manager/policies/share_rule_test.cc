@@ -292,7 +292,9 @@ TEST(GroupRule, AYoungMemberIsForetoldToEndByHowSteeplyItFalls) {
   EXPECT_EQ(places_of(view)[2].improvement, 0) << "its own word, where nothing else is foretold";
   // .2 over as many steps again is .29 in the logarithm of the steps: .39 more to its end, with p = ½.
   young.forecast = {{10, 0.03, 1e-3}, {100, 0.2, 1e-3}, {400, 0.21, 1e-3}};
-  EXPECT_GT(places_of(view)[2].improvement, 0.01);
+  EXPECT_TRUE(places_of(view)[2].leads);
+  young.forecast = {{10, 0.01, 1e-3}, {100, 0.14, 1e-3}, {400, 0.15, 1e-3}};  // to .22 ± .08: not lower than .2, but perhaps
+  EXPECT_GT(places_of(view)[2].improvement, 1e-3);
   young.forecast = {{10, 0.001, 1e-4}, {100, 0.01, 1e-4}, {400, 0.02, 1e-4}};
   EXPECT_EQ(places_of(view)[2].improvement, 0) << "it has come to where it stays";
 }
