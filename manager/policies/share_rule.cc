@@ -30,7 +30,7 @@ double prior_weight(const JobView& job) {
   const double floor = job.declared ? job.end_loss : job.floor, range = job.first_loss - floor;
   const double deviation = end_deviation(job);
   if (!(range > 0) || !(deviation > 0)) return kPriorReports / (kPriorReports + static_cast<double>(job.reports));
-  const double done = 1 - std::clamp((job.loss - floor) / range, 0.0, 1.0), off = deviation / range * done;
+  const double done = 1 - std::clamp((job.level - floor) / range, 0.0, 1.0), off = deviation / range * done;
   const double fit = kFitVariance * off * off + kSurest * kSurest, prior = job.prior_deviation * job.prior_deviation + kSurest * kSurest;
   return fit / (fit + prior);
 }
@@ -91,6 +91,7 @@ class Sharing {
     const double left = remaining_slot_seconds(job, rate_alone(job));
     double best = 0;
     if (hearing_ == Hearing::kAttained) return worth_[i];
+    if (unheard(claims_[i])) return job.weight * std::max(1.0, job.prior_slope * job.total_steps) / usual_ + waited(job);
     if (left > 0) best = worth_[i] / left;
     best += waited(job);
     if (hearing_ != Hearing::kLoss || !(job.steps_per_slot_second > 0)) return best;
@@ -100,6 +101,8 @@ class Sharing {
       for (const ForecastKnot& knot : job.forecast) fit = std::max(fit, std::min(remaining_[i], knot.drop / range) / knot.steps);
     return std::max(best, job.weight * ((1 - w) * fit + w * job.prior_slope) * job.steps_per_slot_second + waited(job));
   }
+  /// Not heard yet, and not tried in vain: taken for one that falls as past jobs of its model began to, over as many slot-seconds as is usual.
+  [[nodiscard]] bool unheard(const Claim& c) const { return c.job->reports < 2 && !(rate_alone(*c.job) > 0) && usual_ > 0 && !tried_in_vain(view_, c); }
   /// It does not fall with the job's length: who is long waits, but not for ever.
   [[nodiscard]] double waited(const JobView& job) const { return usual_ > 0 ? job.weight * ageing(job) / usual_ : 0; }
   void serve() {
@@ -188,7 +191,7 @@ class ShareRule final : public Policy {
  public:
   ShareRule(std::string_view name, Hearing hearing) : name_(name), hearing_(hearing) {}
   std::string_view name() const override { return name_; }
-  std::uint32_t version() const override { return 6; }
+  std::uint32_t version() const override { return 7; }
   Decision decide(const ClusterView& view, Memo& memo) const override {
     Sharing sharing(view, hearing_);
     sharing.run();
@@ -224,7 +227,7 @@ double remaining_loss(const JobView& job, Hearing hearing, double usual) {
   const double prior = job.total_steps > 0 ? std::clamp(job.prior_remaining, 0.0, 1.0) : 1;
   if (hearing == Hearing::kProgress || job.reports < 2) return prior;
   const double floor = job.declared ? job.end_loss : job.floor;
-  const double fit = job.first_loss > floor ? std::clamp((job.loss - floor) / (job.first_loss - floor), 0.0, 1.0) : 1;
+  const double fit = job.first_loss > floor ? std::clamp((job.level - floor) / (job.first_loss - floor), 0.0, 1.0) : 1;
   const double w = prior_weight(job);
   const double root = w * std::sqrt(prior) + (1 - w) * std::sqrt(fit);
   return root * root;
