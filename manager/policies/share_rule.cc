@@ -16,6 +16,7 @@ namespace {
 
 constexpr double kPriorReports = 30;
 constexpr double kFitVariance = 0.3;    ///< of a forecast's squared deviation: how far a job's remaining loss is off by it is mostly less than its end
+constexpr double kFewReports = 6;       ///< a forecast from so many weighs a half at most, however sure it is
 constexpr double kSurest = 0.01;        ///< of the range: nothing is known better
 constexpr double kNearLinear = 0.9;     ///< s(n)/n at all slots
 constexpr std::uint32_t kFewSlots = 8;  ///< so many or fewer are near-linear whatever was measured
@@ -24,7 +25,8 @@ constexpr double kDearMove = 0.05;      ///< of a round: the index moves half of
 constexpr double kStillDear = 1.5;      ///< times that, where …
 
 /// Of what past jobs say, beside the job's own reports, 0 … 1: each weighs the inverse of its variance: of past jobs that among them, of the reports that of
-/// the end foretold, which moves the remaining loss q by 1 − q. Where no end is foretold the reports weigh by their number.
+/// the end foretold, which moves the remaining loss q by 1 − q; but how sure a forecast from a few reports is, is not sure either. Where no end is foretold the
+/// reports weigh by their number.
 double prior_weight(const JobView& job) {
   if (!(job.total_steps > 0)) return 0;
   const double floor = job.declared ? job.end_loss : job.floor, range = job.first_loss - floor;
@@ -32,7 +34,7 @@ double prior_weight(const JobView& job) {
   if (!(range > 0) || !(deviation > 0)) return kPriorReports / (kPriorReports + static_cast<double>(job.reports));
   const double done = 1 - std::clamp((job.level - floor) / range, 0.0, 1.0), off = deviation / range * done;
   const double fit = kFitVariance * off * off + kSurest * kSurest, prior = job.prior_deviation * job.prior_deviation + kSurest * kSurest;
-  return fit / (fit + prior);
+  return std::max(fit / (fit + prior), kFewReports / (kFewReports + static_cast<double>(job.reports)));
 }
 
 class Sharing {

@@ -94,6 +94,7 @@ TEST(ShareRule, TwoJobsComeWithinAFewPercentOfTheNumericallySolvedOptimum) {
 
 TEST(ShareRule, PastJobsAndReportsWeighByHowSureTheyAre) {
   JobView job = training(1);  // by its reports .2 of its loss is left, by past jobs .6
+  job.reports = 1000;
   job.loss = job.level = 0.2, job.end_loss = 0, job.prior_remaining = 0.6;
   const auto q = [&](double between_jobs, double of_the_end) {
     job.prior_deviation = between_jobs, job.end_deviation = of_the_end;
@@ -102,11 +103,15 @@ TEST(ShareRule, PastJobsAndReportsWeighByHowSureTheyAre) {
   EXPECT_NEAR(q(0.3, 0.02), 0.2, 0.01) << "past jobs differ much, its end is foretold well";
   EXPECT_NEAR(q(0.02, 1), 0.6, 0.01) << "past jobs were all alike, nobody knows where it ends";
   EXPECT_TRUE(q(0.1, 0.2) > 0.25 && q(0.1, 0.2) < 0.55);
+  job.reports = 6;
+  EXPECT_NEAR(std::sqrt(q(0.3, 0.02)), (std::sqrt(0.2) + std::sqrt(0.6)) / 2, 1e-6) << "so sure after six reports: nobody can be";
+  job.reports = 1000;
   job.declared = false, job.end_deviation = 0, job.floor = 0;
   job.forecast = {{10, 0.1, 0.02}};
   job.prior_deviation = 0.3;
   EXPECT_NEAR(remaining_loss(job, Hearing::kLoss, 0), 0.2, 0.01) << "without a declared length the furthest forecast tells";
   job.forecast.clear();
+  job.reports = 100;
   EXPECT_TRUE(remaining_loss(job, Hearing::kLoss, 0) > 0.2 && remaining_loss(job, Hearing::kLoss, 0) < 0.6) << "else the number of reports";
 }
 
@@ -172,6 +177,7 @@ TEST(ShareRule, ByTheIndexANewcomerIsAsSteepAsPastJobsBeganUntilItIsHeard) {
 
 TEST(ShareRule, WhatIsLeftIsToldFromTheFittedLevelThatSmoothedReportsAreBehind) {
   JobView job = training(1);
+  job.reports = 1000;
   job.loss = 0.6, job.level = 0.1, job.end_loss = 0, job.end_deviation = 1e-3;
   job.prior_deviation = 1;
   EXPECT_NEAR(remaining_loss(job, Hearing::kLoss, 0), 0.1, 0.01);
