@@ -127,9 +127,11 @@ class Sharing {
     price_ = serve_in_order(view_, claims_, indices_, {}, /*stale=*/true);
   }
 
-  /// A member that is looked at has no more slots than tell something within a quantum; where there are more than that for everyone, its fair share.
+  /// A leader has no more slots than it is better off with. A member that is looked at has no more slots than tell something within a quantum; where there are
+  /// more than that for everyone, its fair share.
   void limit_look(std::size_t i) {
     Claim& c = claims_[i];
+    if (places_[i].slots > 0) c.max = std::max(c.min, std::min(c.max, places_[i].slots));
     if (!(places_[i].look > 0)) return;
     const double needs = std::floor(std::max({1.0, c.share, places_[i].look / quantum_of(view_, *c.job).seconds()}));
     if (needs < c.max) c.max = std::max(c.min, static_cast<std::uint32_t>(needs));

@@ -314,6 +314,31 @@ TEST(GroupRule, PastJobsBoundWhatAMemberMayStillCome) {
   EXPECT_LT(places_of(view)[2].improvement, 0.1 * alone);
 }
 
+/// A forecast many times as far ahead as a member has come is surer of its end than it can be: what is true of it is how steeply it falls now.
+TEST(GroupRule, AYoungMemberIsForetoldToEndByHowSteeplyItFalls) {
+  ClusterView view = sweep(0.0);
+  JobView& young = view.jobs[2];
+  young.step = 100, young.loss = 0.5, young.end_loss = 0.49, young.end_deviation = 1e-3;
+  EXPECT_EQ(places_of(view)[2].improvement, 0) << "its own word, where nothing else is foretold";
+  // .2 over as many steps again is .29 in the logarithm of the steps: .39 more to its end, with p = ½.
+  young.forecast = {{10, 0.03, 1e-3}, {100, 0.2, 1e-3}, {400, 0.21, 1e-3}};
+  EXPECT_GT(places_of(view)[2].improvement, 0.01);
+  young.forecast = {{10, 0.001, 1e-4}, {100, 0.01, 1e-4}, {400, 0.02, 1e-4}};
+  EXPECT_EQ(places_of(view)[2].improvement, 0) << "it has come to where it stays";
+}
+
+/// With several slots a member goes faster and ends sooner and higher: the steps that it declared bring less each.
+TEST(GroupRule, ALeaderHasNoMoreSlotsThanItsEndIsWorth) {
+  ClusterView view = sweep(0.0);
+  view.hosts[0].slots = 2;
+  for (JobView& j : view.jobs) j.step = 40;  // most is before them
+  EXPECT_EQ(decided_by("sluice", view).jobs[1].slots, 2U) << "nothing is stale";
+  for (JobView& j : view.jobs) j.speed_up.staleness_per_slot = 0.05, j.speed_up.penalty = 0.15;
+  EXPECT_EQ(decided_by("sluice", view).jobs[1].slots, 2U) << "or little";
+  for (JobView& j : view.jobs) j.speed_up.staleness_per_slot = 4;
+  EXPECT_EQ(decided_by("sluice", view).jobs[1].slots, 1U);
+}
+
 TEST(GroupRule, WhereNobodyIsForetoldToComeBelowWhatWasReachedWhoMayFirstIsServed) {
   ClusterView view = sweep(0.0);
   for (JobView& j : view.jobs) j.group_best = 0.1;
