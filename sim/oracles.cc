@@ -24,7 +24,7 @@ void put_truth(const SimJob& job, double step, double place, const SimOptions& o
   const double alone = 1 / job.slot_seconds_per_step, quantum = quantum_of(cluster, view).seconds();
   view.reports = std::max<std::uint64_t>(view.reports, 1000);
   view.phase = manager::JobPhase::kTraining;
-  view.loss = job.curve.at(place);
+  view.loss = view.level = job.curve.at(place);
   view.first_loss = job.curve.first();
   view.floor = job.curve.best();
   view.normalized_loss = job.curve.normalized(place);
