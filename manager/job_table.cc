@@ -120,7 +120,17 @@ JobPhase Job::phase() const {
   return plateau ? JobPhase::kPlateau : JobPhase::kTraining;
 }
 
-double Job::declared_steps() const { return static_cast<double>((examples_total + spec.step_rows() - 1) / spec.step_rows()); }
+double Job::steps_max() const {
+  const std::uint64_t rows = spec.step_rows();
+  return static_cast<double>(examples_total / rows + (examples_total % rows > 0 ? 1 : 0));
+}
+
+double Job::expected_steps(const RemainingPrior& prior) const {
+  if (const double declared = declared_steps(); declared > 0) return declared;
+  const double most = steps_max(), done = static_cast<double>(step);
+  const double expected = prior.total_steps(spec.model, done).steps;
+  return most >= done && most > 0 ? std::min(expected, most) : expected;
+}
 
 double Job::floor() const {
   if (predictor == nullptr || !predictor->ready()) return best_loss;

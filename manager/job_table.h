@@ -85,8 +85,12 @@ struct Job {
   [[nodiscard]] LiveValues live_values() const { return {spec.weight, spec.slots_min, spec.slots_max}; }
   [[nodiscard]] JobPhase phase() const;
   [[nodiscard]] double seconds_since_submission(Instant now) const { return ended_seconds.value_or((now - submitted).seconds()); }
-  /// Steps that it declared, from what its home says there is to train on; 0 before the first report.
-  [[nodiscard]] double declared_steps() const;
+  /// Steps that its epochs are, from what its home says there is to train on; 0 before the first report.
+  [[nodiscard]] double steps_max() const;
+  /// Steps that it declared: steps_max(); 0 where its end depends on what its losses do (stop), for its epochs are a limit only then.
+  [[nodiscard]] double declared_steps() const { return spec.stop_converged || spec.patience_epochs > 0 ? 0 : steps_max(); }
+  /// Steps that it is expected to take in all: as declared, else as past jobs of its model took, but no more than its epochs are. 0: not known.
+  [[nodiscard]] double expected_steps(const RemainingPrior& prior) const;
   /// L∞ by the predictor; the best loss so far before it has an opinion.
   [[nodiscard]] double floor() const;
   /// (loss − floor) / (first − floor) in [0, 1]; 1 before the first report.

@@ -132,7 +132,7 @@ JobView view_of(const Job& job, const RoundOptions& options, std::uint32_t slots
 void ViewKeeper::take_prior(JobView& v, const Job& job) const {
   const RemainingPrior& prior = jobs_.prior();
   const auto step = static_cast<double>(job.step);
-  if (!v.declared) v.total_steps = job.step > 0 ? prior.total_steps(job.spec.model, step).steps : 0;
+  if (!v.declared) v.total_steps = job.step > 0 ? job.expected_steps(prior) : 0;
   if (!(v.total_steps > 0)) return;
   const auto left = prior.remaining(job.spec.model, step / v.total_steps);
   v.prior_remaining = left.mean, v.prior_deviation = left.deviation;

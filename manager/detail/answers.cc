@@ -148,6 +148,7 @@ json Core::summary_of(const Job& job, Instant first_submission) const {
           {"reason", reason_of(job)},
           {"steps", job.step},
           {"examples", job.examples},
+          {"steps_declared", number_or_null(job.declared_steps() > 0, job.declared_steps())},
           {"first_loss", number_or_null(job.reports > 0, job.first_loss)},
           {"final_loss", number_or_null(job.reports > 0, final_level(points))},
           {"best_loss", number_or_null(job.reports > 0, best)},
