@@ -2,6 +2,7 @@
 /// Every job the manager knows: what was asked, where it stands, its loss curve, and what is carried from round to round. Fed by job homes' reports, which are
 /// checked, bounded and never believed blindly. One thread (the manager's); no I/O: `take_dirty` says what to store.
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -140,6 +141,17 @@ class JobTable {
   /// Marks a job that was granted its first slot as running.
   void started(JobId id);
 
+  /// Ended jobs beyond the newest `keep` of them that may be forgotten, the longest ended first: not those of whose end no round has heard yet, nor members of
+  /// a group that lives, whose best counts for the others.
+  [[nodiscard]] std::vector<JobId> beyond(std::size_t keep) const;
+  /// Nothing of it is known any more. REQUIRES: beyond() named it, and no round was since.
+  void forget(JobId id);
+  /// How many jobs were.
+  [[nodiscard]] std::uint64_t forgotten() const { return next_id_ - 1 - jobs_.size(); }
+  /// What the next job's id is; it outlives the manager, for an id is never given twice.
+  [[nodiscard]] std::uint64_t next_id() const { return next_id_; }
+  void go_on_from(std::uint64_t next_id) { next_id_ = std::max(next_id_, next_id); }
+
   [[nodiscard]] Job* find(JobId id);
   [[nodiscard]] const Job* find(JobId id) const;
   /// The live job of that name, else the newest ended one.
@@ -194,12 +206,14 @@ class JobTable {
   std::set<JobId> live_, dirty_;
   std::deque<Job*> to_refit_;
   struct Group {
-    double best = 0;  ///< as long as the jobs themselves are known
+    double best = 0;        ///< as long as one of its jobs is known
+    std::size_t known = 0;  ///< jobs of it, ended ones included
     std::vector<Job*> members;
   };
   std::map<std::string, Group> groups_;
   std::vector<Job*> touched_;                        ///< they stay where they are
   std::map<std::string, JobId, std::less<>> names_;  ///< the newest job of each name
+  std::deque<JobId> ended_;                          ///< by when they did; after a restart those of before by id
   std::uint64_t next_id_ = 1;
 };
 
