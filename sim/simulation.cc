@@ -40,7 +40,7 @@ class Simulation final : public Truth {
       if (fresh) groups_.emplace_back(job.group);
       groups_[it->second].add(track);
     }
-    for (const auto& track : tracks_) coming_.push_back(track.get());
+    for (auto track = tracks_.rbegin(); track != tracks_.rend(); ++track) coming_.push_back(track->get());  // of one moment the first given is taken first
     std::stable_sort(coming_.begin(), coming_.end(), [](const Track* a, const Track* b) { return a->arrives() > b->arrives(); });
   }
 
