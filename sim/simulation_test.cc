@@ -168,6 +168,10 @@ TEST(Track, ReportsHowStaleItsStepsWereInTheMean) {
   EXPECT_NEAR(track.report(rng)->staleness_mean, 200 * 4 / 300.0, 1e-9);
   EXPECT_NEAR(track.step(), 100 + 300 + 100 + 200, 1e-9);
   EXPECT_NEAR(track.place(), 100 + 300 / 3.0 + 100 + 200 / 2.0, 1e-9);
+  after(4.0095, 2);  // a step and nine tenths: the report is of the one, and as stale as both are
+  EXPECT_NEAR(track.report(rng)->staleness_mean, 4, 1e-9);
+  after(4.0105, 2);
+  EXPECT_NEAR(track.report(rng)->staleness_mean, 4, 1e-9);
 }
 
 TEST(Simulation, WhatCannotBeSimulatedIsSaid) {
