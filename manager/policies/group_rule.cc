@@ -20,9 +20,12 @@ constexpr double kMostLeft = 0.95;      ///< by past jobs, of a loss that has be
 constexpr double kPastSurest = 0.01;    ///< of the range: past jobs tell nothing better
 constexpr double kOwnPart = 0.5;        ///< of a deviation: the rest is what a group's members have in common, and does not tell them apart
 constexpr double kHeld = 1.25;          ///< who serves goes on until another is worth so many times as much
-constexpr double kUsualPower = 0.5;     ///< losses fall by this power of the steps
 constexpr double kLeastBrings = 1e-3;   ///< of the range: what a leader's wait costs at least
 constexpr double kLeastIndex = 1e-6;    ///< of a whole range over a whole length: who is worth nothing else is in an order all the same
+
+/// To single precision: a logarithm's last bits may differ between C libraries, and in one library between processors with and without fused multiply-add; a
+/// recorded round is to be decided again to the last byte anywhere (docs/adr/0016). Square roots are the same everywhere.
+double log_of(double x) { return static_cast<double>(static_cast<float>(std::log(x))); }
 
 struct End {
   double loss = 0, deviation = 0;
@@ -50,12 +53,12 @@ double steps_of(const JobView& job) {
 /// A member's way to its end, as it goes in a window ahead with one slot.
 class Way {
  public:
-  /// From `step` on, by a power of the steps. `rate`: steps a slot-second; `window`: slot-seconds.
+  /// From `step` on, as the −½th power of the steps. `rate`: steps a slot-second; `window`: slot-seconds.
   Way(double step, double steps, double rate, double window) {
-    const double end = std::pow(step / steps, kUsualPower);
+    const double end = std::sqrt(step / steps);
     for (std::size_t k = 0; k < kPoints; ++k) {
       const double at = std::min(steps, step + rate * window * moment(k) * moment(k));
-      left_[k] = (std::pow(step / at, kUsualPower) - end) / (1 - end);
+      left_[k] = (std::sqrt(step / at) - end) / (1 - end);
     }
   }
   /// From the first step on, where another one had `left` of it at `step` > 1: by the logarithm of the steps, up to there and from there.
@@ -63,7 +66,7 @@ class Way {
     Way out;
     for (std::size_t k = 0; k < kPoints; ++k) {
       const double at = std::min(steps, 1 + rate * window * moment(k) * moment(k));
-      out.left_[k] = at <= step ? 1 - (1 - left) * std::log(at) / std::log(step) : left * (1 - std::log(at / step) / std::log(steps / step));
+      out.left_[k] = at <= step ? 1 - (1 - left) * log_of(at) / log_of(step) : left * (1 - log_of(at / step) / log_of(steps / step));
     }
     return out;
   }
@@ -247,7 +250,7 @@ class Group {
     for (const std::size_t i : members_) {
       if (i == leader_ || !usable(i)) continue;
       const double times = places_[i].index;
-      places_[i].index = std::max(times <= 1 ? leads * times : most * (1 + std::log(times)), least(i));
+      places_[i].index = std::max(times <= 1 ? leads * times : most * (1 + log_of(times)), least(i));
     }
   }
 
