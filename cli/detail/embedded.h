@@ -28,6 +28,7 @@ struct EmbeddedOptions {
   std::string out;                ///< exists, with logs/
   bool stays = false;             ///< the roles are meant to outlive this process (`up`): they have sessions of their own
   std::string fairness = "0.01";  ///< manager::parse_fairness
+  std::uint32_t keep_ended = 1000;
 };
 
 /// Main thread. Destruction ends all processes that it started and removes the folder of the sockets.
