@@ -75,7 +75,7 @@ void fill_view(JobView& v, const Job& job, const RoundOptions& options, std::uin
   v.end_loss = v.floor;
   v.end_deviation = 0;
   const bool ready = job.predictor != nullptr && job.predictor->ready();
-  v.level = ready ? rounded(std::min(job.first_loss, job.predictor->after(0).mean)) : job.loss;
+  v.level = ready ? few_digits(std::min(job.first_loss, job.predictor->after(0).mean)) : job.loss;
   if (v.declared && ready) {
     const Forecast end = job.predictor->after(std::max(0.0, v.total_steps - static_cast<double>(v.step)));
     v.end_loss = std::min(job.best_loss, end.mean);
