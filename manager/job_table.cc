@@ -7,6 +7,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "base/assert.h"
 #include "base/log.h"
 #include "manager/quality.h"
 
@@ -122,7 +123,17 @@ JobPhase Job::phase() const {
   return plateau ? JobPhase::kPlateau : JobPhase::kTraining;
 }
 
-double Job::declared_steps() const { return static_cast<double>((examples_total + spec.step_rows() - 1) / spec.step_rows()); }
+double Job::steps_max() const {
+  const std::uint64_t rows = spec.step_rows();
+  return static_cast<double>(examples_total / rows + (examples_total % rows > 0 ? 1 : 0));
+}
+
+double Job::expected_steps(const RemainingPrior& prior) const {
+  if (const double declared = declared_steps(); declared > 0) return declared;
+  const double most = steps_max(), done = static_cast<double>(step);
+  const double expected = prior.total_steps(spec.model, done).steps;
+  return most >= done && most > 0 ? std::min(expected, most) : expected;
+}
 
 double Job::floor() const {
   if (predictor == nullptr || !predictor->ready()) return best_loss;
@@ -154,6 +165,7 @@ Result<std::vector<JobId>> JobTable::submit(std::vector<proto::JobSpec> specs, I
     job.spec_json = proto::to_json(job.spec);
     job.submitted = now;
     names_[job.spec.name] = id;
+    if (!job.spec.group.empty()) ++groups_[job.spec.group].known;
     begin(job);
     dirty_.insert(id);
     ids.push_back(id);
@@ -406,8 +418,31 @@ void JobTable::end(Job& job, JobState state, std::string reason, Instant now) {
   job.score_predictor.reset();
   live_.erase(job.id);
   if (!job.spec.group.empty()) std::erase(groups_[job.spec.group].members, &job);
+  ended_.push_back(job.id);
   touch(job);
   dirty_.insert(job.id);
+}
+
+std::vector<JobId> JobTable::beyond(std::size_t keep) const {
+  std::vector<JobId> out;
+  for (std::size_t i = 0; i + keep < ended_.size(); ++i) {
+    const Job& job = *by_id_.at(ended_[i]);
+    const bool heard = !job.touched_ && job.row == Job::kNoRow, counts = !job.spec.group.empty() && !groups_.at(job.spec.group).members.empty();
+    if (heard && !counts) out.push_back(job.id);
+  }
+  return out;
+}
+
+void JobTable::forget(JobId id) {
+  Job* job = find(id);
+  SLUICE_ASSERT(job != nullptr && job->ended() && !job->touched_ && job->row == Job::kNoRow);
+  if (job->to_refit_) std::erase(to_refit_, job);
+  if (const auto group = groups_.find(job->spec.group); group != groups_.end() && --group->second.known == 0) groups_.erase(group);
+  if (const auto name = names_.find(job->spec.name); name != names_.end() && name->second == id) names_.erase(name);
+  dirty_.erase(id);
+  std::erase(ended_, id);
+  by_id_.erase(id);
+  jobs_.erase(id);
 }
 
 void JobTable::started(JobId id) {
@@ -487,6 +522,7 @@ Result<void> JobTable::restore_json(const nlohmann::json& json, Instant now) {
   job.submitted = Instant{now.ns - from_seconds(json.value("age_seconds", 0.0)).ns};
   job.reason = json.value("reason", "");
   names_[job.spec.name] = id;
+  if (!job.spec.group.empty()) ++groups_[job.spec.group].known;
   next_id_ = std::max(next_id_, id.value + 1);
   const std::string state = json.value("state", "waiting");
   if (state != "done" && state != "failed" && state != "cancelled") {
@@ -500,6 +536,7 @@ Result<void> JobTable::restore_json(const nlohmann::json& json, Instant now) {
        {Errc::kBadConfig, Errc::kBadData, Errc::kCannotConnect, Errc::kDenied, Errc::kUnplaceable, Errc::kTimedOut, Errc::kInternal, Errc::kIo})
     if (json.value("code", "") == name_of(code)) job.code = code;
   job.ended_seconds = json.value("ended_seconds", 0.0);
+  ended_.push_back(id);
   restore_scores(job, json);
   if (!job.spec.group.empty() && job.reports > 0) improve_group(job);
   return {};

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "manager/detail/few_digits.h"
 #include "manager/policies/claims.h"
 #include "manager/quality.h"
 
@@ -28,22 +29,6 @@ void fetch(const void* what, std::size_t bytes) {
   for (std::size_t at = 0; at < bytes; at += kCacheLine) __builtin_prefetch(static_cast<const char*>(what) + at);
 }
 
-/// To about six digits, or whole numbers above a million, so that a record of it is short: what a forecast says of a fall is never better than that. Not
-/// falling in x; 0 stays 0.
-double rounded(double x) {
-  constexpr int kDigits = 6, kExactPowers = 22;  // a double holds 10²² exactly
-  static const std::array<double, kExactPowers + 1> kTen = [] {
-    std::array<double, kExactPowers + 1> out{1};
-    for (std::size_t i = 1; i < out.size(); ++i) out[i] = out[i - 1] * 10;
-    return out;
-  }();
-  if (x == 0 || !std::isfinite(x)) return x;
-  const int places = kDigits - static_cast<int>(std::floor(std::ilogb(x) * 0.30103)) - 1;
-  if (places > kExactPowers) return x;
-  const double ten = kTen[static_cast<std::size_t>(std::max(places, 0))];
-  return std::round(x * ten) / ten;
-}
-
 /// A loss that falls goes on falling: at least as 1/step does. A fit through noisy reports takes a curve for flat now and then, and a policy that believes it
 /// does not hear that job again for long (docs/adr/0009).
 void forecast_into(std::vector<ForecastKnot>& knots, const Job& job, double steps_per_slot, std::uint32_t slots) {
@@ -58,7 +43,7 @@ void forecast_into(std::vector<ForecastKnot>& knots, const Job& job, double step
   double drop = 0;
   for (std::size_t i = 0; i < count; ++i) {
     drop = std::max({drop, level - said[i].mean, fall.after(steps[i])});
-    knots.push_back({steps[i], rounded(drop), rounded(said[i].deviation)});
+    knots.push_back({steps[i], few_digits(drop), few_digits(said[i].deviation)});
   }
 }
 
@@ -90,7 +75,7 @@ void fill_view(JobView& v, const Job& job, const RoundOptions& options, std::uin
   v.end_loss = v.floor;
   v.end_deviation = 0;
   const bool ready = job.predictor != nullptr && job.predictor->ready();
-  v.level = ready ? rounded(std::min(job.first_loss, job.predictor->after(0).mean)) : job.loss;
+  v.level = ready ? few_digits(std::min(job.first_loss, job.predictor->after(0).mean)) : job.loss;
   if (v.declared && ready) {
     const Forecast end = job.predictor->after(std::max(0.0, v.total_steps - static_cast<double>(v.step)));
     v.end_loss = std::min(job.best_loss, end.mean);
@@ -133,7 +118,7 @@ JobView view_of(const Job& job, const RoundOptions& options, std::uint32_t slots
 void ViewKeeper::take_prior(JobView& v, const Job& job) const {
   const RemainingPrior& prior = jobs_.prior();
   const auto step = static_cast<double>(job.step);
-  if (!v.declared) v.total_steps = job.step > 0 ? prior.total_steps(job.spec.model, step).steps : 0;
+  if (!v.declared) v.total_steps = job.step > 0 ? job.expected_steps(prior) : 0;
   if (!(v.total_steps > 0)) return;
   const auto left = prior.remaining(job.spec.model, step / v.total_steps);
   v.prior_remaining = left.mean, v.prior_deviation = left.deviation;

@@ -167,6 +167,16 @@ TEST(Simulation, StaleStepsCountForLess) {
   EXPECT_GT(quick_ends(4), 25);
 }
 
+/// As where jobs are submitted together: what goes by id among equals goes in the order given.
+TEST(Simulation, JobsThatArriveTogetherComeInTheOrderGiven) {
+  std::vector<SimJob> jobs;
+  for (const char* name : {"d", "a", "c", "b"}) jobs.push_back(job(name, 1000, 0.01, 1));
+  jobs.push_back(job("first", 1000, 0.01));
+  const auto result = run({.policy = "fifo", .slots = 1, .move_cost = {}}, jobs);
+  for (std::size_t i = 0; i + 1 < 4; ++i) EXPECT_LT(*result.jobs[i].completed, *result.jobs[i + 1].completed) << jobs[i].name;
+  EXPECT_LT(*result.jobs[4].completed, *result.jobs[0].completed);
+}
+
 TEST(Track, ReportsHowStaleItsStepsWereInTheMean) {
   SimJob one = job("one", 3000, 0.01);
   one.staleness = 4, one.penalty = 0.25;
@@ -186,6 +196,10 @@ TEST(Track, ReportsHowStaleItsStepsWereInTheMean) {
   EXPECT_NEAR(track.report(rng)->staleness_mean, 200 * 4 / 300.0, 1e-9);
   EXPECT_NEAR(track.step(), 100 + 300 + 100 + 200, 1e-9);
   EXPECT_NEAR(track.place(), 100 + 300 / 3.0 + 100 + 200 / 2.0, 1e-9);
+  after(4.0095, 2);  // a step and nine tenths: the report is of the one, and as stale as both are
+  EXPECT_NEAR(track.report(rng)->staleness_mean, 4, 1e-9);
+  after(4.0105, 2);
+  EXPECT_NEAR(track.report(rng)->staleness_mean, 4, 1e-9);
 }
 
 TEST(Simulation, WhatCannotBeSimulatedIsSaid) {

@@ -29,6 +29,7 @@ struct EmbeddedOptions {
   std::string out;                ///< exists, with logs/
   bool stays = false;             ///< the roles are meant to outlive this process (`up`): they have sessions of their own
   std::string fairness = manager::to_text(manager::Fairness{});  ///< manager::parse_fairness
+  std::uint32_t keep_ended = 1000;
 };
 
 /// Main thread. Destruction ends all processes that it started and removes the folder of the sockets.

@@ -20,9 +20,12 @@ constexpr double kMostLeft = 0.95;      ///< by past jobs, of a loss that has be
 constexpr double kPastSurest = 0.01;    ///< of the range: past jobs tell nothing better
 constexpr double kOwnPart = 0.5;        ///< of a deviation: the rest is what a group's members have in common, and does not tell them apart
 constexpr double kHeld = 1.25;          ///< who serves goes on until another is worth so many times as much
-constexpr double kUsualPower = 0.5;     ///< losses fall by this power of the steps
 constexpr double kLeastBrings = 1e-3;   ///< of the range: what a leader's wait costs at least
 constexpr double kLeastIndex = 1e-6;    ///< of a whole range over a whole length: who is worth nothing else is in an order all the same
+
+/// To single precision: a logarithm's last bits may differ between C libraries, and in one library between processors with and without fused multiply-add; a
+/// recorded round is to be decided again to the last byte anywhere (docs/adr/0016). Square roots are the same everywhere.
+double log_of(double x) { return static_cast<double>(static_cast<float>(std::log(x))); }
 
 struct End {
   double loss = 0, deviation = 0;
@@ -35,18 +38,18 @@ double steps_of(const JobView& job) {
 
 /// Where a member ends by how steeply it falls now: a loss that is foretold to fall by d over as many steps again as it has done (or as far as its forecast
 /// reaches) falls by g = d / ln 2 in the logarithm of its steps, and from step n to its end N, as a power −p of them, by (g / p) (1 − (n/N)^p): foretold with
-/// the usual p, and as unsure as if any p from 0 to 1 were as likely: (its fall at 0 less that at 1) / √12, beside what the forecast itself is off by. The
-/// forecast's own word for the end is not taken: it is judged by what came soon after it, and many times as far ahead its deviation means little. Deviation 0:
-/// nothing is foretold.
+/// the usual p, a half, and as unsure as if any p from 0 to 1 were as likely: (its fall at 0 less that at 1) / √12, beside what the forecast itself is off by.
+/// The forecast's own word for the end is not taken: it is judged by what came soon after it, and many times as far ahead its deviation means little. Deviation
+/// 0: nothing is foretold.
 End by_slope(const JobView& job) {
   const double n = std::max(1.0, static_cast<double>(job.step)), left = n / steps_of(job);
   const ForecastKnot* ahead = nullptr;
   for (const ForecastKnot& knot : job.forecast)
     if (ahead == nullptr || knot.steps <= n) ahead = &knot;
   if (ahead == nullptr || !(ahead->steps > 0)) return {job.loss, 0};
-  const double folds = std::log1p(ahead->steps / n), slope = ahead->drop / folds, off = ahead->deviation / folds;
-  const double usual = (1 - std::pow(left, kUsualPower)) / kUsualPower, powers = (std::log(1 / left) - (1 - left)) / std::sqrt(12.0);
-  return {job.loss - slope * usual, std::hypot(slope * powers, off * usual)};
+  const double part = ahead->steps / n, folds = part < 1e-6 ? part : log_of(1 + part), slope = ahead->drop / folds, off = ahead->deviation / folds;
+  const double usual = 2 * (1 - std::sqrt(left)), powers = (log_of(1 / left) - (1 - left)) / std::sqrt(12.0);
+  return {job.loss - slope * usual, std::sqrt(slope * powers * slope * powers + off * usual * off * usual)};
 }
 
 /// Where a member is foretold to end and how far off that may be: by how steeply it falls, and by what past jobs had left at its share of the steps; each
@@ -68,13 +71,13 @@ End end_of(const JobView& job) {
 /// A member's way to its end, as it goes in a window ahead with one slot.
 class Way {
  public:
-  /// From `step` on, by a power of the steps. `rate`: steps a second; `window`: seconds. `fresh`: what a step counts, as its gradient may be stale: it takes as
-  /// many steps as it declared, and comes as much less far.
+  /// From `step` on, as the −½th power of the steps. `rate`: steps a second; `window`: seconds. `fresh`: what a step counts, as its gradient may be stale: it
+  /// takes as many steps as it declared, and comes as much less far.
   Way(double step, double steps, double rate, double window, double fresh = 1) {
-    const double end = std::pow(step / steps, kUsualPower), last = step + fresh * (steps - step);
+    const double end = std::sqrt(step / steps), last = step + fresh * (steps - step);
     for (std::size_t k = 0; k < kPoints; ++k) {
       const double at = std::min(last, step + fresh * rate * window * moment(k) * moment(k));
-      left_[k] = (std::pow(step / at, kUsualPower) - end) / (1 - end);
+      left_[k] = (std::sqrt(step / at) - end) / (1 - end);
     }
   }
   /// From the first step on, where another one had `left` of it at `step` > 1: by the logarithm of the steps, up to there and from there.
@@ -82,7 +85,7 @@ class Way {
     Way out;
     for (std::size_t k = 0; k < kPoints; ++k) {
       const double at = std::min(steps, 1 + rate * window * moment(k) * moment(k));
-      out.left_[k] = at <= step ? 1 - (1 - left) * std::log(at) / std::log(step) : left * (1 - std::log(at / step) / std::log(steps / step));
+      out.left_[k] = at <= step ? 1 - (1 - left) * log_of(at) / log_of(step) : left * (1 - log_of(at / step) / log_of(steps / step));
     }
     return out;
   }
@@ -290,7 +293,7 @@ class Group {
     for (const std::size_t i : members_) {
       if (i == leader_ || !usable(i)) continue;
       const double times = places_[i].index;
-      places_[i].index = std::max(times <= 1 ? leads * times : most * (1 + std::log(times)), least(i));
+      places_[i].index = std::max(times <= 1 ? leads * times : most * (1 + log_of(times)), least(i));
     }
   }
 
