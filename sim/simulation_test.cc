@@ -114,12 +114,6 @@ TEST(Simulation, OracleWinnerServesWhoComesLowestFirst) {
   EXPECT_LT(*two.jobs[0].completed, *two.jobs[1].completed);
 }
 
-TEST(Simulation, JobsThatComeTogetherComeInTheOrderGiven) {
-  const SimResult result = run({.policy = "fifo", .slots = 1}, {job("a", 100, 0.01), job("b", 100, 0.01), job("c", 100, 0.01, 0.5)});
-  EXPECT_LT(*result.jobs[0].completed, *result.jobs[1].completed);
-  EXPECT_LT(*result.jobs[1].completed, *result.jobs[2].completed + 0.5);
-}
-
 /// Undeclared jobs end as live ones do with `stop: {converged: yes}`: by what their homes heard.
 TEST(Simulation, AnUndeclaredJobEndsWhenItHasConvergedOrWithItsCurve) {
   std::vector<double> losses;
