@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/fetch.h"
 #include "manager/policies/claims.h"
 #include "manager/quality.h"
 
@@ -20,12 +21,19 @@ namespace {
 constexpr std::size_t kKnotsMax = 16;
 constexpr double kMoveCostWeight = 0.3;
 constexpr double kMoveOutlier = 4;
-constexpr std::size_t kAheadJobs = 2;  ///< jobs whose memory is fetched while others are worked on: of very many, a job is in no cache
-constexpr std::size_t kCacheLine = 64;
+constexpr std::size_t kAheadJobs = 2;                ///< jobs whose memory is fetched while others are worked on: of very many, a job is in no cache
 constexpr std::size_t kTogether = 256, kGrain = 64;  ///< so many jobs are worth waking other threads for; jobs a thread takes at a time
 
-void fetch(const void* what, std::size_t bytes) {
-  for (std::size_t at = 0; at < bytes; at += kCacheLine) __builtin_prefetch(static_cast<const char*>(what) + at);
+/// `of(i, end)` for 0 … count − 1, on several threads where there are many; a thread's part goes on to `end`.
+template <class Of>
+void each_of(std::size_t count, const Of& of) {
+  const auto some = [&](std::size_t first, std::size_t end) {
+    for (std::size_t i = first; i < end; ++i) of(i, end);
+  };
+  if (count < kTogether) return some(0, count);
+  // Isolated: while it waits this thread takes no other work, which in a study may be a whole simulation.
+  tbb::this_task_arena::isolate(
+      [&] { tbb::parallel_for(tbb::blocked_range<std::size_t>(0, count, kGrain), [&](const auto& part) { some(part.begin(), part.end()); }); });
 }
 
 /// To about six digits, or whole numbers above a million, so that a record of it is short: what a forecast says of a fall is never better than that. Not
@@ -68,8 +76,16 @@ SpeedUp counted_speed_up(const Job& job) {
   return out;
 }
 
-/// Over what was there: what is carried stays, and memory is kept.
-void fill_view(JobView& v, const Job& job, const RoundOptions& options, std::uint32_t slots, Duration move_cost) {
+/// Its part of the view says nothing of what it would bring before it trains, nor while it is paused.
+void foretell(JobView& v, const Job& job, const RoundOptions& options, std::uint32_t slots) {
+  v.forecast.clear();
+  const bool learns = v.phase == JobPhase::kTraining || v.phase == JobPhase::kPlateau;
+  if (!learns || job.paused() || job.predictor == nullptr || !job.predictor->ready()) return;
+  forecast_into(v.forecast, job, job.steps_per_slot_second * quantum_of(options.round, options.quantum_min, v.move_cost).seconds(), slots);
+}
+
+/// All but the forecast. Over what was there: what is carried stays, and memory is kept.
+void fill_view(JobView& v, const Job& job, Duration move_cost) {
   v.weight = job.spec.weight;
   v.slots_min = job.paused() ? 0 : job.spec.slots_min;
   v.slots_max = job.paused() ? 0 : job.spec.slots_max;
@@ -102,10 +118,6 @@ void fill_view(JobView& v, const Job& job, const RoundOptions& options, std::uin
     const std::uint64_t batches = (job.examples_total - job.examples + job.spec.step_rows() - 1) / job.spec.step_rows();
     v.usable = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(batches, 1, v.usable));
   }
-  v.forecast.clear();
-  const bool learns = v.phase == JobPhase::kTraining || v.phase == JobPhase::kPlateau;
-  if (learns && !job.paused() && ready)
-    forecast_into(v.forecast, job, job.steps_per_slot_second * quantum_of(options.round, options.quantum_min, move_cost).seconds(), slots);
 }
 
 /// What never changes of it.
@@ -124,7 +136,8 @@ JobView new_view(const Job& job) {
 
 JobView view_of(const Job& job, const RoundOptions& options, std::uint32_t slots, Duration move_cost) {
   JobView v = new_view(job);
-  fill_view(v, job, options, slots, move_cost);
+  fill_view(v, job, move_cost);
+  foretell(v, job, options, slots);
   return v;
 }
 
@@ -150,11 +163,27 @@ void ViewKeeper::make(std::uint32_t row) {
   finish(row);
 }
 
-/// What is of the job alone. Nearly all of it is forecasts.
+/// What is of the job alone. Nearly all of it would be forecasts, which an Incremental reads of few.
 void ViewKeeper::fill(std::uint32_t row) {
   Job& job = *rows_[row];
   if (view_.usual_kappa >= 0) job.rates.expect(view_.usual_kappa);
-  fill_view(view_.jobs[row], job, options_, slots_, move_cost(job));
+  JobView& v = view_.jobs[row];
+  fill_view(v, job, move_cost(job));
+  if (later_ && v.end_deviation > 0) return;
+  foretell(v, job, options_, slots_);
+  owes_[row] = 0;
+}
+
+void ViewKeeper::foretell_all() {
+  std::sort(owing_.begin(), owing_.end());
+  owing_.erase(std::unique(owing_.begin(), owing_.end()), owing_.end());
+  each_of(owing_.size(), [this](std::size_t i, std::size_t) {
+    Job& job = *owing_[i];
+    if (job.row == Job::kNoRow || owes_[job.row] == 0) return;
+    foretell(view_.jobs[job.row], job, options_, slots_);
+    owes_[job.row] = 0;
+  });
+  owing_.clear();
 }
 
 void ViewKeeper::finish(std::uint32_t row) {
@@ -165,25 +194,19 @@ void ViewKeeper::finish(std::uint32_t row) {
   shadow_.see(job.id, job.submitted, v.declared ? v.total_steps : 0, v.speed_up);
   mark(row);
   ++made_;
+  if (!later_ || !(v.end_deviation > 0) || std::exchange(owes_[row], 1) != 0) return;
+  owing_.push_back(rows_[row]);
 }
 
 void ViewKeeper::make_all(std::span<Job* const> touched) {
-  const auto fill_some = [&](std::size_t first, std::size_t end) {
-    for (std::size_t i = first; i < end; ++i) {
-      if (i + kAheadJobs < end) {
-        const Job& ahead = *touched[i + kAheadJobs];
-        fetch(&ahead, sizeof(ahead));
-        if (ahead.row != Job::kNoRow) fetch(&view_.jobs[ahead.row], sizeof(JobView));
-      }
-      if (!touched[i]->ended()) fill(touched[i]->row);
+  each_of(touched.size(), [&](std::size_t i, std::size_t end) {
+    if (i + kAheadJobs < end) {
+      const Job& ahead = *touched[i + kAheadJobs];
+      fetch_lines(&ahead, sizeof(ahead));
+      if (ahead.row != Job::kNoRow) fetch_lines(&view_.jobs[ahead.row], sizeof(JobView));
     }
-  };
-  if (touched.size() < kTogether)
-    fill_some(0, touched.size());
-  else
-    // Isolated: while it waits this thread takes no other work, which in a study may be a whole simulation.
-    tbb::this_task_arena::isolate(
-        [&] { tbb::parallel_for(tbb::blocked_range<std::size_t>(0, touched.size(), kGrain), [&](const auto& part) { fill_some(part.begin(), part.end()); }); });
+    if (!touched[i]->ended()) fill(touched[i]->row);
+  });
   for (const Job* job : touched)
     if (!job->ended()) finish(job->row);
 }
@@ -240,12 +263,12 @@ void ViewKeeper::leave(std::span<Job* const> touched, const Incremental* carrier
     }
     if (kept != i) {
       view_.jobs[kept] = std::move(view_.jobs[i]);
-      rows_[kept] = &job, evidence_[kept] = evidence_[i];
+      rows_[kept] = &job, evidence_[kept] = evidence_[i], owes_[kept] = owes_[i];
       job.row = static_cast<std::uint32_t>(kept);
     }
     ++kept;
   }
-  view_.jobs.resize(kept), rows_.resize(kept), evidence_.resize(kept), marked_.resize(kept);
+  view_.jobs.resize(kept), rows_.resize(kept), evidence_.resize(kept), marked_.resize(kept), owes_.resize(kept);
 }
 
 void ViewKeeper::join(std::span<Job* const> touched) {
@@ -257,6 +280,7 @@ void ViewKeeper::join(std::span<Job* const> touched) {
     view_.jobs.push_back(new_view(*job));
     evidence_.push_back({});
     marked_.push_back(false);
+    owes_.push_back(0);
   }
 }
 
@@ -286,6 +310,7 @@ void ViewKeeper::look(Instant now, bool by_index, const Incremental* carrier) {
     if (row < marked_.size()) marked_[row] = false;
   changed_.clear();
   made_ = 0;
+  later_ = carrier != nullptr;
   look_at_hosts();
   const std::vector<Job*> touched = jobs_.take_touched();
   leave(touched, carrier);
