@@ -1,86 +1,56 @@
 #include "bench/curve_source.h"
 
 #include <fmt/format.h>
-#include <zlib.h>
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <filesystem>
 #include <functional>
 #include <map>
 #include <sstream>
 
 #include "base/rng.h"
+#include "sim/table_file.h"
 
 namespace sluice::bench {
 namespace {
 
-Result<std::string> whole(const std::string& path) {
-  gzFile file = gzopen(path.c_str(), "rb");
-  if (file == nullptr) return fail(Errc::kNotFound, fmt::format("cannot read {}", path));
-  std::string text;
-  char piece[65536];
-  int n = 0;
-  while ((n = gzread(file, piece, sizeof piece)) > 0) text.append(piece, static_cast<std::size_t>(n));
-  gzclose(file);
-  if (n < 0) return fail(Errc::kBadData, fmt::format("{}: not a whole gzip file", path));
-  return text;
-}
-
-bool number(const std::string& cell, double& out) {
-  char* end = nullptr;
-  out = std::strtod(cell.c_str(), &end);
-  return end != cell.c_str() && (*end == 0 || *end == '\r') && std::isfinite(out);
-}
-
-std::vector<std::string> cells_of(const std::string& line) {
-  std::vector<std::string> cells;
-  std::stringstream in(line);
-  for (std::string cell; std::getline(in, cell, ',');) cells.push_back(cell.ends_with('\r') ? cell.substr(0, cell.size() - 1) : cell);
-  return cells;
-}
-
-Result<void> add_text(const std::string& path, const std::string& text, std::vector<LossSeries>& out) {
+Result<void> add_text(const std::string& path, std::vector<LossSeries>& out) {
+  const auto text = sim::read_whole(path);
+  if (!text) return fail(text.error());
   LossSeries series{std::filesystem::path(path).stem().string(), path, {}, {}, 0};
-  std::stringstream in(text);
+  std::stringstream in(*text);
   std::size_t at = 0;
   for (std::string line; std::getline(in, line);) {
-    double loss = 0;
     if (++at; line.empty()) continue;
-    if (!number(line, loss)) return fail(Errc::kBadData, fmt::format("{}:{}: not a finite number", path, at));
+    const auto loss = sim::to_number(line);
+    if (!loss) return fail(Errc::kBadData, fmt::format("{}:{}: not a finite number", path, at));
     series.steps.push_back(static_cast<double>(series.steps.size() + 1));
-    series.losses.push_back(loss);
+    series.losses.push_back(*loss);
   }
   out.push_back(std::move(series));
   return {};
 }
 
-Result<void> add_table(const std::string& path, const std::string& text, std::vector<LossSeries>& out) {
-  std::stringstream in(text);
-  std::string line;
-  std::getline(in, line);
-  const std::vector<std::string> columns = cells_of(line);
-  const auto column = [&](std::initializer_list<const char*> names) {
-    for (const char* name : names)
-      if (const auto it = std::find(columns.begin(), columns.end(), name); it != columns.end()) return static_cast<std::size_t>(it - columns.begin());
-    return columns.size();
-  };
-  const std::size_t run = column({"run", "job"}), step = column({"step"}), loss = column({"loss", "validation_loss"}), total = column({"total_steps"});
-  if (loss == columns.size()) return fail(Errc::kBadData, fmt::format("{}:1: no column loss or validation_loss", path));
+/// More tolerant than a scenario's curves (sim/curve_files.h): a run's steps may be missing, and a step said twice counts once.
+Result<void> add_table(const std::string& path, std::vector<LossSeries>& out) {
+  const auto table = sim::read_table(path);
+  if (!table) return fail(table.error());
+  const auto either = [&](const char* one, const char* other) { return table->column(one) ? table->column(one) : table->column(other); };
+  const auto run = either("run", "job"), loss = either("loss", "validation_loss"), step = table->column("step"), total = table->column("total_steps");
+  if (!loss) return fail(Errc::kBadData, fmt::format("{}:1: no column loss or validation_loss", path));
   std::map<std::string, LossSeries> runs;
-  for (std::size_t at = 2; std::getline(in, line); ++at) {
-    const std::vector<std::string> cells = cells_of(line);
-    double x = 0, y = 0;
-    if (cells.size() != columns.size() || !number(cells[loss], y)) return fail(Errc::kBadData, fmt::format("{}:{}: not a row of numbers", path, at));
-    const std::string name = run < cells.size() ? cells[run] : path;
+  for (std::size_t row = 0; row < table->rows.size(); ++row) {
+    const auto value = table->number(row, *loss);
+    if (!value) return fail(value.error());
+    const std::string name = run ? table->rows[row][*run] : path;
     LossSeries& series = runs[name];
     series.name = name, series.family = name.substr(0, name.find('/'));
-    if (step >= cells.size() || !number(cells[step], x)) x = static_cast<double>(series.steps.size() + 1);
-    if (total < cells.size()) (void)number(cells[total], series.total_steps);
-    if (!series.steps.empty() && x <= series.steps.back()) continue;  // a second report of a step
-    series.steps.push_back(x);
-    series.losses.push_back(y);
+    const double next = static_cast<double>(series.steps.size() + 1), at = step ? table->number(row, *step).value_or(next) : next;
+    if (total) series.total_steps = table->number(row, *total).value_or(series.total_steps);
+    if (!series.steps.empty() && at <= series.steps.back()) continue;  // a second report of a step
+    series.steps.push_back(at);
+    series.losses.push_back(*value);
   }
   for (auto& [name, series] : runs) out.push_back(std::move(series));
   return {};
@@ -167,9 +137,7 @@ Result<std::vector<LossSeries>> read_series(const std::vector<std::string>& path
   }
   std::vector<LossSeries> out;
   for (const std::string& path : files) {
-    const auto text = whole(path);
-    if (!text) return fail(text.error());
-    if (auto added = path.ends_with(".txt") ? add_text(path, *text, out) : add_table(path, *text, out); !added) return fail(added.error());
+    if (auto added = path.ends_with(".txt") ? add_text(path, out) : add_table(path, out); !added) return fail(added.error());
   }
   std::erase_if(out, [](const LossSeries& s) { return s.losses.size() < 10; });
   return out;

@@ -3,54 +3,28 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <filesystem>
-#include <fstream>
 #include <limits>
 #include <set>
 
 #include "cli/detail/client.h"
 #include "cli/detail/summary.h"
 #include "manager/quality.h"
+#include "sim/losses_file.h"
 
 namespace sluice::cli {
 namespace {
 using detail::Json;
 
-/// The next cell of a CSV line as a number. Names in the file have no commas or quotes.
-bool take_number(std::string_view& line, double& out) {
-  const std::string_view cell = line.substr(0, line.find(','));
-  const auto [end, error] = std::from_chars(cell.data(), cell.data() + cell.size(), out);
-  if (error != std::errc{} || end != cell.data() + cell.size() || !std::isfinite(out)) return false;
-  line.remove_prefix(std::min(line.size(), cell.size() + 1));
-  return true;
-}
-
 /// Adds the rows up to the first bad one. Jobs that aren't in `jobs` are bad, or new where there is no summary.
 Result<void> load_losses(const std::string& path, std::map<std::string, JobRecord>& jobs, bool all_known) {
-  std::ifstream in(path);
-  std::string line;
-  if (!std::getline(in, line)) return fail(Errc::kNotFound, fmt::format("{}: there is no such file, or it is empty", path));
-  if (line != "job,seconds,step,examples,loss,slots") return fail(Errc::kBadData, fmt::format("{}:1: not the header of a losses.csv of this version", path));
-  for (int number = 2; std::getline(in, line); ++number) {
-    std::string_view rest = line;
-    const std::string job(rest.substr(0, rest.find(',')));
-    rest.remove_prefix(std::min(rest.size(), job.size() + 1));
-    double seconds = 0, step = 0, examples = 0, loss = 0;
-    if (!take_number(rest, seconds) || !take_number(rest, step) || !take_number(rest, examples) || !take_number(rest, loss) || step < 0 || examples < 0) {
-      return fail(Errc::kBadData, fmt::format("{}:{}: not a row of job, seconds, step, examples, loss, slots", path, number));
-    }
-    const auto it = all_known ? jobs.find(job) : jobs.try_emplace(job).first;
-    if (it == jobs.end()) return fail(Errc::kBadData, fmt::format("{}:{}: job '{}' is not in summary.json", path, number, job));
-    LossPoint point;
-    point.seconds = seconds;
-    point.step = static_cast<std::uint64_t>(step);
-    point.examples = static_cast<std::uint64_t>(examples);
-    point.loss = loss;
-    it->second.points.push_back(point);
-  }
-  return {};
+  return sim::read_losses(path, [&](const sim::LossRow& row) -> Result<void> {
+    const auto it = all_known ? jobs.find(row.job) : jobs.try_emplace(row.job).first;
+    if (it == jobs.end()) return fail(Errc::kBadData, fmt::format("{}:{}: job '{}' is not in summary.json", path, row.line, row.job));
+    it->second.points.push_back(row.point);
+    return {};
+  });
 }
 
 void take_summary(const Json& summary, RunRecord& out) {

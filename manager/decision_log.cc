@@ -55,6 +55,16 @@ const nlohmann::json& DecisionLog::outcome(const std::string& job) const {
   return it == outcomes_.end() ? none : it->second;
 }
 
+void DecisionLog::forget(const std::string& job) {
+  by_job_.erase(job);
+  outcomes_.erase(job);
+}
+
+void DecisionLog::keep_only(const std::function<bool(const std::string&)>& known) {
+  std::erase_if(by_job_, [&](const auto& entry) { return !known(entry.first); });
+  std::erase_if(outcomes_, [&](const auto& entry) { return !known(entry.first); });
+}
+
 void DecisionLog::index(const nlohmann::json& line) try {
   last_decision_ = std::max(last_decision_, line.value("decision", std::uint64_t{0}));
   const std::string kind = line.value("kind", "");

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
@@ -33,6 +34,10 @@ class DecisionLog {
   [[nodiscard]] const nlohmann::json& outcome(const std::string& job) const;
   /// The highest decision and round number in the file; 0 if none.
   [[nodiscard]] std::uint64_t last_decision() const { return last_decision_; }
+
+  /// Nothing of the job is at hand any more; the file has it.
+  void forget(const std::string& job);
+  void keep_only(const std::function<bool(const std::string& job)>& known);
 
  private:
   void index(const nlohmann::json& line);

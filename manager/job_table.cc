@@ -7,6 +7,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "base/assert.h"
 #include "base/fetch.h"
 #include "base/log.h"
 #include "manager/quality.h"
@@ -19,6 +20,7 @@ constexpr double kDivergingFactor = 100;
 constexpr double kRateMemorySeconds = 1;             ///< of slot time
 constexpr double kStalenessWeight = 0.1;             ///< of a report
 constexpr double kSteady = 0.1, kSteadySlots = 0.5;  ///< how far the slots at work in a window are from those granted, at most, for the rate to be theirs
+constexpr double kTooFew = 4;                        ///< a report with less than one part in so many of the usual examples is twice as unsure, and more
 constexpr std::size_t kPlateauReports = 12;
 constexpr double kPlateauShare = 0.002;  ///< of the range so far
 
@@ -67,6 +69,7 @@ void restore_scores(Job& job, const nlohmann::json& record) {
   job.reports = record.value("reports", std::uint64_t{0});
   job.first_loss = record.value("first_loss", 0.0);
   job.loss = record.value("loss", 0.0);
+  if (job.reports > 0) job.smooth = SmoothLoss(job.loss);
   job.best_loss = record.value("best_loss", 0.0);
   job.moves_in = record.value("moves_in", std::uint64_t{0});
   job.evaluated = record.value("evaluated", std::uint64_t{0});
@@ -121,7 +124,17 @@ JobPhase Job::phase() const {
   return plateau ? JobPhase::kPlateau : JobPhase::kTraining;
 }
 
-double Job::declared_steps() const { return static_cast<double>((examples_total + spec.step_rows() - 1) / spec.step_rows()); }
+double Job::steps_max() const {
+  const std::uint64_t rows = spec.step_rows();
+  return static_cast<double>(examples_total / rows + (examples_total % rows > 0 ? 1 : 0));
+}
+
+double Job::expected_steps(const RemainingPrior& prior) const {
+  if (const double declared = declared_steps(); declared > 0) return declared;
+  const double most = steps_max(), done = static_cast<double>(step);
+  const double expected = prior.total_steps(spec.model, done).steps;
+  return most >= done && most > 0 ? std::min(expected, most) : expected;
+}
 
 double Job::floor() const {
   if (predictor == nullptr || !predictor->ready()) return best_loss;
@@ -153,6 +166,7 @@ Result<std::vector<JobId>> JobTable::submit(std::vector<proto::JobSpec> specs, I
     job.spec_json = proto::to_json(job.spec);
     job.submitted = now;
     names_[job.spec.name] = id;
+    if (!job.spec.group.empty()) ++groups_[job.spec.group].known;
     begin(job);
     dirty_.insert(id);
     ids.push_back(id);
@@ -248,14 +262,14 @@ News JobTable::add_point(Job& job, const proto::JobReport& r, Instant now) {
   if (!job.curve.add(point)) return News::kNone;
   job.examples_total = r.examples_total;
   job.predictor->declare(job.declared_steps());
-  learn_rates(job, r, point);
-  job.predictor->observe(point);
-  if (!std::exchange(job.to_refit_, true)) to_refit_.push_back(&job);
+  learn_rates(job, r);
+  tell_predictor(job, point, r.staleness_mean);
+  job.smooth.add(point.loss, static_cast<double>(r.window_examples));
+  job.loss = job.smooth.loss();
   if (job.reports++ == 0) {
-    job.first_loss = job.loss = job.best_loss = point.loss;
+    job.first_loss = job.best_loss = job.loss;
   } else {
     job.largest_drop = std::max(job.largest_drop, job.last_report_loss - point.loss);
-    job.loss = smooth(job.loss, point.loss);
     job.best_loss = std::min(job.best_loss, job.loss);
   }
   if (!job.spec.group.empty()) improve_group(job);
@@ -282,19 +296,34 @@ News JobTable::add_point(Job& job, const proto::JobReport& r, Instant now) {
   return News::kPhase;
 }
 
-void JobTable::learn_rates(Job& job, const proto::JobReport& r, const LossPoint& point) {
+/// Predictors take reports for equally sure: one of few examples, as the first one after a move is, is heard together with the next.
+void JobTable::tell_predictor(Job& job, const LossPoint& point, double staleness) {
+  LossPoint& told = job.untold_;
+  const std::uint64_t before = told.weight;
+  const double share = static_cast<double>(point.weight) / static_cast<double>(before + point.weight), loss = told.loss;
+  told = point;
+  told.weight += before;
+  if (before > 0) told.loss = loss + share * (point.loss - loss);
+  if (static_cast<double>(told.weight) * kTooFew < job.smooth.usual()) return;
+  if (job.predictor->ready() && staleness >= 0) {
+    const double level = job.predictor->after(0).mean;
+    const Forecast f = job.predictor->after(static_cast<double>(told.step - job.told_step_));
+    if (level > f.mean) job.rates.progressed(level - f.mean, f.deviation, level - told.loss, job.usual_staleness_, staleness);
+  }
+  job.usual_staleness_ += (job.reports == 0 ? 1 : kStalenessWeight) * (std::max(0.0, staleness) - job.usual_staleness_);
+  job.predictor->observe(told);
+  job.told_step_ = told.step;
+  told.weight = 0;
+  if (!std::exchange(job.to_refit_, true)) to_refit_.push_back(&job);
+}
+
+void JobTable::learn_rates(Job& job, const proto::JobReport& r) {
   const double steps = static_cast<double>(r.step - job.step);
   const double busy = r.slot_seconds - job.slot_seconds_seen_, passed = r.seconds - job.seconds_seen_;
   // A repeat after the home was moved may bring totals that did not grow. And a window in which the count of slots changed, or the job had none for a while,
   // says nothing of any count: taken for its mean, rates look as if contention did not matter.
   const bool steady = std::abs(busy / passed - job.slots) <= kSteady * job.slots + kSteadySlots;
   if (busy > 0 && passed > 0 && (steady || !job.rates.ready())) job.rates.observe(steps, busy, passed, r.staleness_mean);
-  if (job.predictor->ready() && r.staleness_mean >= 0) {
-    const double level = job.predictor->after(0).mean;
-    const Forecast f = job.predictor->after(steps);
-    if (level > f.mean) job.rates.progressed(level - f.mean, f.deviation, level - point.loss, job.usual_staleness_, r.staleness_mean);
-  }
-  job.usual_staleness_ += (job.reports == 0 ? 1 : kStalenessWeight) * (std::max(0.0, r.staleness_mean) - job.usual_staleness_);
 }
 
 News JobTable::diverges(Job& job, std::string why) {
@@ -393,8 +422,31 @@ void JobTable::end(Job& job, JobState state, std::string reason, Instant now) {
   job.score_predictor.reset();
   live_.erase(job.id);
   if (!job.spec.group.empty()) std::erase(groups_[job.spec.group].members, &job);
+  ended_.push_back(job.id);
   touch(job);
   dirty_.insert(job.id);
+}
+
+std::vector<JobId> JobTable::beyond(std::size_t keep) const {
+  std::vector<JobId> out;
+  for (std::size_t i = 0; i + keep < ended_.size(); ++i) {
+    const Job& job = *by_id_.at(ended_[i]);
+    const bool heard = !job.touched_ && job.row == Job::kNoRow, counts = !job.spec.group.empty() && !groups_.at(job.spec.group).members.empty();
+    if (heard && !counts) out.push_back(job.id);
+  }
+  return out;
+}
+
+void JobTable::forget(JobId id) {
+  Job* job = find(id);
+  SLUICE_ASSERT(job != nullptr && job->ended() && !job->touched_ && job->row == Job::kNoRow);
+  if (job->to_refit_) std::erase(to_refit_, job);
+  if (const auto group = groups_.find(job->spec.group); group != groups_.end() && --group->second.known == 0) groups_.erase(group);
+  if (const auto name = names_.find(job->spec.name); name != names_.end() && name->second == id) names_.erase(name);
+  dirty_.erase(id);
+  std::erase(ended_, id);
+  by_id_.erase(id);
+  jobs_.erase(id);
 }
 
 void JobTable::started(JobId id) {
@@ -474,6 +526,7 @@ Result<void> JobTable::restore_json(const nlohmann::json& json, Instant now) {
   job.submitted = Instant{now.ns - from_seconds(json.value("age_seconds", 0.0)).ns};
   job.reason = json.value("reason", "");
   names_[job.spec.name] = id;
+  if (!job.spec.group.empty()) ++groups_[job.spec.group].known;
   next_id_ = std::max(next_id_, id.value + 1);
   const std::string state = json.value("state", "waiting");
   if (state != "done" && state != "failed" && state != "cancelled") {
@@ -487,6 +540,7 @@ Result<void> JobTable::restore_json(const nlohmann::json& json, Instant now) {
        {Errc::kBadConfig, Errc::kBadData, Errc::kCannotConnect, Errc::kDenied, Errc::kUnplaceable, Errc::kTimedOut, Errc::kInternal, Errc::kIo})
     if (json.value("code", "") == name_of(code)) job.code = code;
   job.ended_seconds = json.value("ended_seconds", 0.0);
+  ended_.push_back(id);
   restore_scores(job, json);
   if (!job.spec.group.empty() && job.reports > 0) improve_group(job);
   return {};

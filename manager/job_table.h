@@ -2,6 +2,7 @@
 /// Every job the manager knows: what was asked, where it stands, its loss curve, and what is carried from round to round. Fed by job homes' reports, which are
 /// checked, bounded and never believed blindly. One thread (the manager's); no I/O: `take_dirty` says what to store.
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -21,6 +22,7 @@
 #include "manager/cluster_view.h"
 #include "manager/live_values.h"
 #include "manager/predictor.h"
+#include "manager/quality.h"
 #include "manager/rate_model.h"
 #include "manager/remaining_prior.h"
 #include "proto/job_spec.h"
@@ -71,6 +73,7 @@ struct Job {
   // The curve: seconds are from submission, by the manager's clock.
   LossCurve curve;
   double first_loss = 0, loss = 0, best_loss = 0, last_report_loss = 0;  ///< first as reported; loss and best are smoothed
+  SmoothLoss smooth;                                                     ///< what `loss` is of
   double largest_drop = 0;                                               ///< between two reports
   std::vector<double> rungs;                                             ///< smoothed losses at successive halving's rungs (rung_step), of those it has passed
   double steps_per_slot_second = 0;
@@ -85,8 +88,12 @@ struct Job {
   [[nodiscard]] LiveValues live_values() const { return {spec.weight, spec.slots_min, spec.slots_max}; }
   [[nodiscard]] JobPhase phase() const;
   [[nodiscard]] double seconds_since_submission(Instant now) const { return ended_seconds.value_or((now - submitted).seconds()); }
-  /// Steps that it declared, from what its home says there is to train on; 0 before the first report.
-  [[nodiscard]] double declared_steps() const;
+  /// Steps that its epochs are, from what its home says there is to train on; 0 before the first report.
+  [[nodiscard]] double steps_max() const;
+  /// Steps that it declared: steps_max(); 0 where its end depends on what its losses do (stop), for its epochs are a limit only then.
+  [[nodiscard]] double declared_steps() const { return spec.stop_converged || spec.patience_epochs > 0 ? 0 : steps_max(); }
+  /// Steps that it is expected to take in all: as declared, else as past jobs of its model took, but no more than its epochs are. 0: not known.
+  [[nodiscard]] double expected_steps(const RemainingPrior& prior) const;
   /// L∞ by the predictor; the best loss so far before it has an opinion.
   [[nodiscard]] double floor() const;
   /// (loss − floor) / (first − floor) in [0, 1]; 1 before the first report.
@@ -98,7 +105,9 @@ struct Job {
   double rate_steps_ = 0, rate_slot_seconds_ = 0;  ///< sums that forget: steps_per_slot_second is their ratio
   double slot_seconds_seen_ = 0;
   bool to_refit_ = false, touched_ = false;
-  double usual_staleness_ = 0;  ///< what the predictor has mostly seen
+  double usual_staleness_ = 0;   ///< what the predictor has mostly seen
+  LossPoint untold_;             ///< of too few examples to tell the predictor yet; weight 0: none
+  std::uint64_t told_step_ = 0;  ///< of the point that it heard last
 };
 
 /// What a report changed.
@@ -135,6 +144,17 @@ class JobTable {
   bool set(JobId id, const LiveValues& values);
   /// Marks a job that was granted its first slot as running.
   void started(JobId id);
+
+  /// Ended jobs beyond the newest `keep` of them that may be forgotten, the longest ended first: not those of whose end no round has heard yet, nor members of
+  /// a group that lives, whose best counts for the others.
+  [[nodiscard]] std::vector<JobId> beyond(std::size_t keep) const;
+  /// Nothing of it is known any more. REQUIRES: beyond() named it, and no round was since.
+  void forget(JobId id);
+  /// How many jobs were.
+  [[nodiscard]] std::uint64_t forgotten() const { return next_id_ - 1 - jobs_.size(); }
+  /// What the next job's id is; it outlives the manager, for an id is never given twice.
+  [[nodiscard]] std::uint64_t next_id() const { return next_id_; }
+  void go_on_from(std::uint64_t next_id) { next_id_ = std::max(next_id_, next_id); }
 
   [[nodiscard]] Job* find(JobId id);
   [[nodiscard]] const Job* find(JobId id) const;
@@ -177,7 +197,8 @@ class JobTable {
   static void hear_score(Job& job, const proto::JobReport& report);
   News add_point(Job& job, const proto::JobReport& report, Instant now);
   News diverges(Job& job, std::string why);
-  static void learn_rates(Job& job, const proto::JobReport& report, const LossPoint& point);
+  static void learn_rates(Job& job, const proto::JobReport& report);
+  void tell_predictor(Job& job, const LossPoint& point, double staleness);
   void end(Job& job, JobState state, std::string reason, Instant now);
   void begin(Job& job);
   void improve_group(Job& job);
@@ -190,12 +211,14 @@ class JobTable {
   std::set<JobId> live_, dirty_;
   std::deque<Job*> to_refit_;
   struct Group {
-    double best = 0;  ///< as long as the jobs themselves are known
+    double best = 0;        ///< as long as one of its jobs is known
+    std::size_t known = 0;  ///< jobs of it, ended ones included
     std::vector<Job*> members;
   };
   std::map<std::string, Group> groups_;
   std::vector<Job*> touched_;                        ///< they stay where they are
   std::map<std::string, JobId, std::less<>> names_;  ///< the newest job of each name
+  std::deque<JobId> ended_;                          ///< by when they did; after a restart those of before by id
   std::uint64_t next_id_ = 1;
 };
 

@@ -24,6 +24,7 @@ struct ManagerOptions {
   std::uint32_t virtual_nodes = 64;                          ///< per server on the ring
   double load_bound = 0.1;                                   ///< ε of bounded loads
   std::uint32_t quantum_ms_min = 500;                        ///< with fewer slots than jobs
+  std::uint32_t keep_ended = 1000;                           ///< ended jobs that are known on, the newest; older ones are forgotten
   std::function<void(const std::string& address)> on_ready;  ///< called once when it listens
   std::function<void(const Error&)> on_fatal;
 };

@@ -83,6 +83,8 @@ class OpenSlots {
 
 }  // namespace
 
+const Fleet::Holding Fleet::kNothing;
+
 /// Of workers that came or went.
 void Fleet::index() {
   ids_.clear(), at_.clear(), idle_.clear();
@@ -122,9 +124,9 @@ std::size_t Fleet::place_of(WorkerId id) const {
 }
 
 void Fleet::fetch(JobId job) const {
-  if (job.value >= held_.size()) return;
-  __builtin_prefetch(&held_[job.value]);
-  __builtin_prefetch(&held_[job.value].warm);  // it may be in the next line
+  const Holding& of = holding(job);
+  __builtin_prefetch(&of);
+  __builtin_prefetch(&of.warm);  // it may be in the next line
 }
 
 void Fleet::fetch_lists(JobId job) const {
@@ -158,32 +160,37 @@ void Fleet::apply_one(const SlotChange& change) {
   idle_[worker] += (change.to == JobId{} ? 1U : 0U) - (change.from == JobId{} ? 1U : 0U);
   if (change.from != JobId{}) let_go(change.from, change.at);
   if (change.to == JobId{}) return;
-  if (change.to.value >= held_.size()) held_.resize(std::max(change.to.value + 1, 2 * held_.size()));
-  Holding& holding = held_[change.to.value];
+  Holding& holding = hold(change.to);
   put_in_order(holding.slots, change.at);
   put_in_order(holding.warm, change.at.worker);
 }
 
 void Fleet::forget(JobId job) {
-  if (job.value >= held_.size()) return;
-  held_[job.value].warm = {};
-  if (held_[job.value].slots.empty()) held_[job.value].slots = {};
+  if (&holding(job) == &kNothing) return;
+  hold(job).warm = {};
+  while (!held_.empty() && held_.front().slots.empty() && held_.front().warm.empty()) held_.pop_front(), ++first_;
+}
+
+Fleet::Holding& Fleet::hold(JobId job) {
+  if (held_.empty()) first_ = job.value;
+  for (; job.value < first_; --first_) held_.emplace_front();
+  if (job.value - first_ >= held_.size()) held_.resize(job.value - first_ + 1);
+  return held_[job.value - first_];
 }
 
 std::vector<JobId> Fleet::holders() const {
   std::vector<JobId> out;
   for (std::size_t i = 0; i < held_.size(); ++i)
-    if (!held_[i].slots.empty()) out.push_back(JobId{i});
+    if (!held_[i].slots.empty()) out.push_back(JobId{first_ + i});
   return out;
 }
 
 const Fleet::Holding& Fleet::holding(JobId job) const {
-  static const Holding none;
-  return job.value < held_.size() ? held_[job.value] : none;
+  return job.value >= first_ && job.value - first_ < held_.size() ? held_[job.value - first_] : kNothing;
 }
 
 void Fleet::let_go(JobId job, SlotRef at) {
-  std::vector<SlotRef>& slots = held_.at(job.value).slots;
+  std::vector<SlotRef>& slots = held_.at(job.value - first_).slots;
   const auto it = std::lower_bound(slots.begin(), slots.end(), at);
   SLUICE_ASSERT(it != slots.end() && *it == at);
   slots.erase(it);

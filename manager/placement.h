@@ -4,6 +4,7 @@
 
 #include <compare>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <span>
 #include <string>
@@ -81,9 +82,11 @@ class Fleet {
   void fetch_lists(JobId job) const;
 
  private:
+  static const Holding kNothing;
   void apply_one(const SlotChange& change);
   void let_go(JobId job, SlotRef at);
   void index();
+  Holding& hold(JobId job);
 
   std::map<WorkerId, Worker> workers_;
   std::vector<WorkerId> ids_;  ///< by place
@@ -91,7 +94,8 @@ class Fleet {
   std::vector<std::uint32_t> idle_;
   std::uint32_t slots_ = 0;
   std::uint64_t version_ = 0;
-  std::vector<Holding> held_;  ///< by job id: numbers are given one after the other
+  std::deque<Holding> held_;  ///< by job id, from the first on that has anything: ids are given one after the other
+  std::uint64_t first_ = 0;   ///< held_'s first
 };
 
 /// The fewest changes that give each job that is named so many slots (one that is not named keeps what it has), at most one a slot. A job keeps the slots it

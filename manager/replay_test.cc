@@ -13,8 +13,18 @@ using ::testing::HasSubstr;
 
 std::filesystem::path goldens() { return std::filesystem::path(SLUICE_SOURCE_DIR) / "tests/data/decisions"; }
 
-/// A small run with what makes rounds hard to repeat: jobs that come and go, orders, a lost worker.
-void run_small(Cluster& c, const std::string& policy) {
+/// A small run with what makes rounds hard to repeat: jobs that come and go, orders, a lost worker. `group`: all but b are variants of one model, of
+/// which the best counts.
+void run_small(Cluster& c, const std::string& policy, bool group = false) {
+  const auto submit = [&](const std::vector<std::string>& names) {
+    json jobs = json::array();
+    for (const std::string& name : names) {
+      proto::JobSpec one = spec(name);
+      if (group && name != "b") one.group = "variants", one.objective = proto::Objective::kBest;
+      jobs.push_back(json::parse(proto::to_json(one)));
+    }
+    ASSERT_FALSE(c.call("submit", {{"jobs", jobs}}).contains("refused"));
+  };
   c.options.policy = policy;
   c.start();
   c.server("s1");
@@ -24,10 +34,10 @@ void run_small(Cluster& c, const std::string& policy) {
     c.world.jobs[JobId{j}].steps_total = 3000 + 1000 * j;
     c.world.jobs[JobId{j}].loss = [j](double step) { return 2 / (1 + step / (200.0 * static_cast<double>(j))) + 0.1; };
   }
-  c.submit({"a", "b", "c"});
+  submit({"a", "b", "c"});
   c.run(1.5);
   c.call("pause", {{"jobs", {"b"}}});
-  c.submit({"d", "e"});
+  submit({"d", "e"});
   c.run(1);
   c.call("resume", {{"jobs", {"b"}}});
   c.call("set", {{"job", "c"}, {"values", {{"weight", 3}}}});
@@ -146,13 +156,14 @@ TEST(Replay, ADamagedOrCutFileIsNamedWithItsLine) {
 }
 
 class GoldenDecisions : public ::testing::TestWithParam<const char*> {};
-INSTANTIATE_TEST_SUITE_P(Runs, GoldenDecisions, ::testing::Values("fair", "slaq", "sluice"));
+INSTANTIATE_TEST_SUITE_P(Runs, GoldenDecisions, ::testing::Values("fair", "slaq", "sluice", "sluice-group"));
 
 TEST_P(GoldenDecisions, AreDecidedTheSameByThisBuild) {
   const std::string path = (goldens() / (std::string(GetParam()) + ".jsonl")).string();
   if (std::getenv("SLUICE_RECORD_DECISIONS") != nullptr) {
     Cluster c(11);
-    run_small(c, GetParam());
+    const std::string run = GetParam();
+    run_small(c, run.substr(0, run.find('-')), run.ends_with("-group"));
     std::ofstream out(path);
     for (const auto& line : lines_of(c.folder + "/decisions.jsonl"))
       if (json::parse(line)["kind"] == "round") out << line << '\n';

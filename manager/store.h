@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
@@ -30,6 +31,9 @@ class Store {
   /// Puts a value if `term` is still the newest term that acquire() gave out and the key's revision is `revision` (0: the key does not exist). Durable on
   /// return. Returns the new revision. Errors: kRejected (superseded term, other revision: named), kIo (disk full: named; nothing has changed).
   [[nodiscard]] virtual Result<std::uint64_t> put_if(Term term, const std::string& key, std::uint64_t revision, const std::string& value) = 0;
+  /// Takes keys out that have these revisions, all of them or none: get() and list() have them no more, and they may be put again as new ones. watch() does not
+  /// tell of it. Durable on return. Errors: as put_if(); kRejected also where a key is not there.
+  [[nodiscard]] virtual Result<void> erase_if(Term term, const std::vector<std::pair<std::string, std::uint64_t>>& keys) = 0;
   /// Nothing if the key does not exist. Errors: kIo.
   [[nodiscard]] virtual Result<std::optional<StoreEntry>> get(const std::string& key) = 0;
   /// All entries whose key starts with `prefix`, by key. Errors: kIo.

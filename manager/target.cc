@@ -17,14 +17,14 @@ double expected_rate(const Job& job, double share) {
 }
 
 void foretell(const Job& job, double share, Instant now, TargetView& out) {
-  const double left = job.declared_steps() - static_cast<double>(job.step), rate = expected_rate(job, share), age = job.seconds_since_submission(now);
+  const double left = job.steps_max() - static_cast<double>(job.step), rate = expected_rate(job, share), age = job.seconds_since_submission(now);
   if (!out.by_seconds && left > 0 && rate > 0) out.by_seconds = age + left / rate;
   const proto::TargetSpec& target = *job.spec.target;
   const bool of_loss = target.of == "loss";
   const Predictor* predictor = of_loss ? job.predictor.get() : job.score_predictor.get();
   if (predictor == nullptr || !predictor->ready() || !out.by_seconds) return;
   double steps = std::max(0.0, *out.by_seconds - age) * rate;
-  if (left >= 0 && job.declared_steps() > 0) steps = std::min(steps, left);
+  if (left >= 0 && job.steps_max() > 0) steps = std::min(steps, left);
   if (!of_loss) steps += static_cast<double>(job.step - std::min(job.step, job.evaluated_at_step));  // it counts from the newest scoring
   out.probability = predictor->after(steps).probability_below(proto::metric_rises(target.of) ? -target.value : target.value);
 }

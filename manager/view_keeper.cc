@@ -12,6 +12,7 @@
 
 #include "base/assert.h"
 #include "base/fetch.h"
+#include "manager/detail/few_digits.h"
 #include "manager/policies/claims.h"
 #include "manager/quality.h"
 
@@ -36,22 +37,6 @@ void each_of(std::size_t count, const Of& of) {
       [&] { tbb::parallel_for(tbb::blocked_range<std::size_t>(0, count, kGrain), [&](const auto& part) { some(part.begin(), part.end()); }); });
 }
 
-/// To about six digits, or whole numbers above a million, so that a record of it is short: what a forecast says of a fall is never better than that. Not
-/// falling in x; 0 stays 0.
-double rounded(double x) {
-  constexpr int kDigits = 6, kExactPowers = 22;  // a double holds 10²² exactly
-  static const std::array<double, kExactPowers + 1> kTen = [] {
-    std::array<double, kExactPowers + 1> out{1};
-    for (std::size_t i = 1; i < out.size(); ++i) out[i] = out[i - 1] * 10;
-    return out;
-  }();
-  if (x == 0 || !std::isfinite(x)) return x;
-  const int places = kDigits - static_cast<int>(std::floor(std::ilogb(x) * 0.30103)) - 1;
-  if (places > kExactPowers) return x;
-  const double ten = kTen[static_cast<std::size_t>(std::max(places, 0))];
-  return std::round(x * ten) / ten;
-}
-
 /// A loss that falls goes on falling: at least as 1/step does. A fit through noisy reports takes a curve for flat now and then, and a policy that believes it
 /// does not hear that job again for long (docs/adr/0009).
 void forecast_into(std::vector<ForecastKnot>& knots, const Job& job, double steps_per_slot, std::uint32_t slots) {
@@ -66,7 +51,7 @@ void forecast_into(std::vector<ForecastKnot>& knots, const Job& job, double step
   double drop = 0;
   for (std::size_t i = 0; i < count; ++i) {
     drop = std::max({drop, level - said[i].mean, fall.after(steps[i])});
-    knots.push_back({steps[i], rounded(drop), rounded(said[i].deviation)});
+    knots.push_back({steps[i], few_digits(drop), few_digits(said[i].deviation)});
   }
 }
 
@@ -106,6 +91,7 @@ void fill_view(JobView& v, const Job& job, Duration move_cost) {
   v.end_loss = v.floor;
   v.end_deviation = 0;
   const bool ready = job.predictor != nullptr && job.predictor->ready();
+  v.level = ready ? few_digits(std::min(job.first_loss, job.predictor->after(0).mean)) : job.loss;
   if (v.declared && ready) {
     const Forecast end = job.predictor->after(std::max(0.0, v.total_steps - static_cast<double>(v.step)));
     v.end_loss = std::min(job.best_loss, end.mean);
@@ -145,7 +131,7 @@ JobView view_of(const Job& job, const RoundOptions& options, std::uint32_t slots
 void ViewKeeper::take_prior(JobView& v, const Job& job) const {
   const RemainingPrior& prior = jobs_.prior();
   const auto step = static_cast<double>(job.step);
-  if (!v.declared) v.total_steps = job.step > 0 ? prior.total_steps(job.spec.model, step).steps : 0;
+  if (!v.declared) v.total_steps = job.step > 0 ? job.expected_steps(prior) : 0;
   if (!(v.total_steps > 0)) return;
   const auto left = prior.remaining(job.spec.model, step / v.total_steps);
   v.prior_remaining = left.mean, v.prior_deviation = left.deviation;
@@ -169,21 +155,15 @@ void ViewKeeper::fill(std::uint32_t row) {
   if (view_.usual_kappa >= 0) job.rates.expect(view_.usual_kappa);
   JobView& v = view_.jobs[row];
   fill_view(v, job, move_cost(job));
-  if (later_ && v.end_deviation > 0) return;
-  foretell(v, job, options_, slots_);
-  owes_[row] = 0;
+  owes_[row] = later_ && v.end_deviation > 0 ? 1 : 0;
+  if (owes_[row] == 0) foretell(v, job, options_, slots_);
 }
 
 void ViewKeeper::foretell_all() {
-  std::sort(owing_.begin(), owing_.end());
-  owing_.erase(std::unique(owing_.begin(), owing_.end()), owing_.end());
-  each_of(owing_.size(), [this](std::size_t i, std::size_t) {
-    Job& job = *owing_[i];
-    if (job.row == Job::kNoRow || owes_[job.row] == 0) return;
-    foretell(view_.jobs[job.row], job, options_, slots_);
-    owes_[job.row] = 0;
-  });
-  owing_.clear();
+  std::vector<std::size_t> owing;
+  for (std::size_t row = 0; row < owes_.size(); ++row)
+    if (std::exchange(owes_[row], 0) != 0) owing.push_back(row);
+  each_of(owing.size(), [&](std::size_t i, std::size_t) { foretell(view_.jobs[owing[i]], *rows_[owing[i]], options_, slots_); });
 }
 
 void ViewKeeper::finish(std::uint32_t row) {
@@ -191,11 +171,9 @@ void ViewKeeper::finish(std::uint32_t row) {
   JobView& v = view_.jobs[row];
   take_prior(v, job);
   if (!v.group.empty()) v.group_best = jobs_.group_best(v.group);
-  shadow_.see(job.id, job.submitted, v.declared ? v.total_steps : 0, v.speed_up);
+  shadow_.see(job.id, v.declared ? v.total_steps : 0, v.speed_up);
   mark(row);
   ++made_;
-  if (!later_ || !(v.end_deviation > 0) || std::exchange(owes_[row], 1) != 0) return;
-  owing_.push_back(rows_[row]);
 }
 
 void ViewKeeper::make_all(std::span<Job* const> touched) {
@@ -222,7 +200,7 @@ void ViewKeeper::tell(std::uint32_t row) {
   v.speed_up = counted_speed_up(job);
   take_prior(v, job);
   if (values() == before) return;
-  shadow_.see(job.id, job.submitted, v.declared ? v.total_steps : 0, v.speed_up);
+  shadow_.see(job.id, v.declared ? v.total_steps : 0, v.speed_up);
   mark(row);
 }
 
@@ -247,8 +225,9 @@ void ViewKeeper::leave(std::span<Job* const> touched, const Incremental* carrier
   left_.clear();
   for (Job* job : touched) {
     if (!job->ended() || job->row == Job::kNoRow) continue;
-    shadow_.ended(job->id, static_cast<double>(job->step), job->state == JobState::kDone ? job->slot_seconds : 0);
+    shadow_.ended(job->id, static_cast<double>(job->step));
     contention_.keep(job->rates.evidence());
+    held_ -= view_.jobs[job->row].slots;
     left_.push_back(job);
     moved_places_ = true;
   }
@@ -278,6 +257,7 @@ void ViewKeeper::join(std::span<Job* const> touched) {
     job->row = static_cast<std::uint32_t>(rows_.size());
     rows_.push_back(job);
     view_.jobs.push_back(new_view(*job));
+    held_ += view_.jobs.back().slots;
     evidence_.push_back({});
     marked_.push_back(false);
     owes_.push_back(0);
@@ -297,9 +277,11 @@ void ViewKeeper::look(Instant now, bool by_index, const Incremental* carrier) {
     if (job->row == Job::kNoRow) continue;
     JobView& v = view_.jobs[job->row];
     if (v.slots > 0 && job->slots == 0) v.waits_since = view_.now;
+    held_ += job->slots - v.slots;
     v.slots = job->slots;
   }
   set_.clear();
+  const std::uint32_t held = held_;
   view_.elapsed = looked_ ? now - view_.now : Duration{};
   view_.now = now;
   view_.round = options_.round;
@@ -321,7 +303,7 @@ void ViewKeeper::look(Instant now, bool by_index, const Incremental* carrier) {
     told_ = told_ + 1 < rows_.size() ? told_ + 1 : 0;
     if (!marked_[told_]) tell(static_cast<std::uint32_t>(told_));
   }
-  shadow_.advance(now, slots_);
+  shadow_.advance(now, slots_, held);
   view_.usual_stay = shadow_.usual_stay();
   view_.usual_attained = shadow_.usual_attained();
   for (std::size_t i = 0; options_.fairness.strict && i < rows_.size(); ++i) {

@@ -84,14 +84,14 @@ class ViewKeeper {
   std::vector<Job*> rows_;          ///< as view_.jobs
   std::vector<Evidence> evidence_;  ///< the same
   std::vector<bool> marked_;        ///< the same: it is in changed_
-  std::vector<std::uint8_t> owes_;  ///< the same: 1: its forecast is left out, and it is in owing_
+  std::vector<std::uint8_t> owes_;  ///< the same: 1 where its forecast was left out
   std::vector<std::uint32_t> changed_;
-  std::vector<Job*> left_, set_, owing_;  ///< set_: slots not in the view yet
+  std::vector<Job*> left_, set_;  ///< set_: slots not in the view yet
   bool moved_places_ = false, looked_ = false;
   bool later_ = false;  ///< forecasts are left out in this look
   std::size_t made_ = 0, told_ = 0;
   std::uint64_t hosts_seen_ = 0;
-  std::uint32_t slots_ = 0;
+  std::uint32_t slots_ = 0, held_ = 0;  ///< of the fleet; of the view's jobs
   KappaPool contention_;
   FairShadow shadow_;
   double usual_move_ns_ = 0;  ///< running mean over all jobs

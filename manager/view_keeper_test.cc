@@ -136,6 +136,31 @@ TEST_F(ViewKeeperTest, ForecastsThatNobodyReadAreMadeWhenTheyAreAskedFor) {
   EXPECT_EQ(foretold, kJobs - 2);
 }
 
+TEST_F(ViewKeeperTest, AJobThatEndsByWhatItsLossDoesDeclaresNoLength) {
+  std::vector<proto::JobSpec> more(3);
+  more[0].name = "epochs", more[1].name = "converged", more[2].name = "patience";
+  more[1].stop_converged = true, more[2].patience_epochs = 3;
+  const auto added = jobs.submit(std::move(more), now);
+  ids.insert(ids.end(), added->begin(), added->end());
+  for (std::size_t round = 1; round <= 10; ++round) {
+    for (std::size_t j = kJobs; j < kJobs + 3; ++j) report(j, 1 + 1.0 / static_cast<double>(round));
+    look();
+  }
+  const auto& views = keeper.view().jobs;
+  EXPECT_TRUE(views[kJobs].declared);
+  EXPECT_EQ(views[kJobs].total_steps, 7813) << "1,000,000 examples in batches of 128";
+  for (std::size_t j = kJobs + 1; j < kJobs + 3; ++j) {
+    EXPECT_FALSE(views[j].declared);
+    EXPECT_EQ(views[j].total_steps, 400) << "twice what it has done, where no past job says more";
+    EXPECT_EQ(jobs.find(ids[j])->steps_max(), 7813);
+    EXPECT_EQ(views[j].usable, views[kJobs].usable) << "there are no more batches than that";
+  }
+  const std::uint64_t almost = 7000;
+  for (std::size_t j = kJobs; j < kJobs + 3; ++j) jobs.find(ids[j])->step = almost, report(j, 1.05);
+  look();
+  for (std::size_t j = kJobs + 1; j < kJobs + 3; ++j) EXPECT_EQ(views[j].total_steps, 7813) << "never more than its epochs are";
+}
+
 TEST_F(ViewKeeperTest, ForecastsAreOfFewDigits) {
   for (int round = 1; round < 9; ++round) {
     for (std::size_t j = 0; j < ids.size(); ++j) report(j, std::pow(10.0, static_cast<double>(j % 17) - 8) * (1 + 1.0 / round));

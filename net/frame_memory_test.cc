@@ -150,5 +150,32 @@ TEST(FrameMemory, IsClosedOnceItIsLetGoAndItsLoansAreOver) {
   EXPECT_TRUE(there.expired()) << "its memory goes when another is met";
 }
 
+/// A job that failed while a message of its was under way is perhaps the last one with a slot process: nothing else comes that would clean up after it.
+TEST(FrameMemory, IsClosedWhenItsLastLoanComesBackThoughNoOtherIsAdopted) {
+  detail::AdoptedPools pools;
+  detail::PeerPools peers;
+  SimClock clock;
+  MemoryFile file = file_of(kFileBytes);
+  auto memory = pools.adopt(file, clock);
+  Message message = framed(std::move(*memory->allocate(kValues, 64)).finish());
+  auto pool = pools.pool_of(message);
+  ASSERT_NE(pool, nullptr);
+  auto lent = lend(*pool, message, detail::this_process(), clock.now());
+  ASSERT_TRUE(lent);
+  ASSERT_EQ(borrow(peers, lent->message), detail::Borrowed::kAll);
+  const std::weak_ptr<detail::SharedPool> life = pool;
+  pool.reset(), memory.reset();
+  message = {};
+  const auto look = [&] {
+    clock.advance(detail::AdoptedPools::kLookEvery);
+    pools.notice(clock);
+  };
+  look();
+  EXPECT_FALSE(life.expired()) << "the receiver has it";
+  lent->message = {};
+  look();
+  EXPECT_TRUE(life.expired());
+}
+
 }  // namespace
 }  // namespace sluice::net

@@ -9,14 +9,14 @@
 
 #include "manager/quality.h"
 #include "manager/rate_model.h"
+#include "sim/losses_file.h"
 #include "sim/table_file.h"
 
 namespace sluice::sim {
 namespace {
 
-constexpr double kCountMax = 9'007'199'254'740'992;  ///< 2^53
-constexpr double kLatest = 366.0 * 86'400;           ///< seconds
-constexpr double kStalenessMax = 1e6;                ///< steps
+constexpr double kLatest = 366.0 * 86'400;  ///< seconds
+constexpr double kStalenessMax = 1e6;       ///< steps
 
 /// What a job said in the run.
 struct Said {
@@ -47,28 +47,17 @@ double number_of(const nlohmann::json& object, const char* key) {
 }
 
 Result<SaidByJob> read_points(const std::string& path) {
-  const auto table = read_table(path);
-  if (!table) return fail(table.error());
-  const auto job = table->column("job"), step = table->column("step"), examples = table->column("examples"), loss = table->column("loss");
-  const auto slots = table->column("slots");
-  if (!job || !step || !examples || !loss || !slots) return fail(Errc::kBadData, fmt::format("{}: not a losses.csv of this version", path));
   SaidByJob out;
-  for (std::size_t row = 0; row < table->rows.size(); ++row) {
-    const auto at = table->number(row, *step), rows = table->number(row, *examples), value = table->number(row, *loss), held = table->number(row, *slots);
-    for (const auto* number : {&at, &rows, &value, &held})
-      if (!*number) return fail(number->error());
-    Said& said = out[table->rows[row][*job]];
-    auto& points = said.points;
-    const double before = points.empty() ? -1 : static_cast<double>(points.back().step);
-    for (const double count : {*at, *rows, *held})
-      if (!(count >= 0 && count <= kCountMax && count == std::floor(count)))
-        return fail(Errc::kBadData, fmt::format("{}:{}: {} is no count of steps, examples or slots", path, table->lines[row], count));
-    if (*at < before) return fail(Errc::kBadData, fmt::format("{}:{}: step {} does not come after the one before", path, table->lines[row], *at));
-    if (*at == before) continue;  // said again
-    LossPoint& point = points.emplace_back();
-    point.step = static_cast<std::uint64_t>(*at), point.examples = static_cast<std::uint64_t>(*rows), point.loss = *value;
-    said.slots.push_back(*held);
-  }
+  const auto read = read_losses(path, [&](const LossRow& row) -> Result<void> {
+    Said& said = out[row.job];
+    if (!said.points.empty() && row.point.step < said.points.back().step)
+      return fail(Errc::kBadData, fmt::format("{}:{}: step {} does not come after the one before", path, row.line, row.point.step));
+    if (!said.points.empty() && row.point.step == said.points.back().step) return {};  // said again
+    said.points.push_back(row.point);
+    said.slots.push_back(row.slots);
+    return {};
+  });
+  if (!read) return fail(read.error());
   return out;
 }
 
@@ -91,6 +80,9 @@ bool in_step(const nlohmann::json& spec) {
   const auto it = spec.is_object() ? spec.find("consistency") : spec.end();
   return it != spec.end() && text_of(*it, "mode") == "bsp";
 }
+
+/// Its end depended on what its losses did: nobody knew its length before.
+bool ends_by_losses(const nlohmann::json& spec) { return text_of(spec, "stop_converged") == "yes" || number_of(spec, "patience_epochs") > 0; }
 
 /// Of all asynchronous jobs: the mean of what was measured of each, by its reports with several slots. What a step of it costs no run tells well; the manager's
 /// first belief is taken for it.
@@ -134,6 +126,7 @@ Result<std::vector<SimJob>> read_run(const std::string& folder, const std::optio
     job.arrives = from_seconds(std::clamp(number_of(entry, "submitted_seconds"), 0.0, kLatest));
     job.group = text_of(spec, "group");
     job.best = text_of(spec, "objective") == "best";
+    job.declared = !ends_by_losses(spec), job.converges = false;  // what it was is all of its curve
     job.family = text_of(spec, "model");
     out.push_back(std::move(job));
   }

@@ -98,7 +98,7 @@ TEST_F(RecordedRun, SaysWhatIsWrong) {
   write("losses.csv", "job,seconds,step,examples,loss,slots\na,0,1e300,5,1,1\n");
   EXPECT_THAT(error(), HasSubstr("losses.csv:2: 1e+300 is no count"));
   write("losses.csv", "job,loss\na,1\n");
-  EXPECT_THAT(error(), HasSubstr("losses.csv: not a losses.csv of this version"));
+  EXPECT_THAT(error(), HasSubstr("losses.csv:1: not the header of a losses.csv of this version"));
   write("losses.csv", "job,seconds,step,examples,loss,slots\nother,0,5,5,1,1\n");
   EXPECT_THAT(error(), HasSubstr("no job of this run made a step"));
   write("summary.json", R"({"version":2,"jobs":[]})");

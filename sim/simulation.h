@@ -25,6 +25,7 @@ struct SimJob {
   double slot_seconds_per_step = 0;  ///< of one slot alone
   Duration arrives = {};
   bool declared = true;     ///< false: nobody tells the manager how many steps it has, and it ends when its home sees that it has converged, too
+  bool converges = true;    ///< false: an undeclared one ends with its curve alone
   bool best = false;        ///< only the best of its group counts
   std::string group = {};   ///< empty: none
   std::string family = {};  ///< of its curve

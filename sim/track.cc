@@ -114,10 +114,10 @@ std::optional<proto::JobReport> Track::report(Rng& rng) {
   report.loss_sum = loss * static_cast<double>(report.window_examples);
   report.loss_squares = loss * report.loss_sum;
   report.slot_seconds = slot_seconds_ * (whole < step_ ? whole / step_ : 1);
-  report.staleness_mean = stale_ / steps;
+  report.staleness_mean = stale_ / (step_ - stale_from_);
   reported_ = whole, place_reported_ = placed;
-  stale_ = 0;
-  if (!job_.declared && !ended_) judge(report);
+  stale_ = 0, stale_from_ = step_;
+  if (!job_.declared && job_.converges && !ended_) judge(report);
   return report;
 }
 

@@ -63,7 +63,7 @@ class Track {
   Instant arrived_, at_;
   double step_ = 0, reported_ = 0;
   double place_ = 0, place_reported_ = 0;
-  double stale_ = 0;  ///< staleness summed over the steps since the report
+  double stale_ = 0, stale_from_ = 0;  ///< staleness summed over the steps, and parts of steps, since the report; where that was
   std::uint32_t slots_ = 0;
   double stall_ = 0;  ///< slot-seconds that its moves still cost
   double slot_seconds_ = 0;

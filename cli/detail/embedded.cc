@@ -32,7 +32,8 @@ std::vector<RoleCommand> role_commands(const EmbeddedOptions& o, const std::stri
   std::vector<RoleCommand> out;
   out.push_back({"manager",
                  {"manager", "--listen", manager, "--state", o.out, "--out", o.out, "--servers", std::to_string(o.servers), "--policy", o.policy, "--round-ms",
-                  std::to_string(o.round_ms), "--fairness", o.fairness, "--suspicion-ms", std::to_string(o.stays ? kSuspicionStaysMs : kSuspicionMs)}});
+                  std::to_string(o.round_ms), "--fairness", o.fairness, "--keep-ended", std::to_string(o.keep_ended), "--suspicion-ms",
+                  std::to_string(o.stays ? kSuspicionStaysMs : kSuspicionMs)}});
   for (std::uint32_t i = 1; i <= o.servers; ++i) {
     const std::string name = fmt::format("server-{}", i);
     out.push_back({name,

@@ -44,6 +44,7 @@ Json to_json(const LocalCluster& c) {
           {"policy", c.options.policy},
           {"round_ms", c.options.round_ms},
           {"fairness", c.options.fairness},
+          {"keep_ended", c.options.keep_ended},
           {"roles", std::move(roles)}};
 }
 
@@ -53,6 +54,7 @@ std::optional<LocalCluster> from_json(const Json& json, const std::string& dir) 
   out.options = {
       .servers = json.at("servers"), .slots = json.at("slots"), .policy = json.at("policy"), .round_ms = json.at("round_ms"), .out = dir, .stays = true};
   out.options.fairness = json.value("fairness", out.options.fairness);
+  out.options.keep_ended = json.value("keep_ended", out.options.keep_ended);
   out.sockets = json.at("sockets");
   const fs::path sockets(out.sockets);
   if (!sockets.is_absolute() || !(sockets.filename() == "sockets" || sockets.filename().string().starts_with("sluice-"))) return std::nullopt;
@@ -91,9 +93,7 @@ Result<std::optional<LocalCluster>> read_local_cluster(const std::string& dir) {
               fmt::format("{}: not a file of this version of sluice up; end what it started by hand (ps -C sluice), then remove the file", path));
 }
 
-Result<void> write_local_cluster(const LocalCluster& cluster) {
-  return write_file(file_of(cluster.options.out), to_json(cluster).dump(1) + "\n");
-}
+Result<void> write_local_cluster(const LocalCluster& cluster) { return write_file(file_of(cluster.options.out), to_json(cluster).dump(1) + "\n"); }
 
 void forget_local_cluster(const LocalCluster& cluster) {
   remove_sockets(cluster.sockets);

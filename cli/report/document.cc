@@ -10,6 +10,7 @@
 #include "cli/detail/client.h"
 #include "cli/detail/summary.h"
 #include "cli/detail/table.h"
+#include "cli/report/groups.h"
 #include "cli/report/rounded.h"
 #include "cli/report/thin.h"
 #include "manager/quality.h"
@@ -88,7 +89,8 @@ Reference own_reference(const JobRecord& job) {
 struct Context {
   Places& places;
   const Limits& limits;
-  std::map<std::string, Reference> common;  ///< empty where the runs are not compared
+  std::map<std::string, Reference> common;        ///< empty where the runs are not compared
+  std::map<std::string, GroupComparison> groups;  ///< the same
   std::size_t runs = 1;
 };
 
@@ -126,6 +128,8 @@ void add_score(const Json& summary, Json& out) {
   out["score_name"] = has ? detail::cut(metrics->begin().key(), 40) : "";
 }
 
+Json milliseconds_or_null(const std::optional<double>& seconds) { return seconds ? Json(std::round(*seconds * 1000) / 1000) : Json(nullptr); }
+
 /// Until 90 % of the improvement; of a job that no summary knows yet against its best so far.
 std::optional<double> seconds_to_90(const RunRecord& run, const JobRecord& job, const Reference& reference, bool is_common) {
   if (!is_common && !run.summary.is_null()) {
@@ -148,6 +152,8 @@ Json job_entry(const Context& context, const RunFiles& run, const std::string& n
               {"first", value_or_null(summary, "first_loss")},
               {"final", value_or_null(summary, "final_loss")},
               {"validation", value_or_null(summary, "validation_loss")},
+              {"steps", value_or_null(summary, "steps")},
+              {"declared", value_or_null(summary, "steps_declared")},
               {"slot_seconds", value_or_null(summary, "slot_seconds")},
               {"moves", value_or_null(summary, "moves_in")},
               {"redone", value_or_null(summary, "redone_batches")}};
@@ -157,7 +163,8 @@ Json job_entry(const Context& context, const RunFiles& run, const std::string& n
   if (out["first"].is_null() && !job.points.empty()) out["first"] = rounded(job.points.front().loss, 6);
   if (out["final"].is_null() && !job.points.empty()) out["final"] = rounded(job.points.back().loss, 6);
   const auto to_90 = seconds_to_90(run.record, job, reference, context.common.contains(name));
-  out["seconds_to_90"] = to_90 ? Json(std::round(*to_90 * 1000) / 1000) : Json(nullptr);
+  out["seconds_to_90"] = milliseconds_or_null(to_90);
+  out["seconds_to_95"] = milliseconds_or_null(manager::seconds_to_fraction(job.points, reference.first, reference.best, 0.95));
   out["reference"] = {rounded(reference.first, 6), rounded(reference.best, 6)};
   add_curve(context, job, reference, run.record.jobs.size(), out);
   return out;
@@ -185,22 +192,24 @@ Json jobs_of(const Context& context, const RunFiles& run) {
   return out;
 }
 
-/// What was never reached counts as the end of the run.
-void add_to_90(const RunRecord& run, Json& out) {
-  double sum = 0;
-  std::size_t reached = 0;
-  Json worst;
-  for (const auto& job : out["jobs"]) {
-    const bool is_reached = job["seconds_to_90"].is_number();
-    const double seconds = is_reached ? job["seconds_to_90"].get<double>() : std::max(0.0, run.wall_seconds - number(job, "submitted"));
-    sum += seconds;
-    reached += is_reached ? 1 : 0;
-    if (worst.is_null() || seconds > worst["seconds"].get<double>()) worst = {{"job", job["job"]}, {"seconds", rounded(seconds, 4)}, {"reached", is_reached}};
+/// What was never reached counts as the end of the run. To 90 % also the worst job.
+void add_times(const RunRecord& run, Json& out) {
+  for (const auto& [key, reached_key] : {std::pair("seconds_to_90", "reached"), std::pair("seconds_to_95", "reached_95")}) {
+    double sum = 0;
+    std::size_t reached = 0;
+    Json worst;
+    for (const auto& job : out["jobs"]) {
+      const bool is_reached = job[key].is_number();
+      const double seconds = is_reached ? job[key].get<double>() : std::max(0.0, run.wall_seconds - number(job, "submitted"));
+      sum += seconds;
+      reached += is_reached ? 1 : 0;
+      if (worst.is_null() || seconds > worst["seconds"].get<double>()) worst = {{"job", job["job"]}, {"seconds", rounded(seconds, 4)}, {"reached", is_reached}};
+    }
+    const auto count = static_cast<double>(out["jobs"].size());
+    out[key] = count > 0 ? Json(rounded(sum / count, 4)) : Json(nullptr);
+    out[reached_key] = reached;
+    if (!out.contains("worst")) out["worst"] = std::move(worst);
   }
-  const auto count = static_cast<double>(out["jobs"].size());
-  out["seconds_to_90"] = count > 0 ? Json(rounded(sum / count, 4)) : Json(nullptr);
-  out["reached"] = reached;
-  out["worst"] = std::move(worst);
 }
 
 Json bands_of(const Context& context, const RunFiles& run, const std::vector<std::uint32_t>& coloured) {
@@ -303,7 +312,10 @@ Json run_entry(const Context& context, const RunFiles& run, const std::vector<st
     if (problem.is_string() && out["problems"].size() < kProblemsMax) out["problems"].push_back(detail::cut(problem.get<std::string>(), kWordsMax));
   }
   out["jobs"] = jobs_of(context, run);
-  add_to_90(run.record, out);
+  add_times(run.record, out);
+  out["groups"] = groups_of(
+      run.record, [&](const std::string& name) { return context.places.of(name); }, context.groups,
+      std::min<std::size_t>(500, context.limits.curve_points / std::max<std::size_t>(1, context.runs * run.record.jobs.size())));
   out["bands"] = bands_of(context, run, coloured);
   out["outcomes"] = outcomes_of(context, run);
   out["decisions"] = decisions_of(context, run);
@@ -344,11 +356,12 @@ Result<Comparison> compare_all(const std::vector<RunFiles>& runs) {
 
 nlohmann::json document(const std::vector<RunFiles>& runs, const Limits& limits) {
   Places places = places_of(runs);
-  Context context{places, limits, {}, std::max<std::size_t>(1, runs.size())};
+  Context context{places, limits, {}, {}, std::max<std::size_t>(1, runs.size())};
   Json out = {{"version", 1}, {"comparison", nullptr}, {"not_compared", ""}};
   if (runs.size() > 1) {
     if (const auto compared = compare_all(runs); compared) {
       for (const auto& job : compared->jobs) context.common[job.job] = {job.first_loss, job.best_loss};
+      for (const auto& group : compared->groups) context.groups[group.group] = group;
       out["comparison"] = Json::parse(to_json(*compared));
     } else {
       out["not_compared"] = compared.error().what;

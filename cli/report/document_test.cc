@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace sluice::cli::report {
 namespace {
 using nlohmann::json;
@@ -68,6 +70,40 @@ TEST(Document, TheWorstJobIsTheSlowestAndWhatWasNeverReachedCountsAsTheEnd) {
   const json got = document({one});
   EXPECT_EQ(got["runs"][0]["worst"], json({{"job", 1}, {"seconds", 22.0}, {"reached", false}}));
   EXPECT_EQ(got["runs"][0]["reached"], 2);
+}
+
+TEST(Document, TimesTo95AreThere) {
+  const json got = document({run("slaq", {"a", "b"})})["runs"][0];
+  EXPECT_NEAR(got["jobs"][0]["seconds_to_95"].get<double>(), 9.95, 0.6) << "the fall ends after 10 s; smoothed, half a second late";
+  EXPECT_EQ(got["reached_95"], 2);
+  EXPECT_GT(got["seconds_to_95"], got["seconds_to_90"]);
+}
+
+TEST(Document, AGroupsCurveIsItsBestSoFarAndSaysWhoseItWas) {
+  auto grouped = run("sluice", {"slow", "late", "other"});  // "late" is submitted a second later, and falls further
+  for (auto& spec : grouped.record.specs) spec["group"] = spec["name"] == "other" ? "" : "g";
+  for (auto& point : grouped.record.jobs["slow"].points) point.loss = std::max(1.0, point.loss);
+  const json groups = document({grouped})["runs"][0]["groups"];
+  ASSERT_EQ(groups.size(), 1U);
+  const json& g = groups[0];
+  EXPECT_EQ(g["group"], "g");
+  EXPECT_EQ(g["members"], 2);
+  EXPECT_EQ(g["t"].size(), g["q"].size());
+  EXPECT_EQ(g["t"].size(), g["leader"].size());
+  EXPECT_EQ(g["leader"].front(), 0);
+  EXPECT_EQ(g["leader"].back(), 1) << "the first one stopped falling at 1";
+  EXPECT_TRUE(std::is_sorted(g["q"].rbegin(), g["q"].rend(), [](const json& a, const json& b) { return a.get<double>() < b.get<double>(); }));
+  EXPECT_NEAR(g["q"].back().get<double>(), 0, 0.01);
+  EXPECT_NEAR(g["seconds_to_90"].get<double>(), 10.5, 0.6) << "from the first member's submission: the late one is there after nine seconds of its own";
+  EXPECT_GT(g["seconds_to_95"], g["seconds_to_90"]);
+  EXPECT_GT(g["loss_seconds"], 4);
+  // Side by side against what the better run reached.
+  auto better = grouped;
+  for (auto& point : better.record.jobs["late"].points) point.loss -= 1;
+  const json both = document({grouped, better});
+  EXPECT_EQ(both["runs"][0]["groups"][0]["best"], both["comparison"]["groups"][0]["best_loss"]);
+  EXPECT_TRUE(both["runs"][0]["groups"][0]["seconds_to_90"].is_null());
+  EXPECT_EQ(document({run("fair", {"a"})})["runs"][0]["groups"], json::array());
 }
 
 TEST(Document, RunsOfTheSameJobsHaveOneReference) {

@@ -83,6 +83,7 @@ function headline() {
       tile('wall time', seconds(one.wall), one.ended ? null : 'the run did not come to an end, or goes on'),
       tile('jobs', count(one.jobs.length), states(one)),
       tile('mean time to 90\u00a0%', seconds(one.seconds_to_90), one.reached === one.jobs.length ? 'reached by all' : `reached by ${count(one.reached)} of ${count(one.jobs.length)}; else the run’s end counts`),
+      tile('mean time to 95\u00a0%', seconds(one.seconds_to_95), one.reached_95 === one.jobs.length ? 'reached by all' : `reached by ${count(one.reached_95)} of ${count(one.jobs.length)}`),
       one.worst ? tile('worst job', nameOf(one.worst.job), `${seconds(one.worst.seconds)} to 90 %${one.worst.reached ? '' : ', never reached'}`) : null,
       tile('moves', count(one.moves?.count ?? one.moves_total), one.moves ? `${show(one.moves.p50_ms, 3)} ms at the median, ${show(one.moves.p99_ms, 3)} at p99` : null),
       tile('rounds', one.rounds ? count(one.rounds.count) : '–', `${count(one.decisions_total)} changed something${one.rounds ? `; ${show(one.rounds.p99_ms, 2)} ms at p99` : ''}`),
@@ -109,18 +110,21 @@ function comparison() {
   by('comparison').querySelector('div').append(
     el('p', {class: 'say'}, 'As ', el('code', {}, 'sluice compare'), ' measures: each job from its submission, against the best smoothed loss that any of the runs reached. What was never reached (*) counts as the run’s end.'),
     el('table', {}, el('thead', {}, el('tr', {}, el('th', {class: 'words'}, ''), ...runs.map(run => el('th', {}, called(run))))),
-      el('tbody', {}, total('mean time to 90 %', 'seconds_to_90_mean'), total('worst time to 90 %', 'seconds_to_90_worst'),
+      el('tbody', {}, total('mean time to 90 %', 'seconds_to_90_mean'), total('mean time to 95 %', 'seconds_to_95_mean'), total('worst time to 90 %', 'seconds_to_90_worst'),
         el('tr', {}, el('td', {class: 'words'}, 'worst job'), ...worst.map(job => el('td', {}, job ? job.job : '–'))),
-        total('mean loss-seconds a job', 'loss_seconds_per_job'), total('wall time', 'wall_seconds'))),
+        total('mean loss-seconds a job', 'loss_seconds_per_job'), total('wall time', 'wall_seconds'),
+        ...compared.groups.flatMap(group => [['to 90 %', 'seconds_to_90'], ['to 95 %', 'seconds_to_95'], ['loss-seconds', 'loss_seconds']].map(([what, key]) =>
+          el('tr', {}, el('td', {class: 'words'}, `best of group ${group.group}, ${what}`), ...group.runs.map((run, i) =>
+            el('td', {}, seconds(run[key]) + (key === 'seconds_to_90' && !run.reached ? '*' : '') + (i > 0 ? change(run[key], group.runs[0][key]) : '')))))))),
     el('h3', {}, 'Job by job'),
     el('div', {class: 'scroll'}, el('table', {}, el('thead', {}, el('tr', {}, el('th', {class: 'words'}, 'job'), el('th', {}, 'first loss'), el('th', {}, 'best loss'),
-      ...runs.map((_, i) => heads('to 90 %', i)), ...runs.map((_, i) => heads('held out', i)))),
+      ...runs.map((_, i) => heads('to 90 %', i)), ...runs.map((_, i) => heads('to 95 %', i)), ...runs.map((_, i) => heads('held out', i)))),
       el('tbody', {}, ...compared.jobs.map(job => {
         const shown = job.runs.map(run => seconds(run.seconds_to_90)), least = seconds(Math.min(...job.runs.map(run => run.seconds_to_90)));
         const differ = shown.some(text => text !== least);  // as far as one sees
         return el('tr', {}, el('td', {class: 'name'}, job.job), el('td', {}, show(job.first_loss)), el('td', {}, show(job.best_loss)),
           ...job.runs.map((run, i) => el('td', {class: differ && run.reached && shown[i] === least ? 'best' : ''}, shown[i] + (run.reached ? '' : '*'))),
-          ...job.runs.map((_, i) => el('td', {}, score(job, i))));
+          ...job.runs.map(run => el('td', {}, seconds(run.seconds_to_95))), ...job.runs.map((_, i) => el('td', {}, score(job, i))));
       })))));
 }
 
@@ -159,6 +163,42 @@ function drawLosses(run, panel) {
     const [first, best] = job.reference;
     tell(event, `${nameOf(job.job)}\n${job.t[i].toFixed(2)} s: ${show(job.q[i], 3)} of its improvement left` + (first > best ? `\nloss ${show(best + job.q[i] * (first - best))}` : ''));
   });
+}
+
+/** The best of each group over time, as steps in the colour of whose it was. */
+function drawGroups(run, panel) {
+  const end = run.wall ?? longest, top = Math.min(1.6, Math.max(1.05, ...run.groups.flatMap(group => group.q)));
+  const plot = frame(panel, `Groups of ${run.policy}`, several ? 280 : 320, linear(0, longest, TIME, several ? 5 : 9), overTime(linear(0, top, 'left of the best’s improvement', 5)));
+  const points = [];
+  for (const group of run.groups) {
+    group.t.forEach((t, i) => {
+      const next = group.t[i + 1] ?? Math.max(end, t), lower = group.q[i + 1] ?? group.q[i], place = group.leader[i];
+      const corner = [plot.x(t), plot.y(group.q[i])];
+      plot.area.append(svg('path', {class: `job line ${looks(place)}`, 'data-job': place, d: path([corner, [plot.x(next), corner[1]], [plot.x(next), plot.y(lower)]])}));
+      points.push([...corner, group, i]);
+    });
+  }
+  if (points.length === 0) empty(plot, 'no loss was reported');
+  onPoint(plot, (at, event) => {
+    const found = at && nearest(points, at, 40);
+    focus(found ? found[2].leader[found[3]] : null);
+    if (!found) return tell(event, null);
+    const [, , group, i] = found;
+    tell(event, `group ${group.group}: ${nameOf(group.leader[i])} leads\n${group.t[i].toFixed(2)} s: ${show(group.q[i], 3)} of the group’s improvement left` +
+      (group.first > group.best ? `\nloss ${show(group.best + group.q[i] * (group.first - group.best))}` : ''));
+  });
+}
+
+/** Who led each group at the end, and when its best was there. */
+function groupTables() {
+  by('groups').hidden = !runs.some(run => run.groups.length > 0);
+  const led = group => new Set(group.leader.filter(place => place !== null)).size;
+  const line = group => el('tr', {}, el('td', {class: 'name'}, group.group), el('td', {}, count(group.members)), el('td', {class: 'words'}, group.leader.length ? nameOf(group.leader.at(-1)) : '–'),
+    el('td', {}, count(led(group))), el('td', {}, show(group.first)), el('td', {}, show(group.best)), el('td', {}, seconds(group.seconds_to_90)), el('td', {}, seconds(group.seconds_to_95)),
+    el('td', {}, show(group.loss_seconds, 3)));
+  const heads = ['group', 'jobs', 'leads at the end', 'have led', 'first loss', 'best loss', 'to 90 %', 'to 95 %', 'loss-seconds'];
+  by('groups').querySelector('.tables').append(...runs.filter(run => run.groups.length > 0).flatMap(run => [several ? el('h3', {}, ...label(run)) : null,
+    el('div', {class: 'scroll'}, el('table', {}, el('thead', {}, el('tr', {}, ...heads.map((head, i) => el('th', {class: i === 0 || i === 2 ? 'words' : ''}, head)))), el('tbody', {}, ...run.groups.map(line))))]).filter(Boolean));
 }
 
 function drawSlots(run, panel) {
@@ -276,6 +316,7 @@ function sayings() {
   const thinned = runs.some(run => run.jobs.some(job => job.t.length < job.points));
   say('losses', `What is left of each job’s improvement: 1 at its first loss, 0 at the best smoothed loss that ${data.comparison ? 'any of the runs' : 'it'} reached. A curve begins with the job’s first report and leaves the plot where the loss is far above the first; × is a failed job.` +
     (thinned ? ' Curves are thinned: the points that shape them are kept.' : ''));
+  say('groups', `Of each group the best smoothed loss that any of its jobs had so far, in the colour of the job that had it: what is left of it, against the best that ${data.comparison ? 'any of the runs' : 'the group'} reached. Times are from the first job’s submission.`);
   const means = runs.some(run => !run.bands.exact);
   say('slots', 'Which jobs had the worker slots. What stays empty was idle.' + (means ? ' There were too many changes to draw each: these are means over a thousandth of the time.' : '') +
     (names.length > data.coloured.length ? ' Grey is all other jobs together.' : ''));
@@ -288,8 +329,9 @@ function sayings() {
 
 const known = write => value => (value === null ? '–' : write(value));
 const columns = [  // what is looked for first, first: a narrow window shows fewer
-  ['job', job => nameOf(job.job), 'name'], ['state', job => job.state, 'words'], ['held out', job => job.score, ''], ['to 90 %', job => job.seconds_to_90, '', seconds],
+  ['job', job => nameOf(job.job), 'name'], ['state', job => job.state, 'words'], ['held out', job => job.score, ''], ['to 90 %', job => job.seconds_to_90, '', seconds], ['to 95 %', job => job.seconds_to_95, '', seconds],
   ['slot-seconds', job => job.slot_seconds, '', known(value => value.toFixed(1))], ['moves', job => job.moves, '', known(count)],
+  ['steps', job => job.steps, '', known(count)], ...(runs.some(run => run.jobs.some(job => job.declared > 0)) ? [['declared steps', job => job.declared, '', known(count)]] : []),
   ['first loss', job => job.first, '', show], ['final loss', job => job.final, '', show], ['held-out loss', job => job.validation, '', show],
   ...(runs.some(run => run.jobs.some(job => job.redone > 0)) ? [['redone batches', job => job.redone, '', known(count)]] : []),
   ['submitted', job => job.submitted, '', seconds], ['model', job => job.model, 'words'], ['reason', job => job.reason, 'words reason'],
@@ -342,6 +384,7 @@ let drawnAt = 0;
 function drawPlots() {
   drawnAt = document.documentElement.clientWidth;
   panels('losses', drawLosses);
+  if (!by('groups').hidden) panels('groups', drawGroups);
   panels('slots', drawSlots);
   panels('decisions', drawDecisions);
   panels('outcomes', drawOutcomes);
@@ -351,6 +394,7 @@ document.body.classList.toggle('several', several);
 makePatterns();
 headline();
 comparison();
+groupTables();
 drawLegend();
 sayings();
 drawPlots();

@@ -45,6 +45,9 @@ void add_manager(CLI::App& app, int& status) {
                    "A worker that was not heard for so long is lost, in milliseconds; a server after five times as long; at least two heartbeats")
       ->check(CLI::Range(20, 600'000))
       ->capture_default_str();
+  verb->add_option("--keep-ended", options.keep_ended, "Ended jobs that ps and the summary know on, the newest; older ones are forgotten")
+      ->check(CLI::Range(1, 1'000'000))
+      ->capture_default_str();
   flags->role.add_to(*verb);
   verb->footer("Example:\n  sluice manager --listen tcp://127.0.0.1:7070 --state state --servers 2 --insecure-tcp");
   verb->callback([flags, &status] {

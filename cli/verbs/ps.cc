@@ -15,6 +15,9 @@ std::string text_of(const Json& ps) {
                                 detail::list(ps, "servers").size(), detail::list(ps, "workers").size());
   if (detail::list(ps, "jobs").empty()) return out + "no jobs\n";
   out += detail::live_table(ps, 240, detail::list(ps, "jobs").size(), /*colours=*/false);
+  if (const double hidden = detail::number(ps, "jobs_hidden"); hidden > 0) out += fmt::format("and {:.0f} more ended jobs\n", hidden);
+  if (const double gone = detail::number(ps, "jobs_forgotten"); gone > 0)
+    out += fmt::format("and {:.0f} jobs before them, whose ends the manager has forgotten (--keep-ended)\n", gone);
   for (const auto& problem : detail::list(ps, "problems")) {
     if (problem.is_string()) out += "warning: " + problem.get<std::string>() + "\n";
   }

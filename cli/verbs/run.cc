@@ -144,7 +144,8 @@ int run_verb(const detail::RunFlags& flags, const std::string& out_flag, bool dr
                                   .round_ms = file->policy.round_ms,
                                   .out = out,
                                   .stays = false,
-                                  .fairness = file->policy.fairness},
+                                  .fairness = file->policy.fairness,
+                                  .keep_ended = static_cast<std::uint32_t>(file->jobs.size())},  // all of them are in the summary
                                  flags.json);
   return ended ? 0 : detail::report(ended.error(), false);
 }

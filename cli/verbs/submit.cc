@@ -77,6 +77,9 @@ Result<void> submit(const detail::RunFlags& flags, const std::string& address, b
   const auto summary = manager.call("summary");
   if (!summary) return tl::unexpected(summary.error());
   const Json mine = only(*summary, submissions);
+  if (const auto sent = detail::list(submissions.answer(), "jobs").size(), known = detail::list(mine, "jobs").size(); known < sent)
+    detail::note(
+        fmt::format("warning: how {} of these jobs ended the manager has forgotten; what follows is without them (sluice manager --keep-ended)", sent - known));
   if (auto printed = detail::print(flags.json ? mine.dump() + "\n" : detail::summary_table(mine)); !printed) return printed;
   return detail::verdict(mine);
 }

@@ -28,7 +28,7 @@ struct UpFlags {
   std::string dir;
   std::string slots;
   std::optional<std::uint32_t> servers;
-  std::optional<std::uint32_t> round_ms;
+  std::optional<std::uint32_t> round_ms, keep_ended;
   std::string policy, fairness;
   bool json = false;
 };
@@ -37,6 +37,7 @@ struct UpFlags {
 Result<detail::EmbeddedOptions> with_flags(detail::EmbeddedOptions options, const UpFlags& flags) {
   options.servers = flags.servers.value_or(options.servers);
   options.round_ms = flags.round_ms.value_or(options.round_ms);
+  options.keep_ended = flags.keep_ended.value_or(options.keep_ended);
   if (!flags.policy.empty()) options.policy = flags.policy;
   if (!flags.fairness.empty()) options.fairness = flags.fairness;
   if (!manager::parse_fairness(options.fairness))
@@ -195,8 +196,12 @@ void add_up(CLI::App& app, int& status) {
   verb->add_option("--slots", flags->slots, "Worker slots, or auto: one a core (default: auto)");
   verb->add_option("--servers", flags->servers, "Parameter servers (default: 1)")->check(CLI::Range(1, 64));
   verb->add_option("--policy", flags->policy, fmt::format("{} (default: {})", detail::policy_words(), manager::kDefaultPolicy));
-  verb->add_option("--fairness", flags->fairness, "How much waiting counts beside loss, under policies that weigh it: 0 to 1, or strict (default: 0.01)");
+  verb->add_option(
+      "--fairness", flags->fairness,
+      fmt::format("How much waiting counts beside loss, under policies that weigh it: 0 to 1, or strict (default: {})", manager::to_text(manager::Fairness{})));
   verb->add_option("--round-ms", flags->round_ms, "Time between decisions, in milliseconds (default: 500)")->check(CLI::Range(10, 60'000));
+  verb->add_option("--keep-ended", flags->keep_ended, "Ended jobs that ps and the summary know on, the newest; older ones are forgotten (default: 1000)")
+      ->check(CLI::Range(1, 1'000'000));
   verb->add_flag("--json", flags->json, "Print JSON");
   verb->footer("Example:\n  sluice up --slots 2 && sluice submit examples/two-jobs.yaml --wait && sluice down");
   verb->callback([flags, &status] {

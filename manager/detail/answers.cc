@@ -119,6 +119,7 @@ json Core::ps() const {
           {"workers", std::move(workers)},
           {"jobs", std::move(jobs)},
           {"jobs_hidden", jobs_.all().size() - shown.size()},
+          {"jobs_forgotten", jobs_.forgotten()},
           {"problems", std::move(problems)}};
 }
 
@@ -147,6 +148,7 @@ json Core::summary_of(const Job& job, Instant first_submission) const {
           {"code", job.state == JobState::kFailed ? json(name_of(job.code)) : json()},
           {"reason", reason_of(job)},
           {"steps", job.step},
+          {"steps_declared", number_or_null(job.declared_steps() > 0, job.declared_steps())},
           {"examples", job.examples},
           {"first_loss", number_or_null(job.reports > 0, job.first_loss)},
           {"final_loss", number_or_null(job.reports > 0, final_level(points))},
@@ -187,6 +189,7 @@ json Core::summary() const {
           {"slots", fleet_.slots()},
           {"servers", members_.of(proto::Role::kServer).size()},
           {"jobs", std::move(jobs)},
+          {"jobs_forgotten", jobs_.forgotten()},
           {"moves",
            {{"count", stall_ms_.count()},
             {"p50_ms", move_ms_.percentile(0.5)},

@@ -15,11 +15,12 @@ namespace {
 constexpr const char* kTableKey = "slot_table";
 constexpr const char* kPriorKey = "remaining_prior";
 constexpr const char* kMembersKey = "membership";
+constexpr const char* kNextIdKey = "next_job_id";
 constexpr const char* kJobPrefix = "job/";
 constexpr std::size_t kEndsToldMax = 1000;
 constexpr int kRefitAStep = 100;  ///< solver iterations: some tenths of a millisecond
 constexpr Duration kStoreAgain = from_ms(1000);
-constexpr Duration kSummaryEvery = from_ms(1000);
+constexpr Duration kSummaryEvery = from_ms(1000), kForgetEvery = from_ms(1000);
 constexpr Duration kLeaderFor = from_ms(10'000);
 
 std::string job_key(JobId id) { return fmt::format("{}{:020}", kJobPrefix, id.value); }
@@ -66,6 +67,7 @@ Result<void> Core::open() {
   if (std::filesystem::create_directories(out_dir_, error); error)
     return fail(Errc::kIo, fmt::format("cannot make the output folder {}: {}", out_dir_, error.message()));
   if (auto opened = log_.open(out_dir_ + "/decisions.jsonl"); !opened) return opened;
+  log_.keep_only([this](const std::string& name) { return jobs_.find(name) != nullptr; });
   if (auto opened = losses_.open(out_dir_); !opened) return opened;
   rounds_.resume_after(log_.last_decision());
   decision_ = DecisionId{log_.last_decision()};
@@ -81,6 +83,7 @@ Result<void> Core::restore() {
     if (entry.key == kTableKey) taken = ring_.restore(entry.value);
     if (entry.key == kMembersKey) taken = members_.restore(entry.value);
     if (entry.key == kPriorKey) taken = restore_prior(entry.value);
+    if (entry.key == kNextIdKey) taken = restore_next_id(entry.value);
     if (entry.key.starts_with(kJobPrefix)) taken = jobs_.restore(entry.value, clock_.now());
     if (!taken) return fail(Errc::kIo, fmt::format("the state folder {} cannot be read: {}: {}", options_.state_dir, entry.key, taken.error().what));
   }
@@ -92,6 +95,13 @@ Result<void> Core::restore_prior(const std::string& text) {
   auto prior = RemainingPrior::from_json(nlohmann::json::parse(text, nullptr, false));
   if (!prior) return fail(prior.error());
   jobs_.set_prior(std::move(*prior));
+  return {};
+}
+
+Result<void> Core::restore_next_id(const std::string& text) {
+  const auto json = nlohmann::json::parse(text, nullptr, false);
+  if (!json.is_number_unsigned()) return fail(Errc::kIo, "the next job's id is no number");
+  jobs_.go_on_from(json);
   return {};
 }
 
@@ -225,6 +235,31 @@ Result<void> Core::store_jobs() {
   return outcome;
 }
 
+void Core::forget_ended() {
+  forget_again_ = clock_.now() + kForgetEvery;
+  if (!ring_.waiting_for(members_).empty()) return;  // a server that comes back is told of the ends
+  std::vector<JobId> out;
+  std::vector<std::pair<std::string, std::uint64_t>> keys;
+  for (const JobId id : jobs_.beyond(options_.keep_ended)) {
+    if (ending_.contains(id) || outbox_.ending(id) || fleet_.granted(id) > 0) continue;
+    out.push_back(id);
+    if (const auto stored = revisions_.find(job_key(id)); stored != revisions_.end()) keys.emplace_back(*stored);
+  }
+  if (out.empty()) return;
+  Result<void> stored = put(kNextIdKey, nlohmann::json(jobs_.next_id()).dump());
+  if (stored) stored = store_->erase_if(term_, keys);
+  problem("job table", stored);
+  if (!stored) return;
+  for (const auto& [key, revision] : keys) revisions_.erase(key);
+  for (const JobId id : out) {
+    const std::string name = jobs_.find(id)->spec.name;
+    jobs_.forget(id);
+    if (jobs_.find(name) != nullptr) continue;  // another has its name
+    log_.forget(name);
+    problems_.erase("model of job " + name);
+  }
+}
+
 void Core::report(ServerId server, const proto::JobReport& report) {
   const Job* job = jobs_.find(report.job);
   if (job == nullptr || job->ended()) {
@@ -303,6 +338,7 @@ void Core::flush() {
   if (summary_due_ && (jobs_.live().empty() || now - summary_at_ >= kSummaryEvery)) write_summary();
   if (losses_.pending()) problem("losses.csv", losses_.flush());
   if (jobs_.dirty() && now >= store_again_ && !store_jobs()) store_again_ = now + kStoreAgain;
+  if (now >= forget_again_) forget_ended();
 }
 
 // --- rounds --------------------------------------------------------------------------------------------------------------------------------------------------

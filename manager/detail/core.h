@@ -101,6 +101,9 @@ class Core {
   void refresh_ring();
   Result<void> put(const std::string& key, const std::string& value);
   Result<void> store_jobs();
+  /// Ended jobs beyond those that are kept: out of the store, then out of the table. Not before the servers have forgotten them.
+  void forget_ended();
+  Result<void> restore_next_id(const std::string& text);
   [[nodiscard]] Result<std::vector<JobId>> named(const std::vector<std::string>& names) const;
   void asked(const Job& job, Reason reason, const std::string& sentence);
   Result<nlohmann::json> ordered(nlohmann::json jobs, bool changed);
@@ -148,7 +151,7 @@ class Core {
   std::set<JobId> ending_;  ///< ended since the last round
   std::map<std::string, std::string> problems_;
   bool summary_due_ = false;
-  Instant summary_at_, store_again_;
+  Instant summary_at_, store_again_, forget_again_;
   Measured move_ms_, stall_ms_, round_ms_;
 };
 

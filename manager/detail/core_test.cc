@@ -1,5 +1,5 @@
 /// Jobs and servers that report what can't be or what nobody would expect: the manager lives on, other jobs lose nothing, and what is recorded is enough to
-/// decide again.
+/// decide again. And jobs that ended long ago.
 #include <gmock/gmock.h>
 
 #include <cmath>
@@ -7,6 +7,7 @@
 #include "base/rng.h"
 #include "manager/fake_cluster_test.h"
 #include "manager/replay.h"
+#include "manager/store.h"
 
 namespace sluice::manager::test {
 namespace {
@@ -183,6 +184,109 @@ TEST(Prior, WhatFinishedJobsTaughtOutlivesTheManager) {
   const json left = c.call("explain", {{"job", "d"}})["jobs"][0]["remaining"];
   EXPECT_EQ(left["jobs_of_model"].get<double>(), shipped + 3);
   EXPECT_LT(left["past_jobs"].get<double>(), 1);
+}
+
+/// A manager that stays does not keep what ended for ever.
+class Forgotten : public testing::Test {
+ protected:
+  void begin(std::uint32_t keep) {
+    c.options.keep_ended = keep;
+    c.start();
+    server = &c.server("s1");
+    c.worker("w1", 2);
+    c.run(1);
+  }
+  /// Jobs of half a second, one after the other.
+  void train(const std::vector<std::string>& jobs) {
+    for (const std::string& job : jobs) {
+      c.world.jobs[JobId{++submitted}].steps_total = 500;
+      ASSERT_FALSE(c.submit({job}).contains("refused"));
+      ASSERT_TRUE(c.run_to_end(30));
+    }
+    c.run(3);  // for the servers to hear of it, and a second more
+  }
+  [[nodiscard]] static std::vector<std::string> names(const json& answer) {
+    std::vector<std::string> out;
+    for (const json& job : answer["jobs"]) out.push_back(job["job"]);
+    return out;
+  }
+  Cluster c;
+  FakeServer* server = nullptr;
+  std::uint64_t submitted = 0;
+};
+
+TEST_F(Forgotten, TheLongestEndedAreOutOfTheTableTheStoreAndTheServers) {
+  begin(2);
+  train({"a", "b", "c", "d", "e"});
+  for (const json& answer : {c.call("ps"), c.call("summary")}) {
+    EXPECT_EQ(names(answer), (std::vector<std::string>{"d", "e"}));
+    EXPECT_EQ(answer["jobs_forgotten"], 3);
+  }
+  EXPECT_EQ(server->ended_jobs.size(), 5U) << "they were told before";
+  EXPECT_EQ(c.call("explain", {{"job", "a"}})["code"], "not_found");
+  train({"a"});  // its name is free
+  EXPECT_EQ(c.job("a")["id"], 6);
+  EXPECT_EQ(c.call("explain", {{"job", "a"}})["jobs"][0]["decisions"].size(), 2U) << "of the new one alone";
+
+  c.executor.kill("manager");
+  c.run(1);
+  {
+    const auto store = open_sqlite_store(c.folder);
+    ASSERT_TRUE(store) << store.error().what;
+    EXPECT_EQ((*store)->list("job/")->size(), 2U);
+  }
+  c.start();
+  c.run(3);
+  EXPECT_EQ(names(c.call("ps")), (std::vector<std::string>{"e", "a"}));
+  EXPECT_EQ(c.call("ps")["jobs_forgotten"], 4);
+  EXPECT_EQ(c.submit({"f"})["jobs"][0]["id"], 7);
+}
+
+TEST_F(Forgotten, AnIdIsNeverGivenTwiceThoughTheHighestIsForgottenFirst) {
+  begin(1);
+  c.world.jobs[JobId{++submitted}].steps_total = 20'000;
+  ASSERT_FALSE(c.submit({"long"}).contains("refused"));
+  for (const char* name : {"x", "y"}) {
+    c.world.jobs[JobId{++submitted}].steps_total = 100;
+    ASSERT_FALSE(c.submit({name}).contains("refused"));
+  }
+  ASSERT_TRUE(c.run_to_end(200));
+  c.run(3);
+  EXPECT_EQ(names(c.call("ps")), std::vector<std::string>{"long"}) << "it ended last";
+  c.executor.kill("manager");
+  c.run(1);
+  c.start();
+  c.run(3);
+  EXPECT_EQ(c.submit({"next"})["jobs"][0]["id"], 4);
+}
+
+TEST_F(Forgotten, NotWhoseBestStillCountsForItsGroup) {
+  c.options.policy = "fair";
+  begin(1);
+  json jobs = json::array();
+  for (const char* name : {"g-1", "g-2", "alone-1", "alone-2"}) {
+    proto::JobSpec one = spec(name);
+    if (name[0] == 'g') one.group = "g", one.objective = proto::Objective::kBest;
+    jobs.push_back(json::parse(proto::to_json(one)));
+    c.world.jobs[JobId{++submitted}].steps_total = one.name == "g-2" ? 20'000 : 500;
+  }
+  ASSERT_FALSE(c.call("submit", {{"jobs", jobs}}).contains("refused"));
+  const auto gone = [&](const char* name) { return c.job(name).is_null(); };
+  for (int i = 0; i < 80 && !(c.job("g-1")["state"] == "done" && (gone("alone-1") || gone("alone-2"))); ++i) c.run(0.1);
+  EXPECT_TRUE(gone("alone-1") || gone("alone-2"));
+  EXPECT_EQ(c.job("g-1")["state"], "done") << "its group lives";
+  EXPECT_EQ(c.job("g-2")["state"], "running");
+  ASSERT_TRUE(c.run_to_end(200));
+  c.run(3);
+  EXPECT_EQ(c.call("ps")["jobs"].size(), 1U);
+  EXPECT_EQ(c.call("ps")["jobs_forgotten"], 3);
+}
+
+TEST_F(Forgotten, NothingWhereThereIsRoom) {
+  begin(1000);
+  train({"a", "b"});
+  EXPECT_EQ(c.call("ps")["jobs"].size(), 2U);
+  EXPECT_EQ(c.call("ps")["jobs_forgotten"], 0);
 }
 
 }  // namespace

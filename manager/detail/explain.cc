@@ -34,11 +34,10 @@ json speed_up_of(const Job& job) {
 
 /// How much of its loss is left, by its own reports and by what past jobs of its model were like.
 json remaining_of(const Job& job, const RemainingPrior& prior) {
-  const double declared = job.declared_steps(), step = static_cast<double>(job.step);
-  const double total = declared > 0 ? declared : prior.total_steps(job.spec.model, step).steps;
+  const double total = job.expected_steps(prior), step = static_cast<double>(job.step);
   const auto past = prior.remaining(job.spec.model, total > 0 ? step / total : 0);
   return {{"fitted", job.normalized_loss()}, {"past_jobs", past.mean}, {"past_deviation", past.deviation},
-          {"jobs_of_model", past.jobs},      {"total_steps", total},   {"declared", declared > 0}};
+          {"jobs_of_model", past.jobs},      {"total_steps", total},   {"declared", job.declared_steps() > 0}};
 }
 
 json now_of(const Job& job, const JobDecision& d) {

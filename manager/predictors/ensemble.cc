@@ -96,6 +96,8 @@ class Ensemble final : public Predictor {
     double part = 0;  ///< of high
   };
   static Blend blend(double reports);
+  /// A free curve of hardly any weight in any bucket is left out of all forecasts, near and far: it would take time and say nothing.
+  [[nodiscard]] bool counts(std::size_t f) const { return now_[0].free[f] + now_[1].free[f] + now_[2].free[f] >= kLeastSay; }
   [[nodiscard]] double raw_mean(const ShapeBank::Values& phi, double reports, const Blend& b) const;
   [[nodiscard]] Forecast forecast(double reports, const Blend& b, double raw) const;
 
@@ -311,7 +313,7 @@ double Ensemble::raw_mean(const ShapeBank::Values& phi, double reports, const Bl
   double near = low.base, far = high.base;
   for (std::size_t s = 0; s < bank_.size(); ++s) near += low.amplitude[s] * phi[s], far += high.amplitude[s] * phi[s];
   for (std::size_t f = 0; f < kFree; ++f) {
-    if (low.free[f] + high.free[f] < kLeastSay) continue;
+    if (!counts(f)) continue;
     const double change = FreeCurves::change(f, free_.fits()[f], reports);
     near += low.free[f] * change, far += high.free[f] * change;
   }
@@ -341,7 +343,7 @@ void Ensemble::after_all(std::span<const double> steps, std::span<Forecast> out)
         for (std::size_t i = 0; i < kLanes; ++i) curve[b][i] += now_[b].amplitude[s] * phi[s][i];
     }
     for (std::size_t f = 0; f < kFree; ++f) {
-      if (now_[0].free[f] + now_[1].free[f] + now_[2].free[f] < kLeastSay) continue;
+      if (!counts(f)) continue;
       FreeCurves::changes(f, free_.fits()[f], ahead, change);
       for (std::size_t b = 0; b < kBuckets; ++b)
         for (std::size_t i = 0; i < kLanes; ++i) curve[b][i] += now_[b].free[f] * change[i];

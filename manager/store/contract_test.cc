@@ -58,6 +58,21 @@ TEST_P(StoreContract, AKeyIsPutOnlyAtTheRevisionItHas) {
   EXPECT_EQ(**store->get("a"), (StoreEntry{"a", "two", *second}));
 }
 
+TEST_P(StoreContract, KeysAreErasedAllOrNoneAndOnlyAtTheirRevisions) {
+  const auto a = store->put_if(term, "a", 0, "one"), b = store->put_if(term, "b", 0, "two");
+  ASSERT_TRUE(a && b);
+  EXPECT_EQ(store->erase_if(term, {{"a", *a}, {"b", *a}}).error().code, Errc::kRejected);
+  EXPECT_EQ(store->erase_if(term, {{"a", *a}, {"c", 1}}).error().code, Errc::kRejected);
+  EXPECT_EQ(store->erase_if(Term{term.value + 1}, {{"a", *a}}).error().code, Errc::kRejected);
+  EXPECT_EQ(store->list("")->size(), 2U);
+  ASSERT_TRUE(store->erase_if(term, {{"a", *a}}));
+  EXPECT_FALSE(store->get("a")->has_value());
+  EXPECT_EQ((*store->get("b"))->value, "two");
+  const auto again = store->put_if(term, "a", 0, "three");
+  ASSERT_TRUE(again) << again.error().what;
+  EXPECT_GT(*again, *b);
+}
+
 TEST_P(StoreContract, AnotherTermThanTheNewestIsRefused) {
   EXPECT_EQ(store->put_if(Term{term.value + 1}, "a", 0, "x").error().code, Errc::kRejected);
   EXPECT_EQ(store->put_if(Term{0}, "a", 0, "x").error().code, Errc::kRejected);

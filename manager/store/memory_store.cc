@@ -21,6 +21,14 @@ class MemoryStore final : public Store {
     entries_[key] = {key, value, ++revision_};
     return revision_;
   }
+  Result<void> erase_if(Term term, const std::vector<std::pair<std::string, std::uint64_t>>& keys) override {
+    if (term != term_) return fail(Errc::kRejected, fmt::format("the term {} is superseded by {}", term.value, term_.value));
+    for (const auto& [key, revision] : keys)
+      if (const auto it = entries_.find(key); it == entries_.end() || it->second.revision != revision)
+        return fail(Errc::kRejected, fmt::format("{} has revision {}, not {}", key, it == entries_.end() ? 0 : it->second.revision, revision));
+    for (const auto& [key, revision] : keys) entries_.erase(key);
+    return {};
+  }
   Result<std::optional<StoreEntry>> get(const std::string& key) override {
     const auto it = entries_.find(key);
     return it == entries_.end() ? std::optional<StoreEntry>{} : it->second;

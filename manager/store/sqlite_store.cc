@@ -83,7 +83,7 @@ std::string prefix_end(std::string prefix) {
 class SqliteStore final : public Store {
  public:
   ~SqliteStore() override {
-    for (sqlite3_stmt* s : {get_, list_, watch_, put_, meta_get_, meta_put_}) sqlite3_finalize(s);
+    for (sqlite3_stmt* s : {get_, list_, watch_, put_, erase_, meta_get_, meta_put_}) sqlite3_finalize(s);
     sqlite3_close(db_);
   }
 
@@ -107,6 +107,7 @@ class SqliteStore final : public Store {
         {&list_, "SELECT key, value, revision FROM entries WHERE key >= ?1 AND (?2 = x'' OR key < ?2) ORDER BY key"},
         {&watch_, "SELECT key, value, revision FROM entries WHERE revision > ?3 AND key >= ?1 AND (?2 = x'' OR key < ?2) ORDER BY revision"},
         {&put_, "INSERT INTO entries(key, value, revision) VALUES(?1, ?2, ?3) ON CONFLICT(key) DO UPDATE SET value = ?2, revision = ?3"},
+        {&erase_, "DELETE FROM entries WHERE key = ?1 AND revision = ?2"},
         {&meta_get_, "SELECT number FROM meta WHERE name = ?1"},
         {&meta_put_, "INSERT INTO meta(name, number) VALUES(?1, ?2) ON CONFLICT(name) DO UPDATE SET number = ?2"}};
     for (const auto& [statement, sql] : statements)
@@ -132,6 +133,17 @@ class SqliteStore final : public Store {
     if (held != revision) return fail(Errc::kRejected, fmt::format("{} has revision {}, not {}", key, held, revision));
     if (sqlite3_exec(db_, "BEGIN IMMEDIATE", nullptr, nullptr, nullptr) != SQLITE_OK) return io("write to");
     const auto done = put(key, value);
+    if (!done) sqlite3_exec(db_, "ROLLBACK", nullptr, nullptr, nullptr);
+    return done;
+  }
+
+  Result<void> erase_if(Term term, const std::vector<std::pair<std::string, std::uint64_t>>& keys) override {
+    if (term != term_ || term.value == 0) return fail(Errc::kRejected, fmt::format("the term {} is superseded by {}", term.value, term_.value));
+    if (sqlite3_exec(db_, "BEGIN IMMEDIATE", nullptr, nullptr, nullptr) != SQLITE_OK) return io("write to");
+    Result<void> done;
+    for (const auto& [key, revision] : keys)
+      if (done) done = erase(key, revision);
+    if (done && sqlite3_exec(db_, "COMMIT", nullptr, nullptr, nullptr) != SQLITE_OK) done = io("write to");
     if (!done) sqlite3_exec(db_, "ROLLBACK", nullptr, nullptr, nullptr);
     return done;
   }
@@ -177,6 +189,13 @@ class SqliteStore final : public Store {
     if (sqlite3_exec(db_, "COMMIT", nullptr, nullptr, nullptr) != SQLITE_OK) return io("write to");
     return next;
   }
+  /// Within a transaction; the caller rolls back on an error.
+  Result<void> erase(const std::string& key, std::uint64_t revision) {
+    Query query(erase_);
+    if (query.bind(1, key).bind(2, revision).step() != SQLITE_DONE) return io("write to");
+    if (sqlite3_changes(db_) == 1) return {};
+    return fail(Errc::kRejected, fmt::format("{} has not revision {}, or is not there", key, revision));
+  }
   Result<std::vector<StoreEntry>> rows(Query& query) {
     std::vector<StoreEntry> out;
     int code = query.step();
@@ -188,7 +207,7 @@ class SqliteStore final : public Store {
   FolderLock lock_;
   std::string folder_;
   sqlite3* db_ = nullptr;
-  sqlite3_stmt *get_ = nullptr, *list_ = nullptr, *watch_ = nullptr, *put_ = nullptr, *meta_get_ = nullptr, *meta_put_ = nullptr;
+  sqlite3_stmt *get_ = nullptr, *list_ = nullptr, *watch_ = nullptr, *put_ = nullptr, *erase_ = nullptr, *meta_get_ = nullptr, *meta_put_ = nullptr;
   Term term_{0};
 };
 

@@ -52,6 +52,14 @@ void AdoptedPools::let_go(const SharedPool* pool, Instant now) {
   drop_idle(now);
 }
 
+void AdoptedPools::notice(const Clock& clock) {
+  if (leaving_count_.load(std::memory_order_acquire) == 0) return;
+  const Instant now = clock.now();
+  if (now.ns < look_again_ns_.load(std::memory_order_relaxed)) return;
+  look_again_ns_.store((now + kLookEvery).ns, std::memory_order_relaxed);
+  drop_idle(now);
+}
+
 void AdoptedPools::drop_idle(Instant now) {
   std::vector<std::shared_ptr<SharedPool>> idle;  // dropped after the lock
   const std::lock_guard lock(mutex_);
@@ -61,6 +69,7 @@ void AdoptedPools::drop_idle(Instant now) {
     if (over) idle.push_back(std::move(pool));
     return over;
   });
+  leaving_count_.store(leaving_.size(), std::memory_order_release);
 }
 
 }  // namespace sluice::net::detail

@@ -22,6 +22,7 @@ struct SharedMemory {
 
   void notice() {
     if (pool) pool->notice(clock);
+    adopted.notice(clock);
   }
   [[nodiscard]] PoolName name() const { return pool ? pool->name() : PoolName{}; }
 };

@@ -56,5 +56,38 @@ class Ends(harness.ProcessTest):
         self.assertIn(f"altered.jsonl:{at + 1}: decision {altered['decision']} comes out otherwise, first at /changes/0/share", err)
 
 
+class WrongLengths(harness.ProcessTest):
+    """Who declares ten times what it takes, or a tenth of what it could use, harms nobody."""
+
+    def run_under(self, policy):
+        honest = [harness.job(f"honest-{i}", epochs=20, seed=i) for i in (1, 2, 3)]
+        jobs = [harness.job("many", epochs=200, seed=4, target={"loss": 0.25}), *honest[:2], harness.job("few", epochs=2, seed=5), honest[2]]
+        status, _, err = self.call("run", self.run_file(jobs), "--out", policy, "--policy", policy)
+        self.assertEqual(status, 0, err)
+        return {job["job"]: job for job in self.summary(policy)["jobs"]}
+
+    def test_declared_steps_that_are_wrong_by_ten_times(self):
+        fair = self.run_under("fair")
+        for policy in ("sluice", "srtf", "optimus", "progress"):
+            with self.subTest(policy):
+                jobs = self.run_under(policy)
+                self.assertRegex(jobs["many"]["reason"], r"^target reached: loss <= 0\.25")
+                self.assertEqual(jobs["many"]["steps_declared"], 200 * 2000 / 32)
+                self.assertLess(jobs["many"]["steps"], jobs["many"]["steps_declared"] / 5)
+                for name, epochs in (("few", 2), ("honest-1", 20), ("honest-2", 20), ("honest-3", 20)):
+                    self.assertEqual((jobs[name]["state"], jobs[name]["reason"]), ("done", "epochs reached"))
+                    self.assertEqual(jobs[name]["examples"], epochs * 2000)
+                    self.assertGreater(jobs[name]["metrics"]["accuracy"], 0.9)
+                    # Nobody waits for steps that do not come. Twice as long: on a loaded machine one run may go at half of another's pace.
+                    self.assertLess(jobs[name]["seconds"], 2 * max(job["seconds"] for job in fair.values()), name)
+                status, out, err = self.call("replay", policy)
+                self.assertEqual((status, err), (0, ""))
+                self.assertIn("byte by byte as recorded", out)
+                with open(os.path.join(self.folder, policy, "report.html"), encoding="utf-8") as file:
+                    page = file.read()
+                self.assertIn("target reached: loss", page)
+                self.assertIn('"declared":12500', page)
+
+
 if __name__ == "__main__":
     harness.main()

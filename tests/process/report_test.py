@@ -47,14 +47,14 @@ def decision_lines(draw, names, submitted, decisions, slots, seconds):
         yield {"version": 1, "kind": "outcome", "decision": number, "jobs": [{"job": job, "steps": 100, "predicted_drop": predicted, "actual_drop": predicted * draw.uniform(-0.5, 2)}]}
 
 
-def make_run(folder, jobs=12, decisions=200, slots=2, seconds=60.0, points=60, policy="slaq", seed=1, failed=(), ended=True):
+def make_run(folder, jobs=12, decisions=200, slots=2, seconds=60.0, points=60, policy="slaq", seed=1, failed=(), ended=True, groups=0):
     """An output folder as a run of that size leaves it."""
     draw = random.Random(seed)
     os.makedirs(folder)
     names = [f"job-{i + 1}" for i in range(jobs)]
     submitted = {name: 0.5 * seconds * i / max(1, jobs) for i, name in enumerate(names)}
     with open(os.path.join(folder, "run.json"), "w", encoding="utf-8") as file:
-        json.dump({"version": 1, "policy": policy, "slots": slots, "servers": 1, "jobs": [{"name": name, "model": "softmax", "submit_after_s": submitted[name]} for name in names]}, file)
+        json.dump({"version": 1, "policy": policy, "slots": slots, "servers": 1, "jobs": [{"name": name, "model": "softmax", "submit_after_s": submitted[name], "group": f"search-{i % groups}" if groups else ""} for i, name in enumerate(names)]}, file)
     entries = []
     with open(os.path.join(folder, "losses.csv"), "w", encoding="utf-8") as file:
         file.write("job,seconds,step,examples,loss,slots\n")
@@ -228,6 +228,23 @@ class Report(unittest.TestCase):
         make_run(self.path("c"), jobs=3)
         self.report("a", "c")
         self.assertIn("not runs of the same jobs", self.browse()[0])
+
+    def test_groups(self):
+        make_run(self.path("a"), policy="fair", groups=2)
+        make_run(self.path("b"), seed=2, groups=2)
+        document = self.drawn("a")
+        section = self.section(document, "groups")
+        self.assertNotIn("hidden", section.split("<h2>")[0])
+        self.assertGreater(section.count('class="job line'), 10)
+        self.assertEqual(section.count("<tr"), 3)
+        self.assertRegex(section, r'search-1</td><td>6</td><td class="words">job-\d+</td>')
+        self.assertNotIn("NaN", section)
+        self.assertIn("to 95 %", self.section(document, "jobs"))
+        document = self.drawn("a", "b")
+        self.assertEqual(self.section(document, "groups").count("<tr"), 6)
+        self.assertIn("best of group search-0, to 95 %", self.section(document, "comparison"))
+        make_run(self.path("c"))
+        self.assertRegex(self.section(self.drawn("c"), "groups").split("<h2>")[0], "hidden")
 
     def test_an_unfinished_run_shows_what_is_there(self):
         make_run(self.path("a"), ended=False)
