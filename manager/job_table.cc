@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/assert.h"
+#include "base/fetch.h"
 #include "base/log.h"
 #include "manager/quality.h"
 
@@ -202,8 +203,11 @@ void JobTable::improve_group(Job& job) {
 
 News JobTable::report(const proto::JobReport& r, Instant now) {
   Job* job = find(r.job);
-  if (job == nullptr || job->ended() || r.generation != job->generation || r.step < job->step) return News::kNone;
+  if (job == nullptr) return News::kNone;
+  fetch_lines(job, sizeof(*job));
+  if (job->ended() || r.generation != job->generation || r.step < job->step) return News::kNone;
   News news = News::kNone;
+  job->predictor->fetch();
   touch(*job);
   if (std::string why = impossible(r); !why.empty()) {
     news = diverges(*job, std::move(why));

@@ -50,6 +50,8 @@ class Predictor {
   [[nodiscard]] virtual double floor() const = 0;
   /// Two points or more were taken in: it has an opinion.
   [[nodiscard]] virtual bool ready() const = 0;
+  /// Asks for its memory, which of one of very many is in no cache: it is about to observe().
+  virtual void fetch() const {}
   /// Memory that belongs to this object alone.
   [[nodiscard]] virtual std::size_t bytes() const = 0;
 };

@@ -47,9 +47,11 @@ class RecordedFleet {
       if (!fleet_.workers().contains(host.id)) fleet_.add(host.id, host.name, host.slots);
   }
   std::vector<SlotChange> place_all(const Decision& decision, const json& entries) {
-    std::map<JobId, std::uint32_t> wanted;
-    for (const auto& [job, holding] : fleet_.holdings()) wanted[job] = 0;
-    for (const JobDecision& d : decision.jobs) wanted[d.job] = d.slots;
+    std::map<JobId, std::uint32_t> counts;
+    for (const JobId job : fleet_.holders()) counts[job] = 0;
+    for (const JobDecision& d : decision.jobs) counts[d.job] = d.slots;
+    std::vector<Wanted> wanted;
+    for (const auto& [job, slots] : counts) wanted.push_back({job, slots});
     std::vector<SlotChange> changes = place(fleet_, wanted);
     for (const SlotChange& change : changes) {
       fleet_.apply(change);

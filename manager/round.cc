@@ -107,12 +107,13 @@ void Rounds::decide(Counts& wanted) {
   decision_.reset();
   whole_ = false;
   for (const Job* job : keeper_->left()) {
-    if (fleet_.granted(job->id) > 0) wanted[job->id] = 0;
+    if (fleet_.granted(job->id) > 0) wanted.push_back({job->id, 0});
     fleet_.forget(job->id);
   }
   if (held_) return decide_held(in_view, wanted);
   if (decide_quickly(in_view, wanted)) return;
   seen_ = carries_ = true;
+  keeper_->foretell_all();
   const ClusterView& view = keeper_->view();
   decision_ = policy_->decide(view, *memo_);
   say_paused(view, *decision_);
@@ -149,26 +150,27 @@ void Rounds::decide_held(bool in_view, Counts& wanted) {
   decision_ = policy_->decide(nobody_, *memo_);
   price_ = decision_->price;
   by_index_ = decision_->by_index;
-  for (const auto& [id, holding] : fleet_.holdings()) {
-    if (holding.slots.empty()) continue;
-    wanted[id] = 0;
+  wanted.clear();
+  for (const JobId id : fleet_.holders()) {
+    wanted.push_back({id, 0});
     if (Job* job = jobs_.find(id); !job->ended()) keeper_->set_slots(*job, 0);
   }
 }
 
 void Rounds::want(std::size_t place, std::uint32_t slots, Counts& wanted) {
   Job& job = keeper_->job_at(place);
-  wanted.insert_or_assign(wanted.end(), job.id, slots);
+  wanted.push_back({job.id, slots});
   if (slots > job.slots) job.moves_in += slots - job.slots;
   if (slots > 0 && job.state == JobState::kWaiting) jobs_.started(job.id);
   keeper_->set_slots(job, slots);
 }
 
-std::vector<SlotChange> Rounds::carry_out(const Counts& wanted) {
+std::vector<SlotChange> Rounds::carry_out(Counts& wanted) {
   if (wanted.empty()) return {};
+  if (!keeper_->left().empty()) std::sort(wanted.begin(), wanted.end(), [](const Wanted& a, const Wanted& b) { return a.job < b.job; });
   std::vector<SlotChange> changes = place(fleet_, wanted);
+  fleet_.apply(changes);
   for (const SlotChange& change : changes) {
-    fleet_.apply(change);
     if (keeper_->left().empty() || change.from == JobId{}) continue;
     if (Job* from = jobs_.find(change.from); from->ended()) {
       from->slots = 0;
@@ -180,7 +182,10 @@ std::vector<SlotChange> Rounds::carry_out(const Counts& wanted) {
 
 const ClusterView& Rounds::view() const {
   if (held_) return nobody_;
-  if (!std::exchange(seen_, true)) incremental_->put_seen(keeper_->view());
+  if (!std::exchange(seen_, true)) {
+    keeper_->foretell_all();
+    incremental_->put_seen(keeper_->view());
+  }
   return keeper_->view();
 }
 

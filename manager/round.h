@@ -69,7 +69,7 @@ class Rounds {
   [[nodiscard]] std::uint64_t count() const { return rounds_; }
 
  private:
-  using Counts = std::map<JobId, std::uint32_t>;
+  using Counts = std::vector<Wanted>;
   /// Of a decision whose outcome is awaited.
   struct Pending {
     struct Item {
@@ -92,7 +92,7 @@ class Rounds {
   bool decide_quickly(bool in_view, Counts& wanted);
   [[nodiscard]] const Decision& decision(bool whole) const;
   void want(std::size_t place, std::uint32_t slots, Counts& wanted);
-  [[nodiscard]] std::vector<SlotChange> carry_out(const Counts& wanted);
+  [[nodiscard]] std::vector<SlotChange> carry_out(Counts& wanted);
   [[nodiscard]] nlohmann::json describe(const std::vector<SlotChange>& changes);
   [[nodiscard]] nlohmann::json entry(const Job& job, std::uint32_t before) const;
   [[nodiscard]] nlohmann::json name_or_null(JobId id) const;

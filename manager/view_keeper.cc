@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/fetch.h"
 #include "manager/detail/few_digits.h"
 #include "manager/policies/claims.h"
 #include "manager/quality.h"
@@ -21,12 +22,19 @@ namespace {
 constexpr std::size_t kKnotsMax = 16;
 constexpr double kMoveCostWeight = 0.3;
 constexpr double kMoveOutlier = 4;
-constexpr std::size_t kAheadJobs = 2;  ///< jobs whose memory is fetched while others are worked on: of very many, a job is in no cache
-constexpr std::size_t kCacheLine = 64;
+constexpr std::size_t kAheadJobs = 2;                ///< jobs whose memory is fetched while others are worked on: of very many, a job is in no cache
 constexpr std::size_t kTogether = 256, kGrain = 64;  ///< so many jobs are worth waking other threads for; jobs a thread takes at a time
 
-void fetch(const void* what, std::size_t bytes) {
-  for (std::size_t at = 0; at < bytes; at += kCacheLine) __builtin_prefetch(static_cast<const char*>(what) + at);
+/// `of(i, end)` for 0 … count − 1, on several threads where there are many; a thread's part goes on to `end`.
+template <class Of>
+void each_of(std::size_t count, const Of& of) {
+  const auto some = [&](std::size_t first, std::size_t end) {
+    for (std::size_t i = first; i < end; ++i) of(i, end);
+  };
+  if (count < kTogether) return some(0, count);
+  // Isolated: while it waits this thread takes no other work, which in a study may be a whole simulation.
+  tbb::this_task_arena::isolate(
+      [&] { tbb::parallel_for(tbb::blocked_range<std::size_t>(0, count, kGrain), [&](const auto& part) { some(part.begin(), part.end()); }); });
 }
 
 /// A loss that falls goes on falling: at least as 1/step does. A fit through noisy reports takes a curve for flat now and then, and a policy that believes it
@@ -53,8 +61,16 @@ SpeedUp counted_speed_up(const Job& job) {
   return out;
 }
 
-/// Over what was there: what is carried stays, and memory is kept.
-void fill_view(JobView& v, const Job& job, const RoundOptions& options, std::uint32_t slots, Duration move_cost) {
+/// Its part of the view says nothing of what it would bring before it trains, nor while it is paused.
+void foretell(JobView& v, const Job& job, const RoundOptions& options, std::uint32_t slots) {
+  v.forecast.clear();
+  const bool learns = v.phase == JobPhase::kTraining || v.phase == JobPhase::kPlateau;
+  if (!learns || job.paused() || job.predictor == nullptr || !job.predictor->ready()) return;
+  forecast_into(v.forecast, job, job.steps_per_slot_second * quantum_of(options.round, options.quantum_min, v.move_cost).seconds(), slots);
+}
+
+/// All but the forecast. Over what was there: what is carried stays, and memory is kept.
+void fill_view(JobView& v, const Job& job, Duration move_cost) {
   v.weight = job.spec.weight;
   v.slots_min = job.paused() ? 0 : job.spec.slots_min;
   v.slots_max = job.paused() ? 0 : job.spec.slots_max;
@@ -88,10 +104,6 @@ void fill_view(JobView& v, const Job& job, const RoundOptions& options, std::uin
     const std::uint64_t batches = (job.examples_total - job.examples + job.spec.step_rows() - 1) / job.spec.step_rows();
     v.usable = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(batches, 1, v.usable));
   }
-  v.forecast.clear();
-  const bool learns = v.phase == JobPhase::kTraining || v.phase == JobPhase::kPlateau;
-  if (learns && !job.paused() && ready)
-    forecast_into(v.forecast, job, job.steps_per_slot_second * quantum_of(options.round, options.quantum_min, move_cost).seconds(), slots);
 }
 
 /// What never changes of it.
@@ -110,7 +122,8 @@ JobView new_view(const Job& job) {
 
 JobView view_of(const Job& job, const RoundOptions& options, std::uint32_t slots, Duration move_cost) {
   JobView v = new_view(job);
-  fill_view(v, job, options, slots, move_cost);
+  fill_view(v, job, move_cost);
+  foretell(v, job, options, slots);
   return v;
 }
 
@@ -136,11 +149,21 @@ void ViewKeeper::make(std::uint32_t row) {
   finish(row);
 }
 
-/// What is of the job alone. Nearly all of it is forecasts.
+/// What is of the job alone. Nearly all of it would be forecasts, which an Incremental reads of few.
 void ViewKeeper::fill(std::uint32_t row) {
   Job& job = *rows_[row];
   if (view_.usual_kappa >= 0) job.rates.expect(view_.usual_kappa);
-  fill_view(view_.jobs[row], job, options_, slots_, move_cost(job));
+  JobView& v = view_.jobs[row];
+  fill_view(v, job, move_cost(job));
+  owes_[row] = later_ && v.end_deviation > 0 ? 1 : 0;
+  if (owes_[row] == 0) foretell(v, job, options_, slots_);
+}
+
+void ViewKeeper::foretell_all() {
+  std::vector<std::size_t> owing;
+  for (std::size_t row = 0; row < owes_.size(); ++row)
+    if (std::exchange(owes_[row], 0) != 0) owing.push_back(row);
+  each_of(owing.size(), [&](std::size_t i, std::size_t) { foretell(view_.jobs[owing[i]], *rows_[owing[i]], options_, slots_); });
 }
 
 void ViewKeeper::finish(std::uint32_t row) {
@@ -154,22 +177,14 @@ void ViewKeeper::finish(std::uint32_t row) {
 }
 
 void ViewKeeper::make_all(std::span<Job* const> touched) {
-  const auto fill_some = [&](std::size_t first, std::size_t end) {
-    for (std::size_t i = first; i < end; ++i) {
-      if (i + kAheadJobs < end) {
-        const Job& ahead = *touched[i + kAheadJobs];
-        fetch(&ahead, sizeof(ahead));
-        if (ahead.row != Job::kNoRow) fetch(&view_.jobs[ahead.row], sizeof(JobView));
-      }
-      if (!touched[i]->ended()) fill(touched[i]->row);
+  each_of(touched.size(), [&](std::size_t i, std::size_t end) {
+    if (i + kAheadJobs < end) {
+      const Job& ahead = *touched[i + kAheadJobs];
+      fetch_lines(&ahead, sizeof(ahead));
+      if (ahead.row != Job::kNoRow) fetch_lines(&view_.jobs[ahead.row], sizeof(JobView));
     }
-  };
-  if (touched.size() < kTogether)
-    fill_some(0, touched.size());
-  else
-    // Isolated: while it waits this thread takes no other work, which in a study may be a whole simulation.
-    tbb::this_task_arena::isolate(
-        [&] { tbb::parallel_for(tbb::blocked_range<std::size_t>(0, touched.size(), kGrain), [&](const auto& part) { fill_some(part.begin(), part.end()); }); });
+    if (!touched[i]->ended()) fill(touched[i]->row);
+  });
   for (const Job* job : touched)
     if (!job->ended()) finish(job->row);
 }
@@ -227,12 +242,12 @@ void ViewKeeper::leave(std::span<Job* const> touched, const Incremental* carrier
     }
     if (kept != i) {
       view_.jobs[kept] = std::move(view_.jobs[i]);
-      rows_[kept] = &job, evidence_[kept] = evidence_[i];
+      rows_[kept] = &job, evidence_[kept] = evidence_[i], owes_[kept] = owes_[i];
       job.row = static_cast<std::uint32_t>(kept);
     }
     ++kept;
   }
-  view_.jobs.resize(kept), rows_.resize(kept), evidence_.resize(kept), marked_.resize(kept);
+  view_.jobs.resize(kept), rows_.resize(kept), evidence_.resize(kept), marked_.resize(kept), owes_.resize(kept);
 }
 
 void ViewKeeper::join(std::span<Job* const> touched) {
@@ -245,6 +260,7 @@ void ViewKeeper::join(std::span<Job* const> touched) {
     held_ += view_.jobs.back().slots;
     evidence_.push_back({});
     marked_.push_back(false);
+    owes_.push_back(0);
   }
 }
 
@@ -276,6 +292,7 @@ void ViewKeeper::look(Instant now, bool by_index, const Incremental* carrier) {
     if (row < marked_.size()) marked_[row] = false;
   changed_.clear();
   made_ = 0;
+  later_ = carrier != nullptr;
   look_at_hosts();
   const std::vector<Job*> touched = jobs_.take_touched();
   leave(touched, carrier);

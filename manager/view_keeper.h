@@ -40,8 +40,11 @@ class ViewKeeper {
 
   ViewKeeper(const RoundOptions& options, JobTable& jobs, Fleet& fleet) : options_(options), jobs_(jobs), fleet_(fleet) {}
 
-  /// Brings the view up to now. `carrier`: where what is carried is, if it is not in the view.
+  /// Brings the view up to now. `carrier`: where what is carried is, if it is not in the view; it decides, and the forecasts that no Incremental reads are left
+  /// out until foretell_all().
   void look(Instant now, bool by_index, const Incremental* carrier);
+  /// Makes the forecasts that were left out. Of a job that reported since the last look: from what is known by now.
+  void foretell_all();
   /// A live job's slots were decided, or lost: the view of the next round has them.
   void set_slots(Job& job, std::uint32_t slots);
   /// A measured stall of a move to `job`: a running mean.
@@ -81,9 +84,11 @@ class ViewKeeper {
   std::vector<Job*> rows_;          ///< as view_.jobs
   std::vector<Evidence> evidence_;  ///< the same
   std::vector<bool> marked_;        ///< the same: it is in changed_
+  std::vector<std::uint8_t> owes_;  ///< the same: 1 where its forecast was left out
   std::vector<std::uint32_t> changed_;
   std::vector<Job*> left_, set_;  ///< set_: slots not in the view yet
   bool moved_places_ = false, looked_ = false;
+  bool later_ = false;  ///< forecasts are left out in this look
   std::size_t made_ = 0, told_ = 0;
   std::uint64_t hosts_seen_ = 0;
   std::uint32_t slots_ = 0, held_ = 0;  ///< of the fleet; of the view's jobs

@@ -6,6 +6,8 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "manager/policies/share_rule.h"
+
 namespace sluice::manager {
 namespace {
 
@@ -108,6 +110,30 @@ TEST_F(ViewKeeperTest, AKeptViewIsTheOneThatWouldBeMadeNow) {
     EXPECT_EQ(kept.usable, fresh.usable);
     EXPECT_GT(kept.forecast.size(), 3U);
   }
+}
+
+TEST_F(ViewKeeperTest, ForecastsThatNobodyReadAreMadeWhenTheyAreAskedFor) {
+  const auto carrier = make_share_rule("sluice", Hearing::kLoss)->make_incremental();
+  std::size_t left_out = 0;
+  for (int round = 0; round < 12; ++round) {
+    for (std::size_t j = 0; j < ids.size(); ++j)
+      if (round < 3 || (j + static_cast<std::size_t>(round)) % 7 == 0) report(j, 2.0 / (1 + 0.1 * round) + 0.001 * static_cast<double>(j));
+    if (round == 5) {
+      ASSERT_TRUE(jobs.cancel(ids[7], now));  // those behind it move up, and what is left out with them
+      ASSERT_TRUE(jobs.pause(ids[9]));
+    }
+    now = now + from_ms(500);
+    keeper.look(now, false, carrier.get());
+    for (const JobView& v : keeper.view().jobs) left_out += v.end_deviation > 0 && v.forecast.empty() ? 1 : 0;
+  }
+  EXPECT_GT(left_out, 1000U);
+  keeper.foretell_all();
+  std::size_t foretold = 0;
+  for (const JobView& kept : keeper.view().jobs) {
+    EXPECT_EQ(kept.forecast, view_of(*jobs.find(kept.id), RoundOptions{}, 8, {}).forecast);
+    foretold += kept.forecast.empty() ? 0 : 1;
+  }
+  EXPECT_EQ(foretold, kJobs - 2);
 }
 
 TEST_F(ViewKeeperTest, AJobThatEndsByWhatItsLossDoesDeclaresNoLength) {

@@ -2,13 +2,16 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
+#include <limits>
 
 namespace sluice::manager {
 namespace {
 
 constexpr double kShareMillion = 1e6;
 constexpr std::int64_t kOwedQuanta = 64;
-constexpr std::size_t kFewOf = 16;
+constexpr std::size_t kSampled = 64;        ///< claims for each that is looked at to guess how much one must want
+constexpr double kSlack = 1.25, kMore = 8;  ///< of the sample: a guess that is too narrow costs a second pass
 
 /// As std::llround, without a call.
 std::int64_t whole_near(double x) {
@@ -65,22 +68,27 @@ std::int64_t RootShares::round_claims(Duration elapsed, Duration round) {
   return given;
 }
 
+/// So much those want at least (`give`), or at most, that will be picked, as a sample has it; a guess.
+double RootShares::bound_of(bool give, std::size_t count) {
+  sample_.clear();
+  for (std::size_t i = 0; i < size(); i += kSampled)
+    if (picks(give, i)) sample_.push_back(rank(give, i));
+  const auto at = static_cast<std::ptrdiff_t>(kSlack * static_cast<double>(count / kSampled) + kMore);
+  if (at >= std::ssize(sample_)) return std::numeric_limits<double>::infinity();
+  std::nth_element(sample_.begin(), sample_.begin() + at, sample_.end());
+  return sample_[static_cast<std::size_t>(at)];
+}
+
 /// Puts those first into wanting_ that want most (`give`), or least, of those that can have one more, or fewer: `count` of them, or all. Returns how many.
 std::size_t RootShares::pick(bool give, std::size_t count) {
-  wanting_.clear();
-  const std::size_t few = size() / kFewOf;
-  for (std::uint32_t i = 0; i < size(); ++i) {
-    if (give ? slots[i] >= max[i] : slots[i] <= min[i]) continue;
-    const std::pair<double, std::uint32_t> one(give ? -wants_[i] : wants_[i], i);
-    if (wanting_.size() < count || count > few) {
-      wanting_.push_back(one);
-      if (wanting_.size() == count && count <= few) std::make_heap(wanting_.begin(), wanting_.end());
-    } else if (one < wanting_.front()) {
-      std::pop_heap(wanting_.begin(), wanting_.end());
-      wanting_.back() = one;
-      std::push_heap(wanting_.begin(), wanting_.end());
-    }
-  }
+  const auto collect = [&](double most) {
+    wanting_.clear();
+    for (std::uint32_t i = 0; i < size(); ++i)
+      if (rank(give, i) <= most && picks(give, i)) wanting_.emplace_back(rank(give, i), i);
+  };
+  const double bound = bound_of(give, count);
+  collect(bound);
+  if (wanting_.size() < count && std::isfinite(bound)) collect(std::numeric_limits<double>::infinity());
   if (count < wanting_.size()) std::nth_element(wanting_.begin(), wanting_.begin() + static_cast<std::ptrdiff_t>(count), wanting_.end());
   return std::min(count, wanting_.size());
 }

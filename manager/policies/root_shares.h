@@ -34,10 +34,14 @@ struct RootShares {
   [[nodiscard]] std::int64_t round_claims(Duration elapsed, Duration round);
   void settle(std::int64_t left);
   std::size_t pick(bool give, std::size_t count);
+  double bound_of(bool give, std::size_t count);
+  [[nodiscard]] bool picks(bool give, std::size_t i) const { return give ? slots[i] < max[i] : slots[i] > min[i]; }
+  [[nodiscard]] double rank(bool give, std::size_t i) const { return give ? -wants_[i] : wants_[i]; }  ///< the least first
   [[nodiscard]] std::int64_t rounding_after(std::size_t i) const;
 
   std::vector<double> wants_;                              ///< slots beyond those given, with what is owed
   std::vector<std::pair<double, std::uint32_t>> wanting_;  ///< reused
+  std::vector<double> sample_;                             ///< the same
 };
 
 }  // namespace sluice::manager

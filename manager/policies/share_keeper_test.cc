@@ -4,9 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/rng.h"
 #include "manager/policies/claims.h"
+#include "manager/policies/root_shares.h"
 
 namespace sluice::manager {
 namespace {
@@ -125,6 +127,47 @@ TEST(ShareKeeper, DecidesWhatThePolicyDoesFromTheWholeView) {
   EXPECT_GT(quick, 1000U);
   EXPECT_GT(moved, 3000U);
   EXPECT_GT(parked, 300U);
+}
+
+/// Whoever gets the slots that rounding left over lacks most: the larger parts of a slot, ties by place. In the first case a sample misleads.
+TEST(RootShares, TheSlotsLeftOverGoToWhoLacksMost) {
+  for (const std::uint32_t all : {0U, 60U, 700U, 12'000U}) {
+    SCOPED_TRACE(all);
+    SeededRng rng(all);
+    constexpr std::size_t kClaims = 6'000;
+    RootShares shares;
+    shares.resize(kClaims);
+    for (std::size_t i = 0; i < kClaims; ++i) {
+      shares.root[i] = 1 + 0.25 * static_cast<double>(rng.below(100'000)) / 1e4 * (i % 3 == 0 ? 0 : 1);  // a third are alike
+      shares.max[i] = shares.full[i] = 100, shares.quantum_over[i] = 1, shares.quantum_ns[i] = from_ms(500).ns;
+    }
+    shares.decide(6 * kClaims + all, from_ms(500), from_ms(500));
+    if (all == 0) {
+      // Those that lack most to where a sample is taken.
+      std::vector<std::pair<double, double>> by_lack;
+      for (std::size_t i = 0; i < kClaims; ++i) by_lack.emplace_back(std::floor(shares.share(i)) - shares.share(i), shares.root[i]);
+      std::sort(by_lack.begin(), by_lack.end());
+      std::size_t next = 0;
+      for (std::size_t offset = 0; offset < 64; ++offset)
+        for (std::size_t i = offset; i < kClaims; i += 64) shares.root[i] = by_lack[next++].second;
+      shares.decide(6 * kClaims + all, from_ms(500), from_ms(500));
+    }
+    std::uint64_t given = 0;
+    std::pair<double, std::int64_t> least_with{2, 0}, most_without{-1, 0};
+    for (std::size_t i = 0; i < kClaims; ++i) {
+      const double whole = std::floor(shares.share(i));
+      const std::pair<double, std::int64_t> lacks(shares.share(i) - whole, -static_cast<std::int64_t>(i));
+      given += shares.slots[i];
+      const bool more = shares.slots[i] > whole;
+      EXPECT_EQ(shares.slots[i], whole + (more ? 1 : 0));
+      if (more)
+        least_with = std::min(least_with, lacks);
+      else
+        most_without = std::max(most_without, lacks);
+    }
+    EXPECT_EQ(given, 6 * kClaims + all);
+    EXPECT_GT(least_with, most_without);
+  }
 }
 
 TEST(ShareKeeper, LeavesOtherRulesToThePolicy) {

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/fetch.h"
 #include "manager/predictors/band.h"
 #include "manager/predictors/experts.h"
 #include "manager/predictors/free_curve.h"
@@ -69,6 +70,10 @@ class Ensemble final : public Predictor {
   void after_all(std::span<const double> steps, std::span<Forecast> out) const override;
   double floor() const override;
   bool ready() const override { return reports_ >= 2; }
+  void fetch() const override {
+    fetch_lines(this, sizeof(*this));
+    fetch_lines(history_.data(), history_.size() * sizeof(SeenLoss));
+  }
   std::size_t bytes() const override { return sizeof(*this) + history_.capacity() * sizeof(SeenLoss) + waiting_.capacity() * sizeof(PendingForecast); }
 
  private:
