@@ -25,7 +25,7 @@ struct ClusterPlan {
 struct PolicyPlan {
   std::string name{manager::kDefaultPolicy};
   std::uint32_t round_ms = 500;
-  std::string fairness = "0.01";  ///< manager::parse_fairness
+  std::string fairness = manager::to_text(manager::Fairness{});  ///< manager::parse_fairness
 };
 struct JobPlan {
   proto::JobSpec spec;

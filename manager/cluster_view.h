@@ -64,6 +64,8 @@ struct JobView {
   JobPhase phase = JobPhase::kWarmingUp;
   std::uint64_t reports = 0;
   double loss = 0;  ///< smoothed, now; 0 before the first report
+  double level =
+      0;  ///< as fitted, now: where there are few reports, or many steps between them, the smoothed loss is behind it; the loss where nothing is fitted
   double first_loss = 0;
   double floor = 0;            ///< L∞ predicted
   double normalized_loss = 1;  ///< (loss − floor) / (first − floor) in [0, 1]; 1 before the first report
@@ -94,7 +96,7 @@ struct JobView {
 
 /// How much waiting counts beside loss, under policies that weigh it.
 struct Fairness {
-  double ageing = 0.01;  ///< ≥ 0: the remaining loss that a job's age counts for, an age of the usual time in system
+  double ageing = 0.02;  ///< ≥ 0: the remaining loss that a job's age counts for, an age of the usual time in system
   bool strict = false;   ///< it grows with how far a job is behind its own fair schedule
   friend bool operator==(const Fairness&, const Fairness&) = default;
 };

@@ -8,9 +8,10 @@ namespace {
 constexpr double kMemory = 100;  ///< jobs
 }  // namespace
 
-void FairShadow::take(double& mean, double& count, double value) {
-  count = std::min(kMemory, count + 1);
-  mean += (value - mean) / count;
+void FairShadow::Usual::end() {
+  if (++ends <= kMemory) return;
+  had *= kMemory / ends;
+  ends = kMemory;
 }
 
 void FairShadow::stop(std::size_t at) {
@@ -24,36 +25,38 @@ std::size_t FairShadow::place_of(JobId job) const {
   return static_cast<std::size_t>(at - members_.begin());
 }
 
-void FairShadow::see(JobId job, Instant submitted, double total_steps, const SpeedUp& speed_up) {
+void FairShadow::see(JobId job, double total_steps, const SpeedUp& speed_up) {
   const std::size_t at = place_of(job);
   if (!has(at, job)) {
     const auto place = static_cast<std::ptrdiff_t>(at);
-    members_.insert(members_.begin() + place, Member{job, submitted});
+    members_.insert(members_.begin() + place, Member{job});
     for (std::vector<double>* of : {&done_, &total_, &alone_, &kappa_}) of->insert(of->begin() + place, 0.0);
     running_.insert(running_.begin() + place, 1.0);
     ++running_jobs_;
   }
-  members_[at].submitted = submitted;
   if (total_steps > 0) total_[at] = total_steps;
   if (speed_up.alone > 0) alone_[at] = speed_up.alone, kappa_[at] = speed_up.kappa;
 }
 
-void FairShadow::ended(JobId job, double steps, double slot_seconds) {
+void FairShadow::ended(JobId job, double steps) {
   const std::size_t at = place_of(job);
   if (!has(at, job) || members_[at].ended) return;
   members_[at].ended = true;
   total_[at] = steps;
-  if (slot_seconds > 0) take(attained_, attainments_, slot_seconds);
+  attained_.end();
   if (!(alone_[at] > 0)) {  // nobody knew its speed
     members_[at].left = true;
     stop(at);
+    stay_.end();
   }
   tidy_ = tidy_ || members_[at].left;
 }
 
-void FairShadow::advance(Instant now, std::uint32_t slots) {
+void FairShadow::advance(Instant now, std::uint32_t slots, std::uint32_t held) {
   const double seconds = at_ == Instant{} ? 0 : (now - at_).seconds();
   at_ = now;
+  stay_.had += static_cast<double>(running_jobs_) * seconds;
+  attained_.had += held * seconds;
   if (running_jobs_ > 0) {
     each_ = slots / static_cast<double>(running_jobs_);
     const double more = std::max(0.0, each_ - 1);
@@ -63,18 +66,18 @@ void FairShadow::advance(Instant now, std::uint32_t slots) {
     for (std::size_t i = 0; i < count; ++i) reached += total_[i] > 0 && done_[i] >= total_[i] && running_[i] > 0 ? 1 : 0;
     tidy_ = tidy_ || reached > 0;
   }
-  if (std::exchange(tidy_, false)) leave(now);
+  if (std::exchange(tidy_, false)) leave();
 }
 
 /// Those that came to their end leave, and those that ended in truth too are forgotten.
-void FairShadow::leave(Instant now) {
+void FairShadow::leave() {
   std::size_t kept = 0;
   for (std::size_t i = 0; i < members_.size(); ++i) {
     Member& member = members_[i];
     if (!member.left && total_[i] > 0 && done_[i] >= total_[i]) {
       member.left = true;
       stop(i);
-      take(stay_, stays_, (now - member.submitted).seconds());
+      stay_.end();
     }
     if (member.left && member.ended) continue;
     if (kept != i) {

@@ -15,30 +15,36 @@ namespace sluice::manager {
 class FairShadow {
  public:
   /// What is known of a live job now, said again when it changed; a new one joins. `total_steps` 0: not known, it stays until it ends.
-  void see(JobId job, Instant submitted, double total_steps, const SpeedUp& speed_up);
-  /// The job ended, in truth, after so many steps and slot-seconds: in the shadow it ends when it has done as many steps.
-  void ended(JobId job, double steps, double slot_seconds);
-  /// Lets the shadow go on to `now` with so many slots.
-  void advance(Instant now, std::uint32_t slots);
+  void see(JobId job, double total_steps, const SpeedUp& speed_up);
+  /// The job ended, in truth, after so many steps: in the shadow it ends when it has done as many.
+  void ended(JobId job, double steps);
+  /// Lets the shadow go on to `now` with so many slots, of which jobs held `held` in truth.
+  void advance(Instant now, std::uint32_t slots, std::uint32_t held);
   /// How long the shadow needed less from its last place to the job's: how far a job with `step` steps is behind it; below 0: ahead.
   [[nodiscard]] Duration behind(JobId job, double step) const;
-  /// Running mean (factor .01; of the first hundred, their mean) of the time in system; 0 before the first.
-  [[nodiscard]] Duration usual_stay() const { return from_seconds(stay_); }
-  /// The same of slot-seconds of jobs that ended.
-  [[nodiscard]] double usual_attained() const { return attained_; }
+  /// Mean time in system: that of all jobs over the number that left (Little's law; where stays are exponential, the likeliest mean of stays of which many are
+  /// not over yet: Epstein and Sobel, Life testing, JASA 1953). The mean of stays that ended would be that of short ones for as long as the first jobs run. The
+  /// last hundred count most. 0 before the first leaves.
+  [[nodiscard]] Duration usual_stay() const { return from_seconds(stay_.mean()); }
+  /// The same of slot-seconds in truth, of jobs that ended, however they did.
+  [[nodiscard]] double usual_attained() const { return attained_.mean(); }
 
  private:
   struct Member {
     JobId id;
-    Instant submitted;
     bool left = false;   ///< the shadow is through with it
     bool ended = false;  ///< so is the truth
   };
-  static void take(double& mean, double& count, double value);
+  /// What all jobs had, over how many ended.
+  struct Usual {
+    double had = 0, ends = 0;
+    void end();
+    [[nodiscard]] double mean() const { return ends > 0 ? had / ends : 0; }
+  };
   /// Where the job is, or would be.
   [[nodiscard]] std::size_t place_of(JobId job) const;
   [[nodiscard]] bool has(std::size_t at, JobId job) const { return at < members_.size() && members_[at].id == job; }
-  void leave(Instant now);
+  void leave();
   void stop(std::size_t at);
   // By job id, one entry each; those that every round reads apart from the others. running_: 1 until it left, then 0.
   std::vector<Member> members_;
@@ -47,7 +53,7 @@ class FairShadow {
   Instant at_;
   bool tidy_ = false;  ///< somebody is to leave
   double each_ = 0;    ///< slots of each, in the last stretch
-  double stay_ = 0, stays_ = 0, attained_ = 0, attainments_ = 0;
+  Usual stay_, attained_;
 };
 
 }  // namespace sluice::manager

@@ -19,6 +19,7 @@ constexpr double kDivergingFactor = 100;
 constexpr double kRateMemorySeconds = 1;             ///< of slot time
 constexpr double kStalenessWeight = 0.1;             ///< of a report
 constexpr double kSteady = 0.1, kSteadySlots = 0.5;  ///< how far the slots at work in a window are from those granted, at most, for the rate to be theirs
+constexpr double kTooFew = 4;                        ///< a report with less than one part in so many of the usual examples is twice as unsure, and more
 constexpr std::size_t kPlateauReports = 12;
 constexpr double kPlateauShare = 0.002;  ///< of the range so far
 
@@ -67,6 +68,7 @@ void restore_scores(Job& job, const nlohmann::json& record) {
   job.reports = record.value("reports", std::uint64_t{0});
   job.first_loss = record.value("first_loss", 0.0);
   job.loss = record.value("loss", 0.0);
+  if (job.reports > 0) job.smooth = SmoothLoss(job.loss);
   job.best_loss = record.value("best_loss", 0.0);
   job.moves_in = record.value("moves_in", std::uint64_t{0});
   job.evaluated = record.value("evaluated", std::uint64_t{0});
@@ -256,14 +258,14 @@ News JobTable::add_point(Job& job, const proto::JobReport& r, Instant now) {
   if (!job.curve.add(point)) return News::kNone;
   job.examples_total = r.examples_total;
   job.predictor->declare(job.declared_steps());
-  learn_rates(job, r, point);
-  job.predictor->observe(point);
-  if (!std::exchange(job.to_refit_, true)) to_refit_.push_back(&job);
+  learn_rates(job, r);
+  tell_predictor(job, point, r.staleness_mean);
+  job.smooth.add(point.loss, static_cast<double>(r.window_examples));
+  job.loss = job.smooth.loss();
   if (job.reports++ == 0) {
-    job.first_loss = job.loss = job.best_loss = point.loss;
+    job.first_loss = job.best_loss = job.loss;
   } else {
     job.largest_drop = std::max(job.largest_drop, job.last_report_loss - point.loss);
-    job.loss = smooth(job.loss, point.loss);
     job.best_loss = std::min(job.best_loss, job.loss);
   }
   if (!job.spec.group.empty()) improve_group(job);
@@ -290,19 +292,34 @@ News JobTable::add_point(Job& job, const proto::JobReport& r, Instant now) {
   return News::kPhase;
 }
 
-void JobTable::learn_rates(Job& job, const proto::JobReport& r, const LossPoint& point) {
+/// Predictors take reports for equally sure: one of few examples, as the first one after a move is, is heard together with the next.
+void JobTable::tell_predictor(Job& job, const LossPoint& point, double staleness) {
+  LossPoint& told = job.untold_;
+  const std::uint64_t before = told.weight;
+  const double share = static_cast<double>(point.weight) / static_cast<double>(before + point.weight), loss = told.loss;
+  told = point;
+  told.weight += before;
+  if (before > 0) told.loss = loss + share * (point.loss - loss);
+  if (static_cast<double>(told.weight) * kTooFew < job.smooth.usual()) return;
+  if (job.predictor->ready() && staleness >= 0) {
+    const double level = job.predictor->after(0).mean;
+    const Forecast f = job.predictor->after(static_cast<double>(told.step - job.told_step_));
+    if (level > f.mean) job.rates.progressed(level - f.mean, f.deviation, level - told.loss, job.usual_staleness_, staleness);
+  }
+  job.usual_staleness_ += (job.reports == 0 ? 1 : kStalenessWeight) * (std::max(0.0, staleness) - job.usual_staleness_);
+  job.predictor->observe(told);
+  job.told_step_ = told.step;
+  told.weight = 0;
+  if (!std::exchange(job.to_refit_, true)) to_refit_.push_back(&job);
+}
+
+void JobTable::learn_rates(Job& job, const proto::JobReport& r) {
   const double steps = static_cast<double>(r.step - job.step);
   const double busy = r.slot_seconds - job.slot_seconds_seen_, passed = r.seconds - job.seconds_seen_;
   // A repeat after the home was moved may bring totals that did not grow. And a window in which the count of slots changed, or the job had none for a while,
   // says nothing of any count: taken for its mean, rates look as if contention did not matter.
   const bool steady = std::abs(busy / passed - job.slots) <= kSteady * job.slots + kSteadySlots;
   if (busy > 0 && passed > 0 && (steady || !job.rates.ready())) job.rates.observe(steps, busy, passed, r.staleness_mean);
-  if (job.predictor->ready() && r.staleness_mean >= 0) {
-    const double level = job.predictor->after(0).mean;
-    const Forecast f = job.predictor->after(steps);
-    if (level > f.mean) job.rates.progressed(level - f.mean, f.deviation, level - point.loss, job.usual_staleness_, r.staleness_mean);
-  }
-  job.usual_staleness_ += (job.reports == 0 ? 1 : kStalenessWeight) * (std::max(0.0, r.staleness_mean) - job.usual_staleness_);
 }
 
 News JobTable::diverges(Job& job, std::string why) {

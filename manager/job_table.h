@@ -22,6 +22,7 @@
 #include "manager/cluster_view.h"
 #include "manager/live_values.h"
 #include "manager/predictor.h"
+#include "manager/quality.h"
 #include "manager/rate_model.h"
 #include "manager/remaining_prior.h"
 #include "proto/job_spec.h"
@@ -72,6 +73,7 @@ struct Job {
   // The curve: seconds are from submission, by the manager's clock.
   LossCurve curve;
   double first_loss = 0, loss = 0, best_loss = 0, last_report_loss = 0;  ///< first as reported; loss and best are smoothed
+  SmoothLoss smooth;                                                     ///< what `loss` is of
   double largest_drop = 0;                                               ///< between two reports
   std::vector<double> rungs;                                             ///< smoothed losses at successive halving's rungs (rung_step), of those it has passed
   double steps_per_slot_second = 0;
@@ -103,7 +105,9 @@ struct Job {
   double rate_steps_ = 0, rate_slot_seconds_ = 0;  ///< sums that forget: steps_per_slot_second is their ratio
   double slot_seconds_seen_ = 0;
   bool to_refit_ = false, touched_ = false;
-  double usual_staleness_ = 0;  ///< what the predictor has mostly seen
+  double usual_staleness_ = 0;   ///< what the predictor has mostly seen
+  LossPoint untold_;             ///< of too few examples to tell the predictor yet; weight 0: none
+  std::uint64_t told_step_ = 0;  ///< of the point that it heard last
 };
 
 /// What a report changed.
@@ -193,7 +197,8 @@ class JobTable {
   static void hear_score(Job& job, const proto::JobReport& report);
   News add_point(Job& job, const proto::JobReport& report, Instant now);
   News diverges(Job& job, std::string why);
-  static void learn_rates(Job& job, const proto::JobReport& report, const LossPoint& point);
+  static void learn_rates(Job& job, const proto::JobReport& report);
+  void tell_predictor(Job& job, const LossPoint& point, double staleness);
   void end(Job& job, JobState state, std::string reason, Instant now);
   void begin(Job& job);
   void improve_group(Job& job);

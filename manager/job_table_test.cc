@@ -78,6 +78,43 @@ TEST_F(JobTableTest, RungsRememberTheLossWhenTheyWerePassed) {
   EXPECT_NEAR(job().rungs[1], 1.0, 1e-2);
 }
 
+/// The first report after a move is often of one batch.
+TEST(JobTable, AReportOfFewExamplesIsHeardByThePredictorTogetherWithTheNext) {
+  struct Hearing final : Predictor {
+    std::vector<LossPoint>& heard;
+    explicit Hearing(std::vector<LossPoint>& out) : heard(out) {}
+    void observe(const LossPoint& point) override { heard.push_back(point); }
+    int refit() override { return 0; }
+    Forecast after(double) const override { return {}; }
+    double floor() const override { return 0; }
+    bool ready() const override { return false; }
+    std::size_t bytes() const override { return 0; }
+  };
+  std::vector<LossPoint> heard;
+  JobTable table([&] { return std::make_unique<Hearing>(heard); });
+  proto::JobReport r;
+  r.job = (*table.submit({spec("a")}, Instant{}))[0];
+  r.generation = 1;
+  double seconds = 0;
+  const auto say = [&](double loss, std::uint64_t steps) {
+    r.step += steps, r.examples = 10 * r.step, r.examples_total = 1'000'000, r.window_steps = steps, r.window_examples = 10 * steps;
+    r.loss_sum = loss * static_cast<double>(r.window_examples), r.loss_squares = loss * r.loss_sum;
+    r.seconds = seconds += 0.25, r.slot_seconds = seconds;
+    (void)table.report(r, Instant{from_seconds(seconds).ns});
+  };
+  for (const std::uint64_t steps : {1, 3, 12, 48, 100, 100}) say(1, steps);
+  EXPECT_EQ(heard.size(), 6U) << "the early reports grow";
+  say(0.2, 1);
+  EXPECT_EQ(heard.size(), 6U);
+  EXPECT_NEAR(table.find(r.job)->loss, 1, 0.02) << "nor does one batch say where the loss is";
+  EXPECT_EQ(table.find(r.job)->step, 265U) << "what it has done is known all the same";
+  say(0.6, 99);
+  ASSERT_EQ(heard.size(), 7U);
+  EXPECT_EQ(heard.back().step, 364U);
+  EXPECT_EQ(heard.back().weight, 1000U);
+  EXPECT_NEAR(heard.back().loss, (0.2 + 99 * 0.6) / 100, 1e-12);
+}
+
 TEST_F(JobTableTest, ReportsMakeTheCurveTheTotalsAndTheRate) {
   EXPECT_EQ(job().phase(), JobPhase::kWarmingUp);
   EXPECT_EQ(job().normalized_loss(), 1);

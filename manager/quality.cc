@@ -5,11 +5,11 @@
 
 namespace sluice::manager {
 
-std::vector<double> smoothed(std::span<const LossPoint> points) {
-  std::vector<double> out;
-  out.reserve(points.size());
-  for (const LossPoint& p : points) out.push_back(out.empty() ? p.loss : smooth(out.back(), p.loss));
-  return out;
+void SmoothLoss::add(double loss, double examples) {
+  const double w = std::max(1.0, examples), usual = usual_ > 0 ? usual_ : w, part = begun_ ? w / (w + usual) : 1;
+  loss_ = begun_ ? loss_ + part * (loss - loss_) : loss;
+  usual_ = usual + part * (w - usual);
+  begun_ = true;
 }
 
 namespace {
@@ -19,6 +19,17 @@ double weight_of(std::span<const LossPoint> points, std::size_t i) {
   return std::max(1.0, static_cast<double>(points[i].examples) - static_cast<double>(before));
 }
 }  // namespace
+
+std::vector<double> smoothed(std::span<const LossPoint> points) {
+  std::vector<double> out;
+  out.reserve(points.size());
+  SmoothLoss smooth;
+  for (std::size_t i = 0; i < points.size(); ++i) {
+    smooth.add(points[i].loss, weight_of(points, i));
+    out.push_back(smooth.loss());
+  }
+  return out;
+}
 
 double final_level(std::span<const LossPoint> points) {
   if (points.empty()) return 0;

@@ -10,9 +10,23 @@
 
 namespace sluice::manager {
 
-/// What one report weighs against the smoothed loss before it.
-inline constexpr double kSmoothing = 0.5;
-[[nodiscard]] inline double smooth(double before, double loss) { return before + kSmoothing * (loss - before); }
+/// A smoothed loss: each report weighs against what was smoothed before what it has examples against what reports usually have: as many weigh a half. So a
+/// report of a single batch, as the first after a move is, moves it by little: it says little more than what that batch happened to hold.
+class SmoothLoss {
+ public:
+  SmoothLoss() = default;
+  /// Goes on at `loss`; the next report weighs a half.
+  explicit SmoothLoss(double loss) : loss_(loss), begun_(true) {}
+  /// A report's mean over `examples` (of less than one as of one). The first one is taken as it is.
+  void add(double loss, double examples);
+  [[nodiscard]] double loss() const { return loss_; }
+  /// Examples of a report, in their weighted mean; 0: not known.
+  [[nodiscard]] double usual() const { return usual_; }
+
+ private:
+  double loss_ = 0, usual_ = 0;
+  bool begun_ = false;
+};
 
 /// The smoothed loss at each point; begins at the first loss.
 [[nodiscard]] std::vector<double> smoothed(std::span<const LossPoint> points);

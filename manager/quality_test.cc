@@ -19,6 +19,20 @@ TEST(Quality, SmoothingBeginsAtTheFirstLossAndHalvesTheDistance) {
   EXPECT_TRUE(smoothed({}).empty());
 }
 
+/// The first report after a move is often of one batch.
+TEST(Quality, AReportOfFewExamplesMovesTheSmoothedLossByLittle) {
+  std::vector<LossPoint> points;
+  std::uint64_t examples = 0;
+  const auto say = [&](double loss, std::uint64_t count) { points.push_back({.examples = examples += count, .loss = loss}); };
+  for (int i = 0; i < 8; ++i) say(1, 100);
+  say(0, 1);
+  EXPECT_NEAR(smoothed(points).back(), 1, 0.011);
+  say(0, 100);
+  EXPECT_NEAR(smoothed(points).back(), 0.5, 0.01) << "one of many weighs as before";
+  say(0, 10000);
+  EXPECT_LT(smoothed(points).back(), 0.01);
+}
+
 TEST(Quality, TheBestLevelIsAMeanAndNoLuckyReport) {
   EXPECT_EQ(best_level({}), 0);
   EXPECT_DOUBLE_EQ(best_level(curve({4, 2})), 3);

@@ -69,6 +69,7 @@ void each_field(const JobView& a, const JobView& b, F&& f) {
   f("phase", a.phase, b.phase);
   f("reports", a.reports, b.reports);
   f("loss", a.loss, b.loss);
+  f("level", a.level, b.level);
   f("first_loss", a.first_loss, b.first_loss);
   f("floor", a.floor, b.floor);
   f("normalized_loss", a.normalized_loss, b.normalized_loss);
@@ -174,6 +175,7 @@ JobView job_from(const std::string& id, const json& j, Instant now) {
   out.phase = static_cast<JobPhase>(std::clamp(j.at("phase").get<int>(), 0, 4));
   out.reports = j.at("reports");
   out.loss = j.at("loss");
+  out.level = j.value("level", out.loss);
   out.first_loss = j.at("first_loss");
   out.floor = j.at("floor");
   out.normalized_loss = j.at("normalized_loss");

@@ -75,6 +75,7 @@ void fill_view(JobView& v, const Job& job, const RoundOptions& options, std::uin
   v.end_loss = v.floor;
   v.end_deviation = 0;
   const bool ready = job.predictor != nullptr && job.predictor->ready();
+  v.level = ready ? few_digits(std::min(job.first_loss, job.predictor->after(0).mean)) : job.loss;
   if (v.declared && ready) {
     const Forecast end = job.predictor->after(std::max(0.0, v.total_steps - static_cast<double>(v.step)));
     v.end_loss = std::min(job.best_loss, end.mean);
@@ -147,7 +148,7 @@ void ViewKeeper::finish(std::uint32_t row) {
   JobView& v = view_.jobs[row];
   take_prior(v, job);
   if (!v.group.empty()) v.group_best = jobs_.group_best(v.group);
-  shadow_.see(job.id, job.submitted, v.declared ? v.total_steps : 0, v.speed_up);
+  shadow_.see(job.id, v.declared ? v.total_steps : 0, v.speed_up);
   mark(row);
   ++made_;
 }
@@ -184,7 +185,7 @@ void ViewKeeper::tell(std::uint32_t row) {
   v.speed_up = counted_speed_up(job);
   take_prior(v, job);
   if (values() == before) return;
-  shadow_.see(job.id, job.submitted, v.declared ? v.total_steps : 0, v.speed_up);
+  shadow_.see(job.id, v.declared ? v.total_steps : 0, v.speed_up);
   mark(row);
 }
 
@@ -209,8 +210,9 @@ void ViewKeeper::leave(std::span<Job* const> touched, const Incremental* carrier
   left_.clear();
   for (Job* job : touched) {
     if (!job->ended() || job->row == Job::kNoRow) continue;
-    shadow_.ended(job->id, static_cast<double>(job->step), job->state == JobState::kDone ? job->slot_seconds : 0);
+    shadow_.ended(job->id, static_cast<double>(job->step));
     contention_.keep(job->rates.evidence());
+    held_ -= view_.jobs[job->row].slots;
     left_.push_back(job);
     moved_places_ = true;
   }
@@ -240,6 +242,7 @@ void ViewKeeper::join(std::span<Job* const> touched) {
     job->row = static_cast<std::uint32_t>(rows_.size());
     rows_.push_back(job);
     view_.jobs.push_back(new_view(*job));
+    held_ += view_.jobs.back().slots;
     evidence_.push_back({});
     marked_.push_back(false);
   }
@@ -258,9 +261,11 @@ void ViewKeeper::look(Instant now, bool by_index, const Incremental* carrier) {
     if (job->row == Job::kNoRow) continue;
     JobView& v = view_.jobs[job->row];
     if (v.slots > 0 && job->slots == 0) v.waits_since = view_.now;
+    held_ += job->slots - v.slots;
     v.slots = job->slots;
   }
   set_.clear();
+  const std::uint32_t held = held_;
   view_.elapsed = looked_ ? now - view_.now : Duration{};
   view_.now = now;
   view_.round = options_.round;
@@ -281,7 +286,7 @@ void ViewKeeper::look(Instant now, bool by_index, const Incremental* carrier) {
     told_ = told_ + 1 < rows_.size() ? told_ + 1 : 0;
     if (!marked_[told_]) tell(static_cast<std::uint32_t>(told_));
   }
-  shadow_.advance(now, slots_);
+  shadow_.advance(now, slots_, held);
   view_.usual_stay = shadow_.usual_stay();
   view_.usual_attained = shadow_.usual_attained();
   for (std::size_t i = 0; options_.fairness.strict && i < rows_.size(); ++i) {

@@ -86,7 +86,7 @@ class ViewKeeper {
   bool moved_places_ = false, looked_ = false;
   std::size_t made_ = 0, told_ = 0;
   std::uint64_t hosts_seen_ = 0;
-  std::uint32_t slots_ = 0;
+  std::uint32_t slots_ = 0, held_ = 0;  ///< of the fleet; of the view's jobs
   KappaPool contention_;
   FairShadow shadow_;
   double usual_move_ns_ = 0;  ///< running mean over all jobs

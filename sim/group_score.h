@@ -15,6 +15,8 @@ class GroupScore {
   void add(const Track& member);
   /// All members went on, `seconds` long, to where they are now; the best loss is taken to have fallen evenly. Counts from the first member's arrival.
   void advance(double seconds);
+  [[nodiscard]] const std::string& name() const { return name_; }
+  [[nodiscard]] double best() const { return best_; }  ///< loss, so far
   [[nodiscard]] GroupResult result() const { return {name_, loss_seconds_}; }
 
  private:

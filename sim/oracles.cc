@@ -1,6 +1,11 @@
 #include "sim/oracles.h"
 
 #include <algorithm>
+#include <map>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "manager/policies/claims.h"
 #include "manager/policies/in_order.h"
@@ -19,7 +24,7 @@ void put_truth(const SimJob& job, double step, double place, const SimOptions& o
   const double alone = 1 / job.slot_seconds_per_step, quantum = quantum_of(cluster, view).seconds();
   view.reports = std::max<std::uint64_t>(view.reports, 1000);
   view.phase = manager::JobPhase::kTraining;
-  view.loss = job.curve.at(place);
+  view.loss = view.level = job.curve.at(place);
   view.first_loss = job.curve.first();
   view.floor = job.curve.best();
   view.normalized_loss = job.curve.normalized(place);
@@ -105,11 +110,97 @@ class OracleCurve final : public manager::Policy {
   const Truth& truth_;
 };
 
+/// The true curves of a group's members.
+struct Member {
+  std::size_t claim = 0;
+  const SimJob* job = nullptr;
+  double place = 0, last = 0;  ///< along its curve: now; after the steps that it has left, fresh
+};
+
+/// How low it comes from where it is, and where that is first so.
+std::pair<double, double> lowest(const Member& m) {
+  std::pair<double, double> out{m.job->curve.at(m.last), m.last};
+  for (const double at : m.job->curve.points())
+    if (at > m.place && at < m.last && m.job->curve.at(at) <= out.first) {
+      const bool sooner = m.job->curve.at(at) < out.first || at < out.second;
+      if (sooner) out = {m.job->curve.at(at), at};
+    }
+  return out;
+}
+
+class OracleWinner final : public manager::Policy {
+ public:
+  explicit OracleWinner(const Truth& truth) : truth_(truth) {}
+  std::string_view name() const override { return "oracle-winner"; }
+  std::uint32_t version() const override { return 1; }
+  std::uint32_t moves_max(const ClusterView& view) const override { return slots_of(view); }
+  Decision decide(const ClusterView& view, manager::Memo&) const override {
+    std::vector<manager::Claim> claims = manager::claims_of(view);
+    std::vector<double> index(claims.size(), 0);
+    std::map<std::string, std::vector<Member>> groups;
+    for (std::size_t i = 0; i < claims.size(); ++i) {
+      manager::Claim& c = claims[i];
+      c.base = c.min;
+      const SimJob* job = truth_.job(c.job->id);
+      if (job == nullptr) continue;
+      const double place = truth_.place(c.job->id);
+      if (job->best && !job->group.empty())
+        groups[job->group].push_back({i, job, place, place + std::max(0.0, job->steps - truth_.step(c.job->id))});
+      else
+        index[i] = c.job->weight * best_slope(*job, place);
+    }
+    std::vector<bool> wins(claims.size(), false);
+    for (const auto& [name, members] : groups) {
+      const std::size_t winner = order(truth_.group_best(name), members, claims, index);
+      wins[winner] = true;
+      if (truth_.job(claims[winner].job->id)->staleness > 0) claims[winner].max = std::clamp(1U, claims[winner].min, claims[winner].max);
+    }
+    Decision out;
+    out.price = manager::serve_in_order(view, claims, index, {});
+    for (std::size_t i = 0; i < claims.size(); ++i) {
+      manager::JobDecision& d = out.jobs.emplace_back(manager::decided(view, claims[i]));
+      d.index = index[i];
+      if (!d.sentence.empty()) continue;
+      d.reason = manager::Reason::kLargestDrop;
+      d.sentence = wins[i] ? "of its group it comes lowest" : "by the best average slope of its true curve";
+    }
+    return out;
+  }
+
+ private:
+  static constexpr double kAfterWinners = 1e-9;  ///< of an index: whatever a member brings sooner, the winner comes first
+
+  /// Fills in the members' indices. Returns the winner's claim.
+  std::size_t order(double best, const std::vector<Member>& members, std::span<const manager::Claim> claims, std::vector<double>& index) const {
+    const Member* winner = nullptr;
+    std::pair<double, double> low;
+    double first = best;
+    for (const Member& m : members) {
+      auto [loss, at] = lowest(m);
+      at = (at - m.place) * m.job->slot_seconds_per_step;
+      first = std::max(first, m.job->curve.first());
+      if (winner == nullptr || std::pair(loss, at) < low) winner = &m, low = {loss, at};
+    }
+    const double range = first - std::min(best, low.first);
+    for (const Member& m : members) {
+      double slope = 0;
+      for (const double at : m.job->curve.points())
+        if (at > m.place && at <= m.last && range > 0)
+          slope = std::max(slope, (best - m.job->curve.at(at)) / range / ((at - m.place) * m.job->slot_seconds_per_step));
+      index[m.claim] = claims[m.claim].job->weight * slope * (&m == winner ? 1 : kAfterWinners);
+    }
+    return winner->claim;
+  }
+
+  const Truth& truth_;
+};
+
 }  // namespace
 
 std::unique_ptr<manager::Policy> make_policy(const std::string& name, const Truth& truth) {
   if (std::find(kOracles.begin(), kOracles.end(), name) == kOracles.end()) return (**manager::builtin_policies().find(name))();
   if (name == "oracle-curve") return std::make_unique<OracleCurve>(truth);
+  if (name == "oracle-winner") return std::make_unique<OracleWinner>(truth);
   auto rule = name == "oracle-next" ? manager::make_slaq_policy() : manager::make_share_rule("sluice", manager::Hearing::kLoss);
   return std::make_unique<Oracle>(name, std::move(rule), truth);
 }

@@ -40,7 +40,8 @@ class Simulation final : public Truth {
       if (fresh) groups_.emplace_back(job.group);
       groups_[it->second].add(track);
     }
-    for (auto track = tracks_.rbegin(); track != tracks_.rend(); ++track) coming_.push_back(track->get());  // of one moment the first given is taken first
+    // Of those that come at one moment the first given is the first to get an id, as it is where they are submitted together.
+    for (auto track = tracks_.rbegin(); track != tracks_.rend(); ++track) coming_.push_back(track->get());
     std::stable_sort(coming_.begin(), coming_.end(), [](const Track* a, const Track* b) { return a->arrives() > b->arrives(); });
   }
 
@@ -63,6 +64,9 @@ class Simulation final : public Truth {
   }
   double step(JobId id) const override { return by_id_.at(id)->step(); }
   double place(JobId id) const override { return by_id_.at(id)->place(); }
+  double group_best(const std::string& group) const override {
+    return std::find_if(groups_.begin(), groups_.end(), [&](const GroupScore& g) { return g.name() == group; })->best();
+  }
   const SimOptions& options() const override { return options_; }
 
  private:

@@ -92,6 +92,34 @@ TEST(Simulation, OracleCurveServesTheSteepestTrueCurveFirst) {
   EXPECT_NEAR(held, 40, 0.5) << "nothing is idle while there is work";
 }
 
+/// Of a group of which only the best counts. `slow` ends lowest, `quick` falls fastest at first.
+TEST(Simulation, OracleWinnerServesWhoComesLowestFirst) {
+  std::vector<SimJob> jobs = {
+      {"quick", Curve({2, 1, 0.95}, 500), 1000, 0.01}, {"bad", Curve({2, 1.9}, 1000), 1000, 0.01}, {"slow", Curve({2, 1.2, 0.5}, 500), 1000, 0.01}};
+  for (SimJob& j : jobs) j.group = "g", j.best = true;
+  SimOptions options{.policy = "oracle-winner", .slots = 1, .move_cost = {}};
+  const SimResult one = run(options, jobs);
+  EXPECT_NEAR(*one.jobs[2].completed, 10, 0.01);
+  // (1.5 → .7 → 0) / 1.5 over 5 s each: (1 + .4667) / 2 × 5 + .4667 / 2 × 5
+  EXPECT_NEAR(one.groups[0].loss_seconds, 4.8333, 0.01);
+  EXPECT_TRUE(one.jobs[0].completed && one.jobs[1].completed) << "the others come to their ends all the same";
+  options.policy = "oracle-curve";
+  EXPECT_GT(run(options, jobs).groups[0].loss_seconds, one.groups[0].loss_seconds + 0.5) << "it does not know of groups";
+  // Two slots make gradients stale: the winner has one, the second is for who brings most beside it.
+  for (SimJob& j : jobs) j.staleness = 4, j.penalty = 0.15;
+  options.policy = "oracle-winner", options.slots = 2;
+  const SimResult two = run(options, jobs);
+  EXPECT_NEAR(*two.jobs[2].completed, 10, 0.01);
+  EXPECT_EQ(two.jobs[2].left, 0) << "no step of it was stale";
+  EXPECT_LT(*two.jobs[0].completed, *two.jobs[1].completed);
+}
+
+TEST(Simulation, JobsThatComeTogetherComeInTheOrderGiven) {
+  const SimResult result = run({.policy = "fifo", .slots = 1}, {job("a", 100, 0.01), job("b", 100, 0.01), job("c", 100, 0.01, 0.5)});
+  EXPECT_LT(*result.jobs[0].completed, *result.jobs[1].completed);
+  EXPECT_LT(*result.jobs[1].completed, *result.jobs[2].completed + 0.5);
+}
+
 /// Undeclared jobs end as live ones do with `stop: {converged: yes}`: by what their homes heard.
 TEST(Simulation, AnUndeclaredJobEndsWhenItHasConvergedOrWithItsCurve) {
   std::vector<double> losses;

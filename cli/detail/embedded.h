@@ -16,6 +16,7 @@
 #include "cli/detail/client.h"
 #include "cli/detail/folders.h"
 #include "cli/detail/signals.h"
+#include "manager/policy.h"
 #include "net/transport.h"
 
 namespace sluice::cli::detail {
@@ -27,7 +28,7 @@ struct EmbeddedOptions {
   std::uint32_t round_ms = 500;
   std::string out;                ///< exists, with logs/
   bool stays = false;             ///< the roles are meant to outlive this process (`up`): they have sessions of their own
-  std::string fairness = "0.01";  ///< manager::parse_fairness
+  std::string fairness = manager::to_text(manager::Fairness{});  ///< manager::parse_fairness
   std::uint32_t keep_ended = 1000;
 };
 

@@ -196,7 +196,9 @@ void add_up(CLI::App& app, int& status) {
   verb->add_option("--slots", flags->slots, "Worker slots, or auto: one a core (default: auto)");
   verb->add_option("--servers", flags->servers, "Parameter servers (default: 1)")->check(CLI::Range(1, 64));
   verb->add_option("--policy", flags->policy, fmt::format("{} (default: {})", detail::policy_words(), manager::kDefaultPolicy));
-  verb->add_option("--fairness", flags->fairness, "How much waiting counts beside loss, under policies that weigh it: 0 to 1, or strict (default: 0.01)");
+  verb->add_option(
+      "--fairness", flags->fairness,
+      fmt::format("How much waiting counts beside loss, under policies that weigh it: 0 to 1, or strict (default: {})", manager::to_text(manager::Fairness{})));
   verb->add_option("--round-ms", flags->round_ms, "Time between decisions, in milliseconds (default: 500)")->check(CLI::Range(10, 60'000));
   verb->add_option("--keep-ended", flags->keep_ended, "Ended jobs that ps and the summary know on, the newest; older ones are forgotten (default: 1000)")
       ->check(CLI::Range(1, 1'000'000));

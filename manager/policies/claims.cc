@@ -87,6 +87,11 @@ void share_out(const ClusterView& view, std::span<Claim> claims) {
   }
 }
 
+bool tried_in_vain(const ClusterView& view, const Claim& claim) {
+  constexpr std::int64_t kQuanta = 8;
+  return claim.deficit_ns <= -kQuanta * quantum_of(view, *claim.job).ns;
+}
+
 ForecastKnot drop_after(std::span<const ForecastKnot> forecast, double steps) {
   ForecastKnot before{};
   for (const ForecastKnot& knot : forecast) {

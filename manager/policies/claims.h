@@ -39,6 +39,9 @@ struct Claim {
 /// Fills in shares and deficits anew, after a policy changed what some claims may have at most.
 void share_out(const ClusterView& view, std::span<Claim> claims);
 
+/// Has had eight quanta more than its share: one of which nothing was heard meanwhile (its data is slow to come, say) no longer comes before others.
+[[nodiscard]] bool tried_in_vain(const ClusterView& view, const Claim& claim);
+
 /// max(round, quantum_min, 20 × the job's cost of a move): a job keeps a slot at least this long, so that moving costs at most a twentieth.
 [[nodiscard]] Duration quantum_of(const ClusterView& view, const JobView& job);
 [[nodiscard]] Duration quantum_of(Duration round, Duration quantum_min, Duration move_cost);

@@ -28,7 +28,7 @@ JobView job(std::uint64_t id) {
   j.phase = JobPhase::kTraining;
   j.reports = 10;
   j.first_loss = 2;
-  j.loss = 1;
+  j.loss = j.level = 1;
   j.floor = 0.1;
   j.largest_drop = 0.3;
   j.steps_per_slot_second = 1000;

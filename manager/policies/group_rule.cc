@@ -31,13 +31,36 @@ struct End {
   double loss = 0, deviation = 0;
 };
 
-/// Where a member is foretold to end and how far off that may be: by its own forecast, and by what past jobs had left at its share of the steps; each weighs
-/// the inverse of its variance. A forecast over a whole length allows for what no report shows; of a member of which little is left as a rule it alone would
-/// promise more than there is to come. Of one that has not fallen at all nothing is expected.
+double steps_of(const JobView& job) {
+  const auto step = static_cast<double>(job.step);
+  return job.total_steps > 0 ? std::max(job.total_steps, step + 1) : 2 * step + 2;
+}
+
+/// Where a member ends by how steeply it falls now: a loss that is foretold to fall by d over as many steps again as it has done (or as far as its forecast
+/// reaches) falls by g = d / ln 2 in the logarithm of its steps, and from step n to its end N, as a power −p of them, by (g / p) (1 − (n/N)^p): foretold with
+/// the usual p, a half, and as unsure as if any p from 0 to 1 were as likely: (its fall at 0 less that at 1) / √12, beside what the forecast itself is off by.
+/// The forecast's own word for the end is not taken: it is judged by what came soon after it, and many times as far ahead its deviation means little. Deviation
+/// 0: nothing is foretold.
+End by_slope(const JobView& job) {
+  const double n = std::max(1.0, static_cast<double>(job.step)), left = n / steps_of(job);
+  const ForecastKnot* ahead = nullptr;
+  for (const ForecastKnot& knot : job.forecast)
+    if (ahead == nullptr || knot.steps <= n) ahead = &knot;
+  if (ahead == nullptr || !(ahead->steps > 0)) return {job.loss, 0};
+  const double part = ahead->steps / n, folds = part < 1e-6 ? part : log_of(1 + part), slope = ahead->drop / folds, off = ahead->deviation / folds;
+  const double usual = 2 * (1 - std::sqrt(left)), powers = (log_of(1 / left) - (1 - left)) / std::sqrt(12.0);
+  return {job.loss - slope * usual, std::sqrt(slope * powers * slope * powers + off * usual * off * usual)};
+}
+
+/// Where a member is foretold to end and how far off that may be: by how steeply it falls, and by what past jobs had left at its share of the steps; each
+/// weighs the inverse of its variance. A forecast over a whole length allows for what no report shows; of a member of which little is left as a rule it alone
+/// would promise more than there is to come. Of one that has not fallen at all nothing is expected.
 End end_of(const JobView& job) {
-  const End own{job.declared ? job.end_loss : job.floor, end_deviation(job)};
+  End own{job.declared ? job.end_loss : job.floor, end_deviation(job)};
+  if (!(own.deviation > 0)) return own;  // as sure as that only a yardstick is
+  if (const End foretold = by_slope(job); foretold.deviation > 0) own = foretold;
   const double left = std::clamp(job.prior_remaining, 0.0, kMostLeft), fallen = job.first_loss - job.loss;
-  if (!(job.total_steps > 0) || !(job.prior_deviation > 0) || !(own.deviation > 0)) return own;
+  if (!(job.total_steps > 0) || !(job.prior_deviation > 0)) return own;
   if (!(fallen > 0)) return {job.loss, kPastSurest * std::abs(job.loss)};
   const double range = fallen / (1 - left);
   const End past{job.first_loss - range, std::max(job.prior_deviation, kPastSurest) * range / (1 - left)};
@@ -45,19 +68,15 @@ End end_of(const JobView& job) {
   return {(mine * own.loss + theirs * past.loss) / (mine + theirs), 1 / std::sqrt(mine + theirs)};
 }
 
-double steps_of(const JobView& job) {
-  const auto step = static_cast<double>(job.step);
-  return job.total_steps > 0 ? std::max(job.total_steps, step + 1) : 2 * step + 2;
-}
-
 /// A member's way to its end, as it goes in a window ahead with one slot.
 class Way {
  public:
-  /// From `step` on, as the −½th power of the steps. `rate`: steps a slot-second; `window`: slot-seconds.
-  Way(double step, double steps, double rate, double window) {
-    const double end = std::sqrt(step / steps);
+  /// From `step` on, as the −½th power of the steps. `rate`: steps a second; `window`: seconds. `fresh`: what a step counts, as its gradient may be stale: it
+  /// takes as many steps as it declared, and comes as much less far.
+  Way(double step, double steps, double rate, double window, double fresh = 1) {
+    const double end = std::sqrt(step / steps), last = step + fresh * (steps - step);
     for (std::size_t k = 0; k < kPoints; ++k) {
-      const double at = std::min(steps, step + rate * window * moment(k) * moment(k));
+      const double at = std::min(last, step + fresh * rate * window * moment(k) * moment(k));
       left_[k] = (std::sqrt(step / at) - end) / (1 - end);
     }
   }
@@ -90,7 +109,11 @@ class Way {
 class Group {
  public:
   Group(const ClusterView& view, std::span<const Claim> claims, std::span<GroupPlace> places, std::vector<std::size_t> members)
-      : claims_(claims), places_(places), members_(std::move(members)), quantum_(std::max(view.round, view.quantum_min).seconds()) {}
+      : claims_(claims),
+        places_(places),
+        members_(std::move(members)),
+        quantum_(std::max(view.round, view.quantum_min).seconds()),
+        slots_(std::max(1U, slots_of(view))) {}
 
   void decide() {
     for (const std::size_t i : members_) ends_[i] = end_of(job(i));
@@ -108,6 +131,7 @@ class Group {
       } else if (place.leads) {
         place.index = std::max(fall(i), least(i));
         place.value = remaining_;
+        place.slots = slots_of_leader();
       } else {
         explore(i, place);
       }
@@ -209,6 +233,25 @@ class Group {
     return best;
   }
 
+  /// How many slots the leader is better off with, where several make its gradients stale: with n of them it goes faster, and ends sooner and higher, for the
+  /// steps that it declared bring less each. By the mean of the group's best until all members have ended, which is how long the group lasts.
+  [[nodiscard]] std::uint32_t slots_of_leader() const {
+    const JobView& j = job(leader_);
+    const std::uint32_t most = claims_[leader_].max;
+    if (!(j.speed_up.efficiency(2) < 1)) return most;
+    double work = 0;
+    for (const std::size_t i : members_) work += std::max(0.0, steps_of(job(i)) - static_cast<double>(job(i).step)) / rate_of(job(i));
+    const double lasts = std::max(window_, work / slots_), step = std::max(1.0, static_cast<double>(j.step));
+    double least = 0;
+    std::uint32_t out = 1;
+    for (std::uint32_t n = 1; n <= most && n > 0; n *= 2) {
+      const Way ahead(step, steps_of(j), n * rate_of(j), lasts, j.speed_up.efficiency(n));
+      const double mean = ahead.mean_best(j.loss, ends_.at(leader_).loss, best_);
+      if (n == 1 || mean < least) least = mean, out = n;
+    }
+    return out;
+  }
+
   /// E[(the leader's mean − its own)⁺].
   [[nodiscard]] double gain_of(std::size_t i) const {
     /// Of a bell curve, the middles of twelve equal parts.
@@ -259,6 +302,7 @@ class Group {
   std::vector<std::size_t> members_;
   std::map<std::size_t, End> ends_;  ///< by member
   double quantum_;                   ///< seconds: the shortest look
+  double slots_;                     ///< of the cluster
   double usual_rate_ = 1;            ///< of the members, steps a slot-second
   std::size_t leader_ = 0, heard_ = 0;
   double first_ = 0, best_ = 0, range_ = 1;    ///< of the group: the highest first loss, the best so far, from the one to the lowest end

@@ -53,7 +53,7 @@ class KeptRounds {
     j.usable = rng_.below(5) == 0 ? 2 : 1000;
     j.reports += rng_.below(3);
     j.phase = j.reports < 2 ? JobPhase::kWarmingUp : static_cast<JobPhase>(1 + rng_.below(4));
-    j.first_loss = 2, j.loss = 2 * rng_.uniform(), j.floor = 0.1;
+    j.first_loss = 2, j.loss = j.level = 2 * rng_.uniform(), j.floor = 0.1;
     j.total_steps = 1000, j.prior_remaining = rng_.uniform();
     j.move_cost = from_ms(static_cast<std::int64_t>(rng_.below(60)));
     if (j.slots > 0 && rng_.below(5) == 0) --j.slots;  // a worker was lost

@@ -16,6 +16,7 @@ namespace {
 
 constexpr double kPriorReports = 30;
 constexpr double kFitVariance = 0.3;    ///< of a forecast's squared deviation: how far a job's remaining loss is off by it is mostly less than its end
+constexpr double kFewReports = 6;       ///< a forecast from so many weighs a half at most, however sure it is
 constexpr double kSurest = 0.01;        ///< of the range: nothing is known better
 constexpr double kNearLinear = 0.9;     ///< s(n)/n at all slots
 constexpr std::uint32_t kFewSlots = 8;  ///< so many or fewer are near-linear whatever was measured
@@ -24,15 +25,16 @@ constexpr double kDearMove = 0.05;      ///< of a round: the index moves half of
 constexpr double kStillDear = 1.5;      ///< times that, where …
 
 /// Of what past jobs say, beside the job's own reports, 0 … 1: each weighs the inverse of its variance: of past jobs that among them, of the reports that of
-/// the end foretold, which moves the remaining loss q by 1 − q. Where no end is foretold the reports weigh by their number.
+/// the end foretold, which moves the remaining loss q by 1 − q; but how sure a forecast from a few reports is, is not sure either. Where no end is foretold the
+/// reports weigh by their number.
 double prior_weight(const JobView& job) {
   if (!(job.total_steps > 0)) return 0;
   const double floor = job.declared ? job.end_loss : job.floor, range = job.first_loss - floor;
   const double deviation = end_deviation(job);
   if (!(range > 0) || !(deviation > 0)) return kPriorReports / (kPriorReports + static_cast<double>(job.reports));
-  const double done = 1 - std::clamp((job.loss - floor) / range, 0.0, 1.0), off = deviation / range * done;
+  const double done = 1 - std::clamp((job.level - floor) / range, 0.0, 1.0), off = deviation / range * done;
   const double fit = kFitVariance * off * off + kSurest * kSurest, prior = job.prior_deviation * job.prior_deviation + kSurest * kSurest;
-  return fit / (fit + prior);
+  return std::max(fit / (fit + prior), kFewReports / (kFewReports + static_cast<double>(job.reports)));
 }
 
 class Sharing {
@@ -91,6 +93,7 @@ class Sharing {
     const double left = remaining_slot_seconds(job, rate_alone(job));
     double best = 0;
     if (hearing_ == Hearing::kAttained) return worth_[i];
+    if (unheard(claims_[i])) return job.weight * std::max(1.0, job.prior_slope * job.total_steps) / usual_ + waited(job);
     if (left > 0) best = worth_[i] / left;
     best += waited(job);
     if (hearing_ != Hearing::kLoss || !(job.steps_per_slot_second > 0)) return best;
@@ -100,6 +103,8 @@ class Sharing {
       for (const ForecastKnot& knot : job.forecast) fit = std::max(fit, std::min(remaining_[i], knot.drop / range) / knot.steps);
     return std::max(best, job.weight * ((1 - w) * fit + w * job.prior_slope) * job.steps_per_slot_second + waited(job));
   }
+  /// Not heard yet, and not tried in vain: taken for one that falls as past jobs of its model began to, over as many slot-seconds as is usual.
+  [[nodiscard]] bool unheard(const Claim& c) const { return c.job->reports < 2 && !(rate_alone(*c.job) > 0) && usual_ > 0 && !tried_in_vain(view_, c); }
   /// It does not fall with the job's length: who is long waits, but not for ever.
   [[nodiscard]] double waited(const JobView& job) const { return usual_ > 0 ? job.weight * ageing(job) / usual_ : 0; }
   void serve() {
@@ -122,9 +127,11 @@ class Sharing {
     price_ = serve_in_order(view_, claims_, indices_, {}, /*stale=*/true);
   }
 
-  /// A member that is looked at has no more slots than tell something within a quantum; where there are more than that for everyone, its fair share.
+  /// A leader has no more slots than it is better off with. A member that is looked at has no more slots than tell something within a quantum; where there are
+  /// more than that for everyone, its fair share.
   void limit_look(std::size_t i) {
     Claim& c = claims_[i];
+    if (places_[i].slots > 0) c.max = std::max(c.min, std::min(c.max, places_[i].slots));
     if (!(places_[i].look > 0)) return;
     const double needs = std::floor(std::max({1.0, c.share, places_[i].look / quantum_of(view_, *c.job).seconds()}));
     if (needs < c.max) c.max = std::max(c.min, static_cast<std::uint32_t>(needs));
@@ -188,7 +195,7 @@ class ShareRule final : public Policy {
  public:
   ShareRule(std::string_view name, Hearing hearing) : name_(name), hearing_(hearing) {}
   std::string_view name() const override { return name_; }
-  std::uint32_t version() const override { return 6; }
+  std::uint32_t version() const override { return 7; }
   Decision decide(const ClusterView& view, Memo& memo) const override {
     Sharing sharing(view, hearing_);
     sharing.run();
@@ -224,7 +231,7 @@ double remaining_loss(const JobView& job, Hearing hearing, double usual) {
   const double prior = job.total_steps > 0 ? std::clamp(job.prior_remaining, 0.0, 1.0) : 1;
   if (hearing == Hearing::kProgress || job.reports < 2) return prior;
   const double floor = job.declared ? job.end_loss : job.floor;
-  const double fit = job.first_loss > floor ? std::clamp((job.loss - floor) / (job.first_loss - floor), 0.0, 1.0) : 1;
+  const double fit = job.first_loss > floor ? std::clamp((job.level - floor) / (job.first_loss - floor), 0.0, 1.0) : 1;
   const double w = prior_weight(job);
   const double root = w * std::sqrt(prior) + (1 - w) * std::sqrt(fit);
   return root * root;

@@ -22,7 +22,7 @@ JobView training(std::uint64_t id) {
   j.slots_max = 1000;
   j.phase = JobPhase::kTraining;
   j.reports = 100;
-  j.first_loss = 1, j.loss = 0.5;
+  j.first_loss = 1, j.loss = j.level = 0.5;
   j.total_steps = 1000, j.step = 500, j.declared = true;
   j.prior_remaining = 0.5;
   j.speed_up.alone = 1, j.steps_per_slot_second = 1;
@@ -94,7 +94,8 @@ TEST(ShareRule, TwoJobsComeWithinAFewPercentOfTheNumericallySolvedOptimum) {
 
 TEST(ShareRule, PastJobsAndReportsWeighByHowSureTheyAre) {
   JobView job = training(1);  // by its reports .2 of its loss is left, by past jobs .6
-  job.loss = 0.2, job.end_loss = 0, job.prior_remaining = 0.6;
+  job.reports = 1000;
+  job.loss = job.level = 0.2, job.end_loss = 0, job.prior_remaining = 0.6;
   const auto q = [&](double between_jobs, double of_the_end) {
     job.prior_deviation = between_jobs, job.end_deviation = of_the_end;
     return remaining_loss(job, Hearing::kLoss, 0);
@@ -102,11 +103,15 @@ TEST(ShareRule, PastJobsAndReportsWeighByHowSureTheyAre) {
   EXPECT_NEAR(q(0.3, 0.02), 0.2, 0.01) << "past jobs differ much, its end is foretold well";
   EXPECT_NEAR(q(0.02, 1), 0.6, 0.01) << "past jobs were all alike, nobody knows where it ends";
   EXPECT_TRUE(q(0.1, 0.2) > 0.25 && q(0.1, 0.2) < 0.55);
+  job.reports = 6;
+  EXPECT_NEAR(std::sqrt(q(0.3, 0.02)), (std::sqrt(0.2) + std::sqrt(0.6)) / 2, 1e-6) << "so sure after six reports: nobody can be";
+  job.reports = 1000;
   job.declared = false, job.end_deviation = 0, job.floor = 0;
   job.forecast = {{10, 0.1, 0.02}};
   job.prior_deviation = 0.3;
   EXPECT_NEAR(remaining_loss(job, Hearing::kLoss, 0), 0.2, 0.01) << "without a declared length the furthest forecast tells";
   job.forecast.clear();
+  job.reports = 100;
   EXPECT_TRUE(remaining_loss(job, Hearing::kLoss, 0) > 0.2 && remaining_loss(job, Hearing::kLoss, 0) < 0.6) << "else the number of reports";
 }
 
@@ -153,12 +158,37 @@ TEST(ShareRule, ByTheIndexANewcomerDoesNotWaitForAnothersQuantumIfItIsWorthTwice
   EXPECT_EQ(decided_by("sluice", view).jobs[1].slots, kSlots) << "the quantum is over";
 }
 
+TEST(ShareRule, ByTheIndexANewcomerIsAsSteepAsPastJobsBeganUntilItIsHeard) {
+  ClusterView view = of_slots(kSlots, 0.0);
+  view.usual_attained = 100;
+  view.jobs = {training(1), training(2)};
+  view.jobs[0].slots = kSlots, view.jobs[0].quantum_since = Instant{1};
+  view.jobs[0].forecast = {{100, 0.1, 0}};
+  JobView& fresh = view.jobs[1];
+  fresh.reports = 0, fresh.step = 0, fresh.loss = fresh.level = fresh.first_loss = 0, fresh.speed_up = {}, fresh.steps_per_slot_second = 0;
+  fresh.phase = JobPhase::kWarmingUp;
+  fresh.prior_remaining = 1, fresh.prior_slope = 5.0 / fresh.total_steps;  // the first fifth of the steps takes all of the loss
+  EXPECT_EQ(decided_by("sluice", view).jobs[1].slots, kSlots) << "5 / 100 slot-seconds";
+  EXPECT_EQ(decided_by("progress", view).jobs[1].slots, kSlots);
+  view.jobs[0].forecast = {{100, 0.1, 0}, {200, 60, 0}};
+  view.jobs[0].speed_up.alone = view.jobs[0].steps_per_slot_second = 100;
+  EXPECT_EQ(decided_by("sluice", view).jobs[1].slots, kSlots / 2) << "its fair share, whatever others are worth";
+}
+
+TEST(ShareRule, WhatIsLeftIsToldFromTheFittedLevelThatSmoothedReportsAreBehind) {
+  JobView job = training(1);
+  job.reports = 1000;
+  job.loss = 0.6, job.level = 0.1, job.end_loss = 0, job.end_deviation = 1e-3;
+  job.prior_deviation = 1;
+  EXPECT_NEAR(remaining_loss(job, Hearing::kLoss, 0), 0.1, 0.01);
+}
+
 TEST(ShareRule, AgeBringsTheLastJobsForward) {
   ClusterView view = of_slots(kSlots, 0.05);
   view.fairness.ageing = 0.01;
   view.usual_stay = from_ms(10'000);
   view.jobs = {training(1), training(2)};
-  view.jobs[0].loss = 0.01, view.jobs[0].prior_remaining = 0.01;
+  view.jobs[0].loss = view.jobs[0].level = 0.01, view.jobs[0].prior_remaining = 0.01;
   const double young = decided_by("sluice", view).jobs[0].share;
   view.jobs[0].submitted = Instant{view.now.ns - from_ms(40'000).ns};
   EXPECT_GT(decided_by("sluice", view).jobs[0].share, 2 * young);
@@ -282,6 +312,33 @@ TEST(GroupRule, PastJobsBoundWhatAMemberMayStillCome) {
   EXPECT_GT(alone, 0.05);
   third.prior_remaining = 0.05, third.prior_deviation = 0.02;  // as a rule a twentieth is left
   EXPECT_LT(places_of(view)[2].improvement, 0.1 * alone);
+}
+
+/// A forecast many times as far ahead as a member has come is surer of its end than it can be: what is true of it is how steeply it falls now.
+TEST(GroupRule, AYoungMemberIsForetoldToEndByHowSteeplyItFalls) {
+  ClusterView view = sweep(0.0);
+  JobView& young = view.jobs[2];
+  young.step = 100, young.loss = 0.5, young.end_loss = 0.49, young.end_deviation = 1e-3;
+  EXPECT_EQ(places_of(view)[2].improvement, 0) << "its own word, where nothing else is foretold";
+  // .2 over as many steps again is .29 in the logarithm of the steps: .39 more to its end, with p = ½.
+  young.forecast = {{10, 0.03, 1e-3}, {100, 0.2, 1e-3}, {400, 0.21, 1e-3}};
+  EXPECT_TRUE(places_of(view)[2].leads);
+  young.forecast = {{10, 0.01, 1e-3}, {100, 0.14, 1e-3}, {400, 0.15, 1e-3}};  // to .22 ± .08: not lower than .2, but perhaps
+  EXPECT_GT(places_of(view)[2].improvement, 1e-3);
+  young.forecast = {{10, 0.001, 1e-4}, {100, 0.01, 1e-4}, {400, 0.02, 1e-4}};
+  EXPECT_EQ(places_of(view)[2].improvement, 0) << "it has come to where it stays";
+}
+
+/// With several slots a member goes faster and ends sooner and higher: the steps that it declared bring less each.
+TEST(GroupRule, ALeaderHasNoMoreSlotsThanItsEndIsWorth) {
+  ClusterView view = sweep(0.0);
+  view.hosts[0].slots = 2;
+  for (JobView& j : view.jobs) j.step = 40;  // most is before them
+  EXPECT_EQ(decided_by("sluice", view).jobs[1].slots, 2U) << "nothing is stale";
+  for (JobView& j : view.jobs) j.speed_up.staleness_per_slot = 0.05, j.speed_up.penalty = 0.15;
+  EXPECT_EQ(decided_by("sluice", view).jobs[1].slots, 2U) << "or little";
+  for (JobView& j : view.jobs) j.speed_up.staleness_per_slot = 4;
+  EXPECT_EQ(decided_by("sluice", view).jobs[1].slots, 1U);
 }
 
 TEST(GroupRule, WhereNobodyIsForetoldToComeBelowWhatWasReachedWhoMayFirstIsServed) {

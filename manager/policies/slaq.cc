@@ -11,7 +11,6 @@
 namespace sluice::manager {
 namespace {
 
-constexpr std::int64_t kTriedInVain = 8;  ///< quanta
 /// The authors give new jobs their fair share until there is a history. From fewer reports than this a fit sees nothing: of the curves of a live sweep it was a
 /// tenth of the truth or less in every third case after two or three (docs/adr/0008); with one more a first
 /// turn took two quanta (docs/adr/0009).
@@ -181,7 +180,7 @@ class Auction {
 
   /// Waits for its first reports; but one that held a slot for a while in vain (its data is slow to come, say) no longer comes before the others.
   [[nodiscard]] bool untried(const Claim& c) const {
-    return c.job->reports < kHistory && c.slots == 0 && c.deficit_ns > -kTriedInVain * quantum_of(view_, *c.job).ns;
+    return c.job->reports < kHistory && c.slots == 0 && !tried_in_vain(view_, c);
   }
 
   /// Turns take 1/kTurns of all slot time: each job's comes after kTurns times what a round of quanta over all jobs takes.
