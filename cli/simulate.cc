@@ -107,6 +107,21 @@ Result<void> write_csv(const sim::Study& study, const std::string& path) {
   return {};
 }
 
+Result<void> write_jobs_csv(const sim::Study& study, const std::string& path) {
+  std::ofstream out(path, std::ios::trunc);
+  out << "policy,seed,job,family,group,arrives,seconds_to_50,seconds_to_75,seconds_to_90,seconds_to_95,seconds_to_99,seconds,loss_seconds,loss_left,"
+         "slot_seconds,seconds_alone,moves\n";
+  const auto or_empty = [](const std::optional<double>& seconds) { return seconds ? fmt::format("{}", *seconds) : std::string(); };
+  for (const Outcome& outcome : study.outcomes)
+    for (const sim::JobResult& job : outcome.each)
+      out << fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}\n", outcome.policy, outcome.seed, job.name, job.family, job.group, job.arrives,
+                         or_empty(job.to_50), or_empty(job.to_75), or_empty(job.to_90), or_empty(job.to_95), or_empty(job.to_99), or_empty(job.completed),
+                         job.loss_seconds, job.left, job.slot_seconds, job.alone, job.moves);
+  out.close();
+  if (!out) return fail(Errc::kIo, fmt::format("cannot write {}", path));
+  return {};
+}
+
 std::vector<std::string> measure_names() {
   std::vector<std::string> out;
   for (const Measure& measure : kMeasures) out.emplace_back(measure.name);

@@ -19,6 +19,9 @@ namespace sluice::cli {
 /// The entries of to_json as lines under a header. Errors: kIo naming the file.
 [[nodiscard]] Result<void> write_csv(const sim::Study& study, const std::string& path);
 
+/// What became of each job: a line a policy, seed and job under a header. Seconds since its arrival; empty: never. Errors: kIo naming the file.
+[[nodiscard]] Result<void> write_jobs_csv(const sim::Study& study, const std::string& path);
+
 /// One self-contained page with plots (report/study_document.h), written whole or not at all; takes the place of an older page of ours only. Errors: kBadConfig
 /// (`path` is no page of ours), kIo naming the file.
 [[nodiscard]] Result<void> write_study_page(const sim::Study& study, const std::string& path);

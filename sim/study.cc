@@ -54,7 +54,7 @@ SimOptions options_of(const Scenario& scenario, const Speedup& speedup, const st
 
 }  // namespace
 
-Outcome outcome_of(const Scenario&, const std::string& policy, std::uint64_t seed, SimResult&& result, bool first) {
+Outcome outcome_of(const std::string& policy, std::uint64_t seed, SimResult&& result, bool first) {
   Outcome out;
   out.policy = policy;
   out.seed = seed;
@@ -88,6 +88,7 @@ Outcome outcome_of(const Scenario&, const std::string& policy, std::uint64_t see
   out.round_ms_p99 = quantile(result.round_ms, 0.99);
   out.rounds = result.rounds;
   out.seconds = result.seconds;
+  out.each = std::move(result.jobs);
   if (!first) return out;
   out.prediction_error_p50 = quantile(result.prediction_errors, 0.5);
   out.prediction_error_p90 = quantile(result.prediction_errors, 0.9);
@@ -116,7 +117,7 @@ Result<Study> run_study(const Scenario& scenario, const Progress& progress) {
     auto result = simulate(options_of(scenario, *speedup, policy, seed), draw_jobs(scenario, *sources, seed));
     const std::lock_guard lock(mutex);
     if (result)
-      study.outcomes[i] = outcome_of(scenario, policy, seed, std::move(*result), seed == scenario.seed_first);
+      study.outcomes[i] = outcome_of(policy, seed, std::move(*result), seed == scenario.seed_first);
     else
       wrong = result.error();
     if (progress) progress(++done, all);

@@ -34,6 +34,7 @@ struct Outcome {
   double seconds = 0;                     ///< simulated
   std::vector<double> to_90, completion;  ///< of each job, by size; of the first seed
   std::vector<Sample> samples;            ///< of the first seed
+  std::vector<JobResult> each;            ///< by arrival
   std::vector<double> prediction_errors;  ///< of a round's drop, share of the range, by size; of the first seed
 };
 
@@ -50,6 +51,6 @@ using Progress = std::function<void(std::size_t done, std::size_t all)>;
 [[nodiscard]] Result<Study> run_study(const Scenario& scenario, const Progress& progress);
 
 /// Of one simulation. `first`: keep what pictures need.
-[[nodiscard]] Outcome outcome_of(const Scenario& scenario, const std::string& policy, std::uint64_t seed, SimResult&& result, bool first);
+[[nodiscard]] Outcome outcome_of(const std::string& policy, std::uint64_t seed, SimResult&& result, bool first);
 
 }  // namespace sluice::sim

@@ -12,7 +12,7 @@ namespace sluice::cli {
 namespace {
 
 struct Flags {
-  std::string scenario, csv, html;
+  std::string scenario, csv, jobs_csv, html;
   std::vector<std::string> curves, policies;
   std::map<std::string, std::string> values;  ///< of the scenario, by key
   bool json = false;
@@ -81,6 +81,8 @@ int simulate_verb(const Flags& flags) {
   if (study->left_out > 0) detail::note(fmt::format("warning: {} runs with fewer than two points are left out", study->left_out));
   if (!flags.csv.empty())
     if (const auto written = write_csv(*study, flags.csv); !written) return detail::report(written.error(), flags.json);
+  if (!flags.jobs_csv.empty())
+    if (const auto written = write_jobs_csv(*study, flags.jobs_csv); !written) return detail::report(written.error(), flags.json);
   if (!flags.html.empty())
     if (const auto written = write_study_page(*study, flags.html); !written) return detail::report(written.error(), flags.json);
   const auto printed = detail::print(flags.json ? to_json(*study) + "\n" : to_text(*study));
@@ -97,6 +99,7 @@ void add_simulate(CLI::App& app, int& status) {
   verb->add_option("--policies", flags->policies, "Which to compare (default: fair, sluice)")->delimiter(',');
   for (const auto& [key, words] : kValues) verb->add_option(std::string("--") + key, flags->values[key], words);
   verb->add_option("--csv", flags->csv, "Write the results as a table too");
+  verb->add_option("--jobs-csv", flags->jobs_csv, "Write what became of each job as a table");
   verb->add_option("--html", flags->html, "Write a page with plots too, which any browser shows and which needs nothing else");
   verb->add_flag("--json", flags->json, "Print JSON");
   verb->footer(

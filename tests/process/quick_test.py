@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """A run from beginning to end, and a newcomer's first mistakes."""
+import csv
 import json
 import os
 import signal
@@ -139,6 +140,24 @@ class Quick(harness.ProcessTest):
         self.assertEqual(status, 2)
         for words in ("unknown model 'sotfmax'; did you mean 'softmax'?", "unknown optimizer 'adm'", "unknown policy 'slack'", "fair"):
             self.assertIn(words, err)
+
+    def test_a_simulation_says_what_became_of_each_job(self):
+        for i, scale in enumerate((3, 30)):
+            with open(os.path.join(self.folder, f"c{i}.txt"), "w") as file:
+                file.writelines(f"{2 / (1 + k / scale) + 0.1}\n" for k in range(200))
+        flags = ["--curves", "c0.txt", "c1.txt", "--jobs", "5", "--slots", "4", "--seeds", "1..2", "--policies", "fair,sluice", "--json"]
+        status, out, err = self.call("simulate", *flags, "--jobs-csv", "jobs.csv")
+        self.assertEqual(status, 0, err)
+        with open(os.path.join(self.folder, "jobs.csv")) as file:
+            jobs = list(csv.DictReader(file))
+        self.assertEqual(len(jobs), 2 * 2 * 5)
+        for result in json.loads(out)["results"]:
+            mine = [float(job["loss_seconds"]) for job in jobs if (job["policy"], job["seed"]) == (result["policy"], str(result["seed"]))]
+            self.assertAlmostEqual(sum(mine) / 5, result["loss_seconds_per_job"], places=6)
+        self.assertLessEqual(float(jobs[0]["seconds_to_90"]), float(jobs[0]["seconds"]))
+        status, _, err = self.call("simulate", *flags, "--jobs-csv", "none/jobs.csv")
+        self.assertNotEqual(status, 0)
+        self.assertIn("cannot write none/jobs.csv", err)
 
     def test_data_is_looked_at_and_its_cache_is_the_runs(self):
         with open(os.path.join(self.folder, "cars.csv"), "w") as file:
