@@ -4,7 +4,6 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <cmath>
 #include <stdexcept>
 
@@ -162,30 +161,6 @@ TEST(Slot, ReadsItsOwnUpdatesButTheLatest) {
     ASSERT_EQ(script->seen.size(), 100U);
     for (const auto& [batch, value] : script->seen) { EXPECT_GE(value + 1, static_cast<float>(batch)) << lanes; }
   }
-}
-
-/// A slot reads ahead where its batches then come faster. Held-out rows that it scores between them, here only while it reads fresh values, and for as long as
-/// 25 batches, are no part of a batch: else fresh values would seem to be what takes so long.
-TEST(Slot, WhatScoringTakesIsNoReasonToReadAhead) {
-  Cluster cluster({.lanes = 1});
-  auto script = small(false);
-  cluster.add_model("count", script);
-  std::uint64_t scorings = 0;
-  script->before_update = [&](std::uint64_t) {
-    cluster.clock.advance(from_ms(20));
-    if (script->seen.empty() || script->seen.back().second < static_cast<float>(script->seen.back().first)) return;
-    auto& free = cluster.home(kFirst).free;
-    if (free.empty() || free.front().kind != proto::LeaseKind::kTrain) return;
-    free.push_front({proto::LeaseKind::kEvaluate, cluster.home(kFirst).next_lease++, 0, 0, 8, 0, 0});
-    ++scorings;
-  };
-  script->before_evaluate = [&] { cluster.clock.advance(from_ms(500)); };
-  cluster.order(0, kFirst, Cluster::job("count", 8000, 8));
-  ASSERT_TRUE(cluster.run([&] { return cluster.finished(kFirst); }, 600)) << cluster.describe(kFirst);
-  const auto ahead = std::count_if(script->seen.begin(), script->seen.end(), [](const auto& s) { return s.second < static_cast<float>(s.first); });
-  EXPECT_EQ(script->seen.size(), 1000U);
-  EXPECT_GT(scorings, 20U) << "else this shows nothing";
-  EXPECT_LT(ahead, 100);
 }
 
 /// clip bounds the norm of a batch's whole update, over all its tables: here 203 ones.
