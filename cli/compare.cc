@@ -17,10 +17,18 @@ namespace sluice::cli {
 namespace {
 using detail::Json;
 
-/// Adds the rows up to the first bad one. Jobs that aren't in `jobs` are bad, or new where there is no summary.
-Result<void> load_losses(const std::string& path, std::map<std::string, JobRecord>& jobs, bool all_known) {
+/// What rows of jobs that aren't in the summary are.
+enum class Unknown : std::uint8_t {
+  kBad,
+  kNew,        ///< there is no summary
+  kForgotten,  ///< left out: the manager had forgotten some jobs when it wrote the summary
+};
+
+/// Adds the rows up to the first bad one.
+Result<void> load_losses(const std::string& path, std::map<std::string, JobRecord>& jobs, Unknown unknown) {
   return sim::read_losses(path, [&](const sim::LossRow& row) -> Result<void> {
-    const auto it = all_known ? jobs.find(row.job) : jobs.try_emplace(row.job).first;
+    const auto it = unknown == Unknown::kNew ? jobs.try_emplace(row.job).first : jobs.find(row.job);
+    if (it == jobs.end() && unknown == Unknown::kForgotten) return {};
     if (it == jobs.end()) return fail(Errc::kBadData, fmt::format("{}:{}: job '{}' is not in summary.json", path, row.line, row.job));
     it->second.points.push_back(row.point);
     return {};
@@ -149,7 +157,7 @@ Result<RunRecord> load_run(const std::string& folder) {
   if (!summary) return fail(summary.error().code, fmt::format("{} (the run did not come to an end)", summary.error().what));
   if (detail::number(*summary, "version") != 1) return fail(Errc::kBadData, fmt::format("{}/summary.json: of another version than 1", folder));
   take_summary(*summary, out);
-  if (const auto loaded = load_losses(folder + "/losses.csv", out.jobs, /*all_known=*/true); !loaded) return tl::unexpected(loaded.error());
+  if (const auto loaded = load_losses(folder + "/losses.csv", out.jobs, Unknown::kBad); !loaded) return tl::unexpected(loaded.error());
   for (const auto& spec : out.specs) {
     if (!out.jobs.contains(detail::text(spec, "name")))
       return fail(Errc::kBadData, fmt::format("{}/summary.json: job '{}' is missing", folder, detail::text(spec, "name")));
@@ -178,7 +186,9 @@ Result<RunRecord> load_what_is_there(const std::string& folder, std::vector<std:
   } else {
     notes.push_back(fmt::format("{} (the run did not come to an end, or goes on)", summary.error().what));
   }
-  if (const auto loaded = load_losses(folder + "/losses.csv", out.jobs, /*all_known=*/!out.summary.is_null()); !loaded)
+  const bool forgot = detail::number(out.summary, "jobs_forgotten") > 0;
+  const Unknown unknown = out.summary.is_null() ? Unknown::kNew : forgot ? Unknown::kForgotten : Unknown::kBad;
+  if (const auto loaded = load_losses(folder + "/losses.csv", out.jobs, unknown); !loaded)
     notes.push_back(fmt::format("{}; what follows it is left out", loaded.error().what));
   fill_gaps(out);
   return out;

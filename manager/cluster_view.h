@@ -110,10 +110,10 @@ struct ClusterView {
   Duration round = from_ms(500);
   Duration quantum_min = from_ms(500);
   Fairness fairness;
-  Duration usual_stay;        ///< S: running mean of a job's time in system, would slots be shared equally; 0: not known yet
+  Duration usual_stay;        ///< S: a job's time in system, would slots be shared equally (FairShadow::usual_stay); 0: not known yet
   double usual_kappa = -1;    ///< contention (SpeedUp::kappa) as measured on all of this cluster's jobs; below 0: not known yet
   bool by_index = false;      ///< carried: jobs were served one after the other by an index in the decision before
-  double usual_attained = 0;  ///< running mean of the slot-seconds of ended jobs; 0: not known yet
+  double usual_attained = 0;  ///< U: slot-seconds of a job (FairShadow::usual_attained); 0: not known yet
   std::vector<HostView> hosts;
   std::vector<JobView> jobs;
   friend bool operator==(const ClusterView&, const ClusterView&) = default;

@@ -25,35 +25,42 @@ std::size_t FairShadow::place_of(JobId job) const {
   return static_cast<std::size_t>(at - members_.begin());
 }
 
-void FairShadow::see(JobId job, double total_steps, const SpeedUp& speed_up) {
+void FairShadow::see(JobId job, Instant submitted, double total_steps, const SpeedUp& speed_up, bool paused) {
   const std::size_t at = place_of(job);
   if (!has(at, job)) {
     const auto place = static_cast<std::ptrdiff_t>(at);
-    members_.insert(members_.begin() + place, Member{job});
-    for (std::vector<double>* of : {&done_, &total_, &alone_, &kappa_}) of->insert(of->begin() + place, 0.0);
-    running_.insert(running_.begin() + place, 1.0);
-    ++running_jobs_;
+    members_.insert(members_.begin() + place, Member{job, submitted});
+    for (std::vector<double>* of : {&done_, &total_, &alone_, &kappa_, &running_}) of->insert(of->begin() + place, 0.0);
+    joined_.push_back(job);
   }
+  const double runs = paused || members_[at].left ? 0 : 1;
+  running_jobs_ += runs > running_[at] ? 1 : 0;
+  if (runs < running_[at]) stop(at);
+  running_[at] = runs;
   if (total_steps > 0) total_[at] = total_steps;
   if (speed_up.alone > 0) alone_[at] = speed_up.alone, kappa_[at] = speed_up.kappa;
 }
 
-void FairShadow::ended(JobId job, double steps) {
+void FairShadow::ended(JobId job, double steps, double slot_seconds) {
   const std::size_t at = place_of(job);
   if (!has(at, job) || members_[at].ended) return;
   members_[at].ended = true;
   total_[at] = steps;
-  attained_.end();
-  if (!(alone_[at] > 0)) {  // nobody knew its speed
+  if (slot_seconds > 0) attained_.end();
+  if (!(alone_[at] > 0) && !members_[at].left) {  // nobody knew its speed
     members_[at].left = true;
     stop(at);
-    stay_.end();
+    if (slot_seconds > 0)
+      stay_.end();
+    else
+      stay_.had = std::max(0.0, stay_.had - std::max(0.0, (at_ - members_[at].submitted).seconds()));
   }
   tidy_ = tidy_ || members_[at].left;
 }
 
 void FairShadow::advance(Instant now, std::uint32_t slots, std::uint32_t held) {
-  const double seconds = at_ == Instant{} ? 0 : (now - at_).seconds();
+  const Instant before = at_ == Instant{} ? now : at_;
+  const double seconds = (now - before).seconds();
   at_ = now;
   stay_.had += static_cast<double>(running_jobs_) * seconds;
   attained_.had += held * seconds;
@@ -63,10 +70,24 @@ void FairShadow::advance(Instant now, std::uint32_t slots, std::uint32_t held) {
     const std::size_t count = members_.size();
     std::uint64_t reached = 0;
     for (std::size_t i = 0; i < count; ++i) done_[i] += running_[i] * (alone_[i] * each_ / (1 + kappa_[i] * more)) * seconds;
+    take_in(before);
     for (std::size_t i = 0; i < count; ++i) reached += total_[i] > 0 && done_[i] >= total_[i] && running_[i] > 0 ? 1 : 0;
     tidy_ = tidy_ || reached > 0;
   }
+  joined_.clear();
   if (std::exchange(tidy_, false)) leave();
+}
+
+/// Who came since `before` was not there for all of the stretch, which may be long: where no job lives there are no rounds. Who was there before, of a manager
+/// that begins anew, has its age.
+void FairShadow::take_in(Instant before) {
+  for (const JobId job : joined_) {
+    const std::size_t at = place_of(job);
+    if (!has(at, job) || !(running_[at] > 0)) continue;
+    const double late = (members_[at].submitted - before).seconds();
+    stay_.had -= late;
+    done_[at] = std::max(0.0, done_[at] - rate_of(at) * std::max(0.0, late));
+  }
 }
 
 /// Those that came to their end leave, and those that ended in truth too are forgotten.
@@ -75,6 +96,8 @@ void FairShadow::leave() {
   for (std::size_t i = 0; i < members_.size(); ++i) {
     Member& member = members_[i];
     if (!member.left && total_[i] > 0 && done_[i] >= total_[i]) {
+      // The stretch in which it ended was counted whole, and it may have been long: where no job lives there are no rounds.
+      if (const double rate = rate_of(i); rate > 0) stay_.had = std::max(0.0, stay_.had - (done_[i] - total_[i]) / rate);
       member.left = true;
       stop(i);
       stay_.end();
@@ -93,7 +116,7 @@ void FairShadow::leave() {
 Duration FairShadow::behind(JobId job, double step) const {
   const std::size_t at = place_of(job);
   if (!has(at, job)) return {};
-  const double rate = SpeedUp{.alone = alone_[at], .kappa = kappa_[at]}.rate(each_);
+  const double rate = rate_of(at);
   return rate > 0 ? from_seconds(std::clamp((done_[at] - step) / rate, -1e8, 1e8)) : Duration{};
 }
 

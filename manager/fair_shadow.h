@@ -14,10 +14,11 @@ namespace sluice::manager {
 
 class FairShadow {
  public:
-  /// What is known of a live job now, said again when it changed; a new one joins. `total_steps` 0: not known, it stays until it ends.
-  void see(JobId job, double total_steps, const SpeedUp& speed_up);
-  /// The job ended, in truth, after so many steps: in the shadow it ends when it has done as many.
-  void ended(JobId job, double steps);
+  /// What is known of a live job now, said again when it changed; a new one joins. `total_steps` 0: not known, it stays until it ends. One that is `paused`
+  /// stands still, and so does its stay.
+  void see(JobId job, Instant submitted, double total_steps, const SpeedUp& speed_up, bool paused);
+  /// The job ended, in truth, after so many steps: in the shadow it ends when it has done as many. One that never had a slot tells nothing of what is usual.
+  void ended(JobId job, double steps, double slot_seconds);
   /// Lets the shadow go on to `now` with so many slots, of which jobs held `held` in truth.
   void advance(Instant now, std::uint32_t slots, std::uint32_t held);
   /// How long the shadow needed less from its last place to the job's: how far a job with `step` steps is behind it; below 0: ahead.
@@ -32,6 +33,7 @@ class FairShadow {
  private:
   struct Member {
     JobId id;
+    Instant submitted;
     bool left = false;   ///< the shadow is through with it
     bool ended = false;  ///< so is the truth
   };
@@ -44,12 +46,16 @@ class FairShadow {
   /// Where the job is, or would be.
   [[nodiscard]] std::size_t place_of(JobId job) const;
   [[nodiscard]] bool has(std::size_t at, JobId job) const { return at < members_.size() && members_[at].id == job; }
+  /// With its share of the last stretch.
+  [[nodiscard]] double rate_of(std::size_t at) const { return SpeedUp{.alone = alone_[at], .kappa = kappa_[at]}.rate(each_); }
+  void take_in(Instant before);
   void leave();
   void stop(std::size_t at);
   // By job id, one entry each; those that every round reads apart from the others. running_: 1 until it left, then 0.
   std::vector<Member> members_;
   std::vector<double> done_, total_, alone_, kappa_, running_;
   std::size_t running_jobs_ = 0;
+  std::vector<JobId> joined_;  ///< since the last advance()
   Instant at_;
   bool tidy_ = false;  ///< somebody is to leave
   double each_ = 0;    ///< slots of each, in the last stretch

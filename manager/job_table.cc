@@ -21,6 +21,7 @@ constexpr double kRateMemorySeconds = 1;             ///< of slot time
 constexpr double kStalenessWeight = 0.1;             ///< of a report
 constexpr double kSteady = 0.1, kSteadySlots = 0.5;  ///< how far the slots at work in a window are from those granted, at most, for the rate to be theirs
 constexpr double kTooFew = 4;                        ///< a report with less than one part in so many of the usual examples is twice as unsure, and more
+constexpr std::size_t kForgottenAtOnce = 256;
 constexpr std::size_t kPlateauReports = 12;
 constexpr double kPlateauShare = 0.002;  ///< of the range so far
 
@@ -69,7 +70,6 @@ void restore_scores(Job& job, const nlohmann::json& record) {
   job.reports = record.value("reports", std::uint64_t{0});
   job.first_loss = record.value("first_loss", 0.0);
   job.loss = record.value("loss", 0.0);
-  if (job.reports > 0) job.smooth = SmoothLoss(job.loss);
   job.best_loss = record.value("best_loss", 0.0);
   job.moves_in = record.value("moves_in", std::uint64_t{0});
   job.evaluated = record.value("evaluated", std::uint64_t{0});
@@ -429,7 +429,7 @@ void JobTable::end(Job& job, JobState state, std::string reason, Instant now) {
 
 std::vector<JobId> JobTable::beyond(std::size_t keep) const {
   std::vector<JobId> out;
-  for (std::size_t i = 0; i + keep < ended_.size(); ++i) {
+  for (std::size_t i = 0; i + keep < ended_.size() && out.size() < kForgottenAtOnce; ++i) {
     const Job& job = *by_id_.at(ended_[i]);
     const bool heard = !job.touched_ && job.row == Job::kNoRow, counts = !job.spec.group.empty() && !groups_.at(job.spec.group).members.empty();
     if (heard && !counts) out.push_back(job.id);

@@ -146,7 +146,7 @@ class JobTable {
   void started(JobId id);
 
   /// Ended jobs beyond the newest `keep` of them that may be forgotten, the longest ended first: not those of whose end no round has heard yet, nor members of
-  /// a group that lives, whose best counts for the others.
+  /// a group that lives, whose best counts for the others. Some hundreds at once, so that a manager with very many does other things meanwhile.
   [[nodiscard]] std::vector<JobId> beyond(std::size_t keep) const;
   /// Nothing of it is known any more. REQUIRES: beyond() named it, and no round was since.
   void forget(JobId id);

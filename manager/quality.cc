@@ -5,16 +5,22 @@
 
 namespace sluice::manager {
 
+namespace {
+constexpr double kUsualPart = 0.05;  ///< of a smaller report in what is usual, which goes down by factors: a job that lost most of its slots has small ones
+}  // namespace
+
 void SmoothLoss::add(double loss, double examples) {
   const double w = std::max(1.0, examples), usual = usual_ > 0 ? usual_ : w, part = begun_ ? w / (w + usual) : 1;
   loss_ = begun_ ? loss_ + part * (loss - loss_) : loss;
-  usual_ = usual + part * (w - usual);
+  usual_ = w > usual ? usual + part * (w - usual) : usual * std::pow(w / usual, kUsualPart);
   begun_ = true;
 }
 
 namespace {
-/// Examples of the report that made point i.
+/// Examples of the report that made point i. Of a first point that does not say, which may be of a job that was begun elsewhere, no more than of the second.
 double weight_of(std::span<const LossPoint> points, std::size_t i) {
+  if (points[i].weight > 0) return static_cast<double>(points[i].weight);
+  if (i == 0 && points.size() > 1) return std::min(weight_of(points, 1), std::max(1.0, static_cast<double>(points[0].examples)));
   const std::uint64_t before = i == 0 ? 0 : points[i - 1].examples;
   return std::max(1.0, static_cast<double>(points[i].examples) - static_cast<double>(before));
 }

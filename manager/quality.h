@@ -14,13 +14,10 @@ namespace sluice::manager {
 /// report of a single batch, as the first after a move is, moves it by little: it says little more than what that batch happened to hold.
 class SmoothLoss {
  public:
-  SmoothLoss() = default;
-  /// Goes on at `loss`; the next report weighs a half.
-  explicit SmoothLoss(double loss) : loss_(loss), begun_(true) {}
   /// A report's mean over `examples` (of less than one as of one). The first one is taken as it is.
   void add(double loss, double examples);
   [[nodiscard]] double loss() const { return loss_; }
-  /// Examples of a report, in their weighted mean; 0: not known.
+  /// Examples of a report, in a mean that forgets; 0: not known.
   [[nodiscard]] double usual() const { return usual_; }
 
  private:

@@ -171,7 +171,7 @@ void ViewKeeper::finish(std::uint32_t row) {
   JobView& v = view_.jobs[row];
   take_prior(v, job);
   if (!v.group.empty()) v.group_best = jobs_.group_best(v.group);
-  shadow_.see(job.id, v.declared ? v.total_steps : 0, v.speed_up);
+  shadow_.see(job.id, job.submitted, v.declared ? v.total_steps : 0, v.speed_up, job.paused());
   mark(row);
   ++made_;
 }
@@ -200,7 +200,7 @@ void ViewKeeper::tell(std::uint32_t row) {
   v.speed_up = counted_speed_up(job);
   take_prior(v, job);
   if (values() == before) return;
-  shadow_.see(job.id, v.declared ? v.total_steps : 0, v.speed_up);
+  shadow_.see(job.id, job.submitted, v.declared ? v.total_steps : 0, v.speed_up, job.paused());
   mark(row);
 }
 
@@ -225,7 +225,7 @@ void ViewKeeper::leave(std::span<Job* const> touched, const Incremental* carrier
   left_.clear();
   for (Job* job : touched) {
     if (!job->ended() || job->row == Job::kNoRow) continue;
-    shadow_.ended(job->id, static_cast<double>(job->step));
+    shadow_.ended(job->id, static_cast<double>(job->step), job->slot_seconds);
     contention_.keep(job->rates.evidence());
     held_ -= view_.jobs[job->row].slots;
     left_.push_back(job);

@@ -153,7 +153,8 @@ class OracleWinner final : public manager::Policy {
     for (const auto& [name, members] : groups) {
       const std::size_t winner = order(truth_.group_best(name), members, claims, index);
       wins[winner] = true;
-      if (truth_.job(claims[winner].job->id)->staleness > 0) claims[winner].max = std::clamp(1U, claims[winner].min, claims[winner].max);
+      manager::Claim& best = claims[winner];
+      if (truth_.job(best.job->id)->staleness > 0) best.max = best.full = std::clamp(1U, best.min, best.max);
     }
     Decision out;
     out.price = manager::serve_in_order(view, claims, index, {});

@@ -34,7 +34,7 @@ struct Outcome {
   double seconds = 0;                     ///< simulated
   std::vector<double> to_90, completion;  ///< of each job, by size; of the first seed
   std::vector<Sample> samples;            ///< of the first seed
-  std::vector<JobResult> each;            ///< by arrival
+  std::vector<JobResult> each;            ///< in the order given
   std::vector<double> prediction_errors;  ///< of a round's drop, share of the range, by size; of the first seed
 };
 

@@ -108,7 +108,7 @@ function comparison() {
   const score = (job, i) => runs[i].jobs.find(one => nameOf(one.job) === job.job)?.score_text ?? '–';
   const worst = compared.runs.map((_, i) => compared.jobs.reduce((most, job) => (job.runs[i].seconds_to_90 > (most?.runs[i].seconds_to_90 ?? -1) ? job : most), null));
   by('comparison').querySelector('div').append(
-    el('p', {class: 'say'}, 'As ', el('code', {}, 'sluice compare'), ' measures: each job from its submission, against the best smoothed loss that any of the runs reached. What was never reached (*) counts as the run’s end.'),
+    el('p', {class: 'say'}, 'As ', el('code', {}, 'sluice compare'), ' measures: each job from its submission, against the best smoothed loss that any of the runs reached. What was never reached counts as the run’s end (* of times to 90 %).'),
     el('table', {}, el('thead', {}, el('tr', {}, el('th', {class: 'words'}, ''), ...runs.map(run => el('th', {}, called(run))))),
       el('tbody', {}, total('mean time to 90 %', 'seconds_to_90_mean'), total('mean time to 95 %', 'seconds_to_95_mean'), total('worst time to 90 %', 'seconds_to_90_worst'),
         el('tr', {}, el('td', {class: 'words'}, 'worst job'), ...worst.map(job => el('td', {}, job ? job.job : '–'))),

@@ -77,11 +77,13 @@ Result<void> submit(const detail::RunFlags& flags, const std::string& address, b
   const auto summary = manager.call("summary");
   if (!summary) return tl::unexpected(summary.error());
   const Json mine = only(*summary, submissions);
-  if (const auto sent = detail::list(submissions.answer(), "jobs").size(), known = detail::list(mine, "jobs").size(); known < sent)
+  const std::size_t sent = detail::list(submissions.answer(), "jobs").size(), known = detail::list(mine, "jobs").size();
+  if (known < sent)
     detail::note(
         fmt::format("warning: how {} of these jobs ended the manager has forgotten; what follows is without them (sluice manager --keep-ended)", sent - known));
   if (auto printed = detail::print(flags.json ? mine.dump() + "\n" : detail::summary_table(mine)); !printed) return printed;
-  return detail::verdict(mine);
+  if (auto verdict = detail::verdict(mine); !verdict || known == sent) return verdict;
+  return fail(Errc::kPartlyDone, "nobody knows how the others ended");
 }
 }  // namespace
 

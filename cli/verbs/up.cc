@@ -52,8 +52,8 @@ Result<detail::EmbeddedOptions> with_flags(detail::EmbeddedOptions options, cons
 }
 
 std::string described(const detail::EmbeddedOptions& o) {
-  return fmt::format("{} worker slot{}, {} server{}, policy {}, fairness {}, a round of {} ms", o.slots, o.slots == 1 ? "" : "s", o.servers,
-                     o.servers == 1 ? "" : "s", o.policy, o.fairness, o.round_ms);
+  return fmt::format("{} worker slot{}, {} server{}, policy {}, fairness {}, a round of {} ms, the newest {} ended jobs kept", o.slots, o.slots == 1 ? "" : "s",
+                     o.servers, o.servers == 1 ? "" : "s", o.policy, o.fairness, o.round_ms, o.keep_ended);
 }
 
 /// Until all servers and the worker take part. Errors: kInterrupted, a role that ended, kTimedOut.

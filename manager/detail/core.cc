@@ -243,12 +243,12 @@ void Core::forget_ended() {
   for (const JobId id : jobs_.beyond(options_.keep_ended)) {
     if (ending_.contains(id) || outbox_.ending(id) || fleet_.granted(id) > 0) continue;
     out.push_back(id);
-    if (const auto stored = revisions_.find(job_key(id)); stored != revisions_.end()) keys.emplace_back(*stored);
+    if (const auto stored = revisions_.find(job_key(id)); stored != revisions_.end() && stored->second != 0) keys.emplace_back(*stored);
   }
   if (out.empty()) return;
   Result<void> stored = put(kNextIdKey, nlohmann::json(jobs_.next_id()).dump());
   if (stored) stored = store_->erase_if(term_, keys);
-  problem("job table", stored);
+  problem("forgetting jobs", stored);
   if (!stored) return;
   for (const auto& [key, revision] : keys) revisions_.erase(key);
   for (const JobId id : out) {

@@ -244,10 +244,10 @@ class Group {
     const double lasts = std::max(window_, work / slots_), step = std::max(1.0, static_cast<double>(j.step));
     double least = 0;
     std::uint32_t out = 1;
-    for (std::uint32_t n = 1; n <= most && n > 0; n *= 2) {
+    for (std::uint32_t n = 1; n <= most; n = n == most ? most + 1 : std::min(most, 2 * n)) {
       const Way ahead(step, steps_of(j), n * rate_of(j), lasts, j.speed_up.efficiency(n));
       const double mean = ahead.mean_best(j.loss, ends_.at(leader_).loss, best_);
-      if (n == 1 || mean < least) least = mean, out = n;
+      if (n == 1 || mean <= least) least = mean, out = n;
     }
     return out;
   }

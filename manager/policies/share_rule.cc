@@ -93,7 +93,7 @@ class Sharing {
     const double left = remaining_slot_seconds(job, rate_alone(job));
     double best = 0;
     if (hearing_ == Hearing::kAttained) return worth_[i];
-    if (unheard(claims_[i])) return job.weight * std::max(1.0, job.prior_slope * job.total_steps) / usual_ + waited(job);
+    if (unheard(claims_[i])) return job.weight / usual_ + waited(job);
     if (left > 0) best = worth_[i] / left;
     best += waited(job);
     if (hearing_ != Hearing::kLoss || !(job.steps_per_slot_second > 0)) return best;
@@ -103,7 +103,7 @@ class Sharing {
       for (const ForecastKnot& knot : job.forecast) fit = std::max(fit, std::min(remaining_[i], knot.drop / range) / knot.steps);
     return std::max(best, job.weight * ((1 - w) * fit + w * job.prior_slope) * job.steps_per_slot_second + waited(job));
   }
-  /// Not heard yet, and not tried in vain: taken for one that falls as past jobs of its model began to, over as many slot-seconds as is usual.
+  /// Not heard yet, and not tried in vain: all of its loss is taken to be before it, over as many slot-seconds as is usual.
   [[nodiscard]] bool unheard(const Claim& c) const { return c.job->reports < 2 && !(rate_alone(*c.job) > 0) && usual_ > 0 && !tried_in_vain(view_, c); }
   /// It does not fall with the job's length: who is long waits, but not for ever.
   [[nodiscard]] double waited(const JobView& job) const { return usual_ > 0 ? job.weight * ageing(job) / usual_ : 0; }
@@ -131,7 +131,7 @@ class Sharing {
   /// more than that for everyone, its fair share.
   void limit_look(std::size_t i) {
     Claim& c = claims_[i];
-    if (places_[i].slots > 0) c.max = std::max(c.min, std::min(c.max, places_[i].slots));
+    if (places_[i].slots > 0) c.max = c.full = std::max(c.min, std::min(c.max, places_[i].slots));
     if (!(places_[i].look > 0)) return;
     const double needs = std::floor(std::max({1.0, c.share, places_[i].look / quantum_of(view_, *c.job).seconds()}));
     if (needs < c.max) c.max = std::max(c.min, static_cast<std::uint32_t>(needs));

@@ -158,21 +158,23 @@ TEST(ShareRule, ByTheIndexANewcomerDoesNotWaitForAnothersQuantumIfItIsWorthTwice
   EXPECT_EQ(decided_by("sluice", view).jobs[1].slots, kSlots) << "the quantum is over";
 }
 
-TEST(ShareRule, ByTheIndexANewcomerIsAsSteepAsPastJobsBeganUntilItIsHeard) {
+TEST(ShareRule, ByTheIndexANewcomerHasAllOfItsLossBeforeItUntilItIsHeard) {
   ClusterView view = of_slots(kSlots, 0.0);
   view.usual_attained = 100;
   view.jobs = {training(1), training(2)};
   view.jobs[0].slots = kSlots, view.jobs[0].quantum_since = Instant{1};
-  view.jobs[0].forecast = {{100, 0.1, 0}};
+  view.jobs[0].speed_up.alone = view.jobs[0].steps_per_slot_second = 0.1;
   JobView& fresh = view.jobs[1];
   fresh.reports = 0, fresh.step = 0, fresh.loss = fresh.level = fresh.first_loss = 0, fresh.speed_up = {}, fresh.steps_per_slot_second = 0;
-  fresh.phase = JobPhase::kWarmingUp;
-  fresh.prior_remaining = 1, fresh.prior_slope = 5.0 / fresh.total_steps;  // the first fifth of the steps takes all of the loss
-  EXPECT_EQ(decided_by("sluice", view).jobs[1].slots, kSlots) << "5 / 100 slot-seconds";
+  fresh.phase = JobPhase::kWarmingUp, fresh.prior_remaining = 1, fresh.total_steps = 0;
+  view.jobs[0].forecast = {{100, 0.05, 0}};
+  EXPECT_EQ(decided_by("sluice", view).jobs[1].slots, kSlots) << "1 / 100 slot-seconds, and the other's .0001";
   EXPECT_EQ(decided_by("progress", view).jobs[1].slots, kSlots);
-  view.jobs[0].forecast = {{100, 0.1, 0}, {200, 60, 0}};
-  view.jobs[0].speed_up.alone = view.jobs[0].steps_per_slot_second = 100;
+  view.jobs[0].forecast = {{1, 0.2, 0}};
   EXPECT_EQ(decided_by("sluice", view).jobs[1].slots, kSlots / 2) << "its fair share, whatever others are worth";
+  view.jobs[0].forecast = {{100, 0.05, 0}};
+  fresh.deficit_ns = -60 * quantum_of(view, fresh).ns;
+  EXPECT_LE(decided_by("sluice", view).jobs[1].slots, kSlots / 2) << "in vain for eight quanta";
 }
 
 TEST(ShareRule, WhatIsLeftIsToldFromTheFittedLevelThatSmoothedReportsAreBehind) {
@@ -339,6 +341,12 @@ TEST(GroupRule, ALeaderHasNoMoreSlotsThanItsEndIsWorth) {
   EXPECT_EQ(decided_by("sluice", view).jobs[1].slots, 2U) << "or little";
   for (JobView& j : view.jobs) j.speed_up.staleness_per_slot = 4;
   EXPECT_EQ(decided_by("sluice", view).jobs[1].slots, 1U);
+  view.jobs.erase(view.jobs.begin() + 2), view.jobs.erase(view.jobs.begin());
+  view.hosts[0].slots = 8;
+  EXPECT_LE(decided_by("sluice", view).jobs[0].slots, 2U) << "nor where nobody else can use the others";
+  view.jobs[0].speed_up.staleness_per_slot = 0.001;
+  view.hosts[0].slots = 3;
+  EXPECT_EQ(decided_by("sluice", view).jobs[0].slots, 3U) << "not only powers of two";
 }
 
 TEST(GroupRule, WhereNobodyIsForetoldToComeBelowWhatWasReachedWhoMayFirstIsServed) {

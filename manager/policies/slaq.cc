@@ -179,9 +179,7 @@ class Auction {
   }
 
   /// Waits for its first reports; but one that held a slot for a while in vain (its data is slow to come, say) no longer comes before the others.
-  [[nodiscard]] bool untried(const Claim& c) const {
-    return c.job->reports < kHistory && c.slots == 0 && !tried_in_vain(view_, c);
-  }
+  [[nodiscard]] bool untried(const Claim& c) const { return c.job->reports < kHistory && c.slots == 0 && !tried_in_vain(view_, c); }
 
   /// Turns take 1/kTurns of all slot time: each job's comes after kTurns times what a round of quanta over all jobs takes.
   [[nodiscard]] bool overdue(const Claim& c) const {
