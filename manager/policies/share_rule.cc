@@ -103,8 +103,12 @@ class Sharing {
       for (const ForecastKnot& knot : job.forecast) fit = std::max(fit, std::min(remaining_[i], knot.drop / range) / knot.steps);
     return std::max(best, job.weight * ((1 - w) * fit + w * job.prior_slope) * job.steps_per_slot_second + waited(job));
   }
-  /// Not heard yet, and not tried in vain: all of its loss is taken to be before it, over as many slot-seconds as is usual.
-  [[nodiscard]] bool unheard(const Claim& c) const { return c.job->reports < 2 && !(rate_alone(*c.job) > 0) && usual_ > 0 && !tried_in_vain(view_, c); }
+  /// Not heard yet, and not tried in vain: all of its loss is taken to be before it, over as many slot-seconds as is usual. But as long as nobody knows what many
+  /// slots are worth it begins with its fair share: jobs that always have all of them never tell.
+  [[nodiscard]] bool unheard(const Claim& c) const {
+    const bool known = slots_ <= kFewSlots || view_.usual_kappa >= 0;
+    return known && c.job->reports < 2 && !(rate_alone(*c.job) > 0) && usual_ > 0 && !tried_in_vain(view_, c);
+  }
   /// It does not fall with the job's length: who is long waits, but not for ever.
   [[nodiscard]] double waited(const JobView& job) const { return usual_ > 0 ? job.weight * ageing(job) / usual_ : 0; }
   void serve() {

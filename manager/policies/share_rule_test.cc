@@ -173,6 +173,9 @@ TEST(ShareRule, ByTheIndexANewcomerHasAllOfItsLossBeforeItUntilItIsHeard) {
   view.jobs[0].forecast = {{1, 0.2, 0}};
   EXPECT_EQ(decided_by("sluice", view).jobs[1].slots, kSlots / 2) << "its fair share, whatever others are worth";
   view.jobs[0].forecast = {{100, 0.05, 0}};
+  view.usual_kappa = -1, view.by_index = true;
+  EXPECT_EQ(decided_by("sluice", view).jobs[1].slots, kSlots / 2) << "nobody knows what many slots are worth, and nobody would learn it";
+  view.usual_kappa = 0;
   fresh.deficit_ns = -60 * quantum_of(view, fresh).ns;
   EXPECT_LE(decided_by("sluice", view).jobs[1].slots, kSlots / 2) << "in vain for eight quanta";
 }
