@@ -63,9 +63,8 @@ struct JobView {
   std::uint32_t slots = 0;                                           ///< granted now
   JobPhase phase = JobPhase::kWarmingUp;
   std::uint64_t reports = 0;
-  double loss = 0;  ///< smoothed, now; 0 before the first report
-  double level =
-      0;  ///< as fitted, now: where there are few reports, or many steps between them, the smoothed loss is behind it; the loss where nothing is fitted
+  double loss = 0;   ///< smoothed, now; 0 before the first report
+  double level = 0;  ///< fitted, now: where a report is of many steps the smoothed loss is behind it; that loss where nothing is fitted
   double first_loss = 0;
   double floor = 0;            ///< L∞ predicted
   double normalized_loss = 1;  ///< (loss − floor) / (first − floor) in [0, 1]; 1 before the first report

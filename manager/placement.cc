@@ -61,7 +61,8 @@ class OpenSlots {
   void give_one(JobId job, std::size_t worker) {
     Next& next = next_[worker];
     const WorkerId id = fleet_.id_at(worker);
-    const bool idle = next.idle_given<fleet_.idle()[worker], lost = left_[worker]> fleet_.idle()[worker] - next.idle_given;
+    const std::uint32_t idle_left = fleet_.idle()[worker] - next.idle_given;
+    const bool idle = idle_left > 0, lost = left_[worker] > idle_left;
     if (idle) {
       const std::vector<JobId>& slots = fleet_.worker_at(worker).slots;
       while (slots[next.slot] != JobId{}) ++next.slot;
