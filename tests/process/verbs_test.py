@@ -31,10 +31,12 @@ class Orders(harness.ProcessTest):
         return {job["job"]: job for job in json.loads(self.order("ps", "--json"))["jobs"]}[name]
 
     def test_a_run_with_a_cancelled_job_is_partly_done(self):
-        process = self.start_run(harness.job("long", epochs=LONG), harness.job("short", epochs=1000))
+        process = self.start_run(harness.job("long", epochs=LONG), harness.job("short", epochs=300))
+        self.order("pause", "short")  # so that the run is there as long as it is asked
         self.assertEqual(self.order("cancel", "long"), "long: cancelled\n")
         self.assertEqual(self.order("cancel", "long"), "long: was cancelled already\n")
         self.assertTrue(self.wait_until(lambda: self.job("long")["freed"], 5), "the servers keep its tables")
+        self.order("resume", "short")
         out, err = process.communicate(timeout=60 * harness.PATIENCE)
         self.assertEqual(process.returncode, 8, err)
         self.assertIn("1 job was cancelled", err)
@@ -66,7 +68,7 @@ class Orders(harness.ProcessTest):
         self.assertEqual(process.returncode, 8)
 
     def test_nothing_is_lost_by_pauses(self):
-        epochs = 600
+        epochs = 300
         process = self.start_run(harness.job("a", epochs=epochs), harness.job("b", epochs=LONG))
         pauses = 0
         while pauses < 5 and self.call("pause", "a")[0] == 0:  # where processes start slowly it is over before
