@@ -22,8 +22,6 @@ class ShapeBank {
   static constexpr std::size_t kLanes = 8;
   using Lanes = std::array<double, kLanes>;
   void at(const Lanes& k, std::array<Lanes, kShapes>& out) const;
-  /// Their limits for k → ∞ (at the declared end).
-  [[nodiscard]] static Values at_end();
   /// 0: not declared.
   void declare(double total_steps) { total_ = total_steps > 0 ? total_steps : 0; }
   [[nodiscard]] double declared() const { return total_; }
@@ -32,12 +30,9 @@ class ShapeBank {
 
   /// The scale is below k: grow() before at(k).
   [[nodiscard]] bool outgrown(double k) const { return k > scale_; }
-  /// Makes the scale four times as large. Entry i of the result: which of the shapes before is shape i now; where none is, the nearest, and `fresh` is set.
-  struct From {
-    std::size_t shape = 0;
-    bool fresh = false;
-  };
-  std::array<From, kShapes> grow();
+  /// Makes the scale four times as large. Entry i of the result: which of the shapes before is shape i now; where none is, the nearest.
+  using Moves = std::array<std::size_t, kShapes>;
+  Moves grow();
 
  private:
   double scale_ = 4;
