@@ -21,7 +21,9 @@ namespace {
 constexpr std::size_t kShapes = ShapeBank::kShapes, kFree = FreeCurves::kFits, kFirstShape = Experts::kFirstShape;
 constexpr std::size_t kRates = ShapeFits::kRates, kBuckets = Experts::kBuckets;
 constexpr std::array<double, kBuckets> kAhead = Experts::kAhead;
+static_assert(Bands::kAhead == kAhead);
 constexpr std::array<std::size_t, kBuckets> kWaiting = {1, 2, 2};  ///< forecasts under way at most
+constexpr std::size_t kWaitingAll = kWaiting[0] + kWaiting[1] + kWaiting[2];
 constexpr std::size_t kSeenMax = 32;
 constexpr double kLossMost = 1e15, kRangeLeast = 1e-25;  ///< what floats hold
 constexpr float kLeastSay = 1e-3F;                       ///< free curves of less weight are left out
@@ -40,12 +42,10 @@ constexpr double kUnforeseen = 0.001;                    ///< of the range so fa
 struct SeenLoss {
   double step = 0, loss = 0, mass = 0;
 };
-/// A forecast made at `from`, to be judged at the first report at or after `due`.
+/// A forecast made at `from`, to be judged at the first report at or after `due`; what each line said of it is kept beside.
 struct PendingForecast {
-  double from = 0, due = -1, last = 0, range = 1, ahead = 1;  ///< ahead: steps
-  float mean = 0, deviation = 0;                              ///< in ranges; mean: less `last`
-  std::uint32_t bucket = 0;
-  KeptSay said;
+  double from = 0, due = -1, last = 0, ahead = 1;  ///< due < 0: none; ahead: steps
+  double range = 1;
 };
 /// Shapes at the newest report, and what they change: since the report before, and until each judged distance.
 struct Shapes {
@@ -53,6 +53,19 @@ struct Shapes {
   ShapeFits::Row moved{};
   std::array<ShapeFits::Row, kBuckets> change{};
 };
+
+/// Where `reports` lies between two judged distances, on a logarithmic scale; outside, at the nearest.
+struct Between {
+  std::size_t low = 0, high = 0;
+  double part = 0;  ///< of high
+};
+Between between(double reports) {
+  static const std::array<double, kBuckets> kLogSteps = {0, std::log(kAhead[1] / kAhead[0]), std::log(kAhead[2] / kAhead[1])};
+  if (reports <= kAhead.front()) return {0, 0, 0};
+  for (std::size_t b = 1; b < kBuckets; ++b)
+    if (reports < kAhead[b]) return {b - 1, b, std::log(reports / kAhead[b - 1]) / kLogSteps[b]};
+  return {kBuckets - 1, kBuckets - 1, 0};
+}
 
 class Ensemble final : public Predictor {
  public:
@@ -70,31 +83,28 @@ class Ensemble final : public Predictor {
   void fetch() const override {
     fetch_lines(this, sizeof(*this));
     fetch_lines(history_.data(), history_.size() * sizeof(SeenLoss));
+    fetch_lines(said_.data(), said_.empty() ? 0 : sizeof(KeptSay));  // the nearest one is judged and made anew at every report; the others are not
   }
-  std::size_t bytes() const override { return sizeof(*this) + history_.capacity() * sizeof(SeenLoss) + waiting_.capacity() * sizeof(PendingForecast); }
+  std::size_t bytes() const override { return sizeof(*this) + history_.capacity() * sizeof(SeenLoss) + said_.capacity() * sizeof(KeptSay); }
 
  private:
   void remember(double step, double loss);
   [[nodiscard]] Shapes shapes(double before) const;
   void rebuild();
   void grow();
-  void judge(const PendingForecast& was, double at, double loss);
+  void judge(std::size_t waiting, double at, double loss);
   void solve_free();
   void say(const Shapes& shapes, LinesSay& say, std::array<float, ShapeFits::kFits>& amplitude) const;
   void weigh(const Shapes& shapes);
   void learn_noise();
   /// How much of the reports' bends is noise: 0 to 1.
   [[nodiscard]] double noise_part() const { return bends_ > 0 ? std::clamp(-1.5 * together_ / bends_, 0.0, 1.0) : 0; }
-  void issue(const LinesSay& say, const std::array<Opinion, kBuckets>& opinion);
-  struct Blend {
-    std::size_t low = 0, high = 0;
-    double part = 0;  ///< of high
-  };
-  static Blend blend(double reports);
+  void keep_bands(const std::array<Opinion, kBuckets>& opinion);
+  void issue(const LinesSay& say);
   /// A free curve of hardly any weight in any bucket is left out of all forecasts, near and far: it would take time and say nothing.
   [[nodiscard]] bool counts(std::size_t f) const { return now_[0].free[f] + now_[1].free[f] + now_[2].free[f] >= kLeastSay; }
-  [[nodiscard]] double raw_mean(const ShapeBank::Values& phi, double reports, const Blend& b) const;
-  [[nodiscard]] Forecast forecast(double reports, const Blend& b, double raw) const;
+  [[nodiscard]] double raw_mean(const ShapeBank::Values& phi, double reports, const Between& b) const;
+  [[nodiscard]] Forecast forecast(double reports, const Between& b, double raw) const;
 
   ShapeBank bank_;
   std::vector<SeenLoss> history_;
@@ -104,7 +114,8 @@ class Ensemble final : public Predictor {
   ShapeFits fits_;
   FreeCurves free_;
   Experts experts_;
-  std::vector<PendingForecast> waiting_;
+  std::array<PendingForecast, kWaitingAll> waiting_{};
+  std::vector<KeptSay> said_;  ///< of waiting_; none before the first
   std::array<std::uint64_t, kBuckets> issued_{};
   double moves_ = 0, bend_ = 0, bends_ = 0, together_ = 0;  ///< of the newest report; mean square; mean product of neighbours
   // What after() needs: for each bucket the opinion by shape and free curve.
@@ -113,10 +124,10 @@ class Ensemble final : public Predictor {
     std::array<float, kFree> free{};                    ///< weight of each free curve
     double base = 0;                                    ///< constant, ranges
     double deviation = 0;                               ///< expected at the bucket's own distance, ranges
-    Band band;
-    std::array<double, Band::kQuantiles> log_width{};  ///< loss, not ranges
   };
   std::array<Collapsed, kBuckets> now_{};
+  Bands bands_;
+  std::array<Band::Quantiles, kBuckets> log_width_{};  ///< of losses
 };
 
 void Ensemble::observe(const LossPoint& point) {
@@ -125,8 +136,9 @@ void Ensemble::observe(const LossPoint& point) {
   // A report is a mean over its window: it stands for the window's middle.
   const double window = point.examples > 0 ? static_cast<double>(point.weight) * step / static_cast<double>(point.examples) : 1;
   const double at = std::max(reports_ > 0 ? 0.5 * (step_ + step) : 0.0, step - 0.5 * std::clamp(window - 1, 0.0, step));
-  for (PendingForecast& was : waiting_)
-    if (was.due >= 0 && at >= was.due) judge(was, at, point.loss), was.due = -1;
+  bands_.learn(at, point.loss);
+  for (std::size_t i = 0; i < kWaitingAll; ++i)
+    if (waiting_[i].due >= 0 && at >= waiting_[i].due) judge(i, at, point.loss);
   if (reports_ > 0) moves_ += (reports_ == 1 ? 1 : kMoveRate) * ((point.loss - loss_) * (point.loss - loss_) - moves_);
   if (reports_ > 0) unit_ = reports_ == 1 ? step - step_ : unit_ + 0.2 * (step - step_ - unit_);
   lowest_ = reports_ == 0 ? point.loss : std::min(lowest_, point.loss);
@@ -190,7 +202,7 @@ void Ensemble::rebuild() {
 void Ensemble::grow() {
   const ShapeBank::Moves from = bank_.grow();
   experts_.moved(from);
-  for (PendingForecast& w : waiting_) w.said.moved(from);
+  for (KeptSay& said : said_) said.moved(from);
   rebuild();
 }
 
@@ -205,11 +217,14 @@ void Ensemble::solve_free() {
 }
 
 /// A report that comes later than it was meant to is expected to have changed by that much more.
-void Ensemble::judge(const PendingForecast& was, double at, double loss) {
-  const double came = (loss - was.last) / was.range, later = (at - was.from) / was.ahead, off = came - was.mean * later;
-  if (was.deviation > 0) now_[was.bucket].band.learn(off, was.deviation, experts_.judged(was.bucket));
+void Ensemble::judge(std::size_t waiting, double at, double loss) {
+  PendingForecast& was = waiting_[waiting];
+  const std::size_t bucket = waiting < kWaiting[0] ? 0 : waiting < kWaiting[0] + kWaiting[1] ? 1 : 2;
   const double newest = kNewest * std::pow(kNewestOfNoise / kNewest, noise_part());
-  experts_.judge(was.bucket, was.said, {.came = came, .later = later, .least = 1e-9, .newest = newest, .declared = bank_.declared() > 0});
+  experts_.judge(
+      bucket, said_[waiting],
+      {.came = (loss - was.last) / was.range, .later = (at - was.from) / was.ahead, .least = 1e-9, .newest = newest, .declared = bank_.declared() > 0});
+  was.due = -1;
 }
 
 void Ensemble::say(const Shapes& shapes, LinesSay& say, std::array<float, ShapeFits::kFits>& amplitude) const {
@@ -252,10 +267,19 @@ void Ensemble::weigh(const Shapes& shapes) {
     for (std::size_t s = 0; s < bank_.size(); ++s) c.base -= c.amplitude[s] * shapes.now[s];
     // A report's own noise, the experts' quarrel, a share of what is expected to change.
     c.deviation = std::sqrt(kNoiseShare * noise + o.quarrel + kChangeShare * o.mean * o.mean) + 1e-12;
-    const auto quantiles = c.band.quantiles();
-    for (std::size_t q = 0; q < Band::kQuantiles; ++q) c.log_width[q] = std::log(c.deviation * range_ + 1e-300) + quantiles[q];
   }
-  issue(said, opinion);
+  keep_bands(opinion);
+  issue(said);
+}
+
+void Ensemble::keep_bands(const std::array<Opinion, kBuckets>& opinion) {
+  const double reports = static_cast<double>(reports_);
+  for (std::size_t b = 0; b < kBuckets; ++b) {
+    const double deviation = now_[b].deviation * range_;
+    log_width_[b] = bands_.quantiles(b);
+    for (double& width : log_width_[b]) width += std::log(deviation + 1e-300);
+    if (reports_ >= kIssueFrom && bands_.wants(b, reports)) bands_.keep(b, reports, at_, unit_, {loss_, range_ * opinion[b].mean, deviation});
+  }
 }
 
 /// Of the newest reports about a line through their neighbours: no model in it. Neighbouring bends of a smooth curve have one sign, those of noise tend to the
@@ -273,15 +297,7 @@ void Ensemble::learn_noise() {
   bend_ = bend;
 }
 
-Ensemble::Blend Ensemble::blend(double reports) {
-  static const std::array<double, kBuckets> kLogSteps = {0, std::log(kAhead[1] / kAhead[0]), std::log(kAhead[2] / kAhead[1])};
-  if (reports <= kAhead.front()) return {0, 0, 0};
-  for (std::size_t b = 1; b < kBuckets; ++b)
-    if (reports < kAhead[b]) return {b - 1, b, std::log(reports / kAhead[b - 1]) / kLogSteps[b]};
-  return {kBuckets - 1, kBuckets - 1, 0};
-}
-
-double Ensemble::raw_mean(const ShapeBank::Values& phi, double reports, const Blend& b) const {
+double Ensemble::raw_mean(const ShapeBank::Values& phi, double reports, const Between& b) const {
   const Collapsed &low = now_[b.low], &high = now_[b.high];
   double near = low.base, far = high.base;
   for (std::size_t s = 0; s < bank_.size(); ++s) near += low.amplitude[s] * phi[s], far += high.amplitude[s] * phi[s];
@@ -295,7 +311,7 @@ double Ensemble::raw_mean(const ShapeBank::Values& phi, double reports, const Bl
 
 Forecast Ensemble::after(double steps) const {
   const double reports = steps / unit_;
-  const Blend b = blend(reports);
+  const Between b = between(reports);
   return forecast(reports, b, raw_mean(bank_.at(step_ + steps), (step_ + steps - at_) / unit_, b));
 }
 
@@ -323,18 +339,18 @@ void Ensemble::after_all(std::span<const double> steps, std::span<Forecast> out)
     }
     for (std::size_t i = 0; i < count; ++i) {
       const double reports = steps[from + i] / unit_;
-      const Blend b = blend(reports);
+      const Between b = between(reports);
       out[from + i] = forecast(reports, b, loss_ + range_ * (curve[b.low][i] + b.part * (curve[b.high][i] - curve[b.low][i])));
     }
   }
 }
 
 /// `raw`: the mean, before it is held within what was seen.
-Forecast Ensemble::forecast(double reports, const Blend& b, double raw) const {
+Forecast Ensemble::forecast(double reports, const Between& b, double raw) const {
   const double range = highest_ - lowest_;
   const double mean = std::clamp(raw, lowest_ >= 0 ? std::max(0.0, lowest_ - 2 * range) : lowest_ - 2 * range, highest_ + range);
-  std::array<double, Band::kQuantiles> log_width;
-  for (std::size_t q = 0; q < Band::kQuantiles; ++q) log_width[q] = now_[b.low].log_width[q] + b.part * (now_[b.high].log_width[q] - now_[b.low].log_width[q]);
+  Band::Quantiles log_width;
+  for (std::size_t q = 0; q < Band::kQuantiles; ++q) log_width[q] = log_width_[b.low][q] + b.part * (log_width_[b.high][q] - log_width_[b.low][q]);
   Forecast out = Forecast::of(mean, log_width);
   if (!(reports > kAhead.back())) return out;
   // Rates that fall in steps and the like are in no report: past the furthest distance that was judged they are allowed for.
@@ -349,21 +365,20 @@ double Ensemble::floor() const {
   return std::min(after(steps).mean, after(0).mean);
 }
 
-void Ensemble::issue(const LinesSay& say, const std::array<Opinion, kBuckets>& opinion) {
+void Ensemble::issue(const LinesSay& say) {
   if (reports_ < kIssueFrom) return;
-  if (waiting_.empty()) waiting_.resize(kWaiting[0] + kWaiting[1] + kWaiting[2]);
-  PendingForecast* w = waiting_.data();
-  for (std::size_t b = 0; b < kBuckets; w += kWaiting[b], ++b) {
-    PendingForecast* idle = std::find_if(w, w + kWaiting[b], [](const PendingForecast& x) { return x.due < 0; });
+  if (said_.empty()) said_.resize(kWaitingAll);
+  std::size_t first = 0;
+  for (std::size_t b = 0; b < kBuckets; first += kWaiting[b], ++b) {
+    const auto begin = waiting_.begin() + static_cast<std::ptrdiff_t>(first), end = begin + static_cast<std::ptrdiff_t>(kWaiting[b]);
+    const auto idle = std::find_if(begin, end, [](const PendingForecast& x) { return x.due < 0; });
     const double gap = kAhead[b] / static_cast<double>(kWaiting[b]);
-    if (idle == w + kWaiting[b]) continue;
+    if (idle == end) continue;
     if (gap > 1 && issued_[b] > 0 && static_cast<double>(reports_ - issued_[b]) < gap) continue;
     issued_[b] = reports_;
-    idle->bucket = static_cast<std::uint32_t>(b);
-    idle->ahead = kAhead[b] * unit_;
-    idle->from = at_, idle->due = at_ + idle->ahead - 0.01 * unit_, idle->last = loss_, idle->range = range_;
-    idle->mean = static_cast<float>(opinion[b].mean), idle->deviation = static_cast<float>(now_[b].deviation);
-    idle->said.keep(say, b);
+    const double ahead = kAhead[b] * unit_;
+    *idle = {.from = at_, .due = at_ + ahead - 0.01 * unit_, .last = loss_, .ahead = ahead, .range = range_};
+    said_[static_cast<std::size_t>(idle - waiting_.begin())].keep(say, b);
   }
 }
 
