@@ -45,7 +45,7 @@ struct SeenLoss {
 /// A forecast made at `from`, to be judged at the first report at or after `due`; what each line said of it is kept beside.
 struct PendingForecast {
   double from = 0, due = -1, last = 0, ahead = 1;  ///< due < 0: none; ahead: steps
-  double range = 1;
+  double range = 1, mean = 0;                      ///< mean: of the ensemble, less `last`, ranges
 };
 /// Shapes at the newest report, and what they change: since the report before, and until each judged distance.
 struct Shapes {
@@ -100,7 +100,7 @@ class Ensemble final : public Predictor {
   /// How much of the reports' bends is noise: 0 to 1.
   [[nodiscard]] double noise_part() const { return bends_ > 0 ? std::clamp(-1.5 * together_ / bends_, 0.0, 1.0) : 0; }
   void keep_bands(const std::array<Opinion, kBuckets>& opinion);
-  void issue(const LinesSay& say);
+  void issue(const LinesSay& say, const std::array<Opinion, kBuckets>& opinion);
   /// A free curve of hardly any weight in any bucket is left out of all forecasts, near and far: it would take time and say nothing.
   [[nodiscard]] bool counts(std::size_t f) const { return now_[0].free[f] + now_[1].free[f] + now_[2].free[f] >= kLeastSay; }
   [[nodiscard]] double raw_mean(const ShapeBank::Values& phi, double reports, const Between& b) const;
@@ -221,9 +221,8 @@ void Ensemble::judge(std::size_t waiting, double at, double loss) {
   PendingForecast& was = waiting_[waiting];
   const std::size_t bucket = waiting < kWaiting[0] ? 0 : waiting < kWaiting[0] + kWaiting[1] ? 1 : 2;
   const double newest = kNewest * std::pow(kNewestOfNoise / kNewest, noise_part());
-  experts_.judge(
-      bucket, said_[waiting],
-      {.came = (loss - was.last) / was.range, .later = (at - was.from) / was.ahead, .least = 1e-9, .newest = newest, .declared = bank_.declared() > 0});
+  const double came = (loss - was.last) / was.range, later = (at - was.from) / was.ahead, off = came - was.mean * later;
+  experts_.judge(bucket, said_[waiting], {.came = came, .off = off, .later = later, .least = 1e-9, .newest = newest, .declared = bank_.declared() > 0});
   was.due = -1;
 }
 
@@ -269,7 +268,7 @@ void Ensemble::weigh(const Shapes& shapes) {
     c.deviation = std::sqrt(kNoiseShare * noise + o.quarrel + kChangeShare * o.mean * o.mean) + 1e-12;
   }
   keep_bands(opinion);
-  issue(said);
+  issue(said, opinion);
 }
 
 void Ensemble::keep_bands(const std::array<Opinion, kBuckets>& opinion) {
@@ -365,7 +364,7 @@ double Ensemble::floor() const {
   return std::min(after(steps).mean, after(0).mean);
 }
 
-void Ensemble::issue(const LinesSay& say) {
+void Ensemble::issue(const LinesSay& say, const std::array<Opinion, kBuckets>& opinion) {
   if (reports_ < kIssueFrom) return;
   if (said_.empty()) said_.resize(kWaitingAll);
   std::size_t first = 0;
@@ -377,7 +376,7 @@ void Ensemble::issue(const LinesSay& say) {
     if (gap > 1 && issued_[b] > 0 && static_cast<double>(reports_ - issued_[b]) < gap) continue;
     issued_[b] = reports_;
     const double ahead = kAhead[b] * unit_;
-    *idle = {.from = at_, .due = at_ + ahead - 0.01 * unit_, .last = loss_, .ahead = ahead, .range = range_};
+    *idle = {.from = at_, .due = at_ + ahead - 0.01 * unit_, .last = loss_, .ahead = ahead, .range = range_, .mean = opinion[b].mean};
     said_[static_cast<std::size_t>(idle - waiting_.begin())].keep(say, b);
   }
 }

@@ -61,7 +61,7 @@ void move_shapes(std::array<std::uint16_t, Experts::kLines>& lines, const ShapeB
   for (std::size_t r = 0; r < ShapeFits::kRates; ++r)
     for (std::size_t s = 0; s < ShapeBank::kShapes; ++s) {
       const std::size_t first = Experts::kFirstShape + r * ShapeFits::kShapes;
-      lines[first + s] = before[first + from[s]];
+      lines[first + s] = before[first + from[s].shape];
     }
 }
 
@@ -111,6 +111,11 @@ void Experts::judge(std::size_t bucket, const KeptSay& said, const Truth& truth)
       store_lanes(error, &errors[a][l]), store_lanes(weight, &weight_of[a][l]);
     }
   }
+  if (said.fresh != 0)  // who has no say errs as the ensemble does
+    for (auto& of_anchor : errors)
+      for (std::size_t l = kFirstShape; l < kLines; ++l)
+        if ((said.fresh >> (l - kFirstShape) % ShapeFits::kShapes & 1) != 0)
+          of_anchor[l] = static_cast<float>(std::min(std::abs(truth.off) + truth.least, 1e18));
   Floats roots{}, weights{};
   for (std::size_t a = 0; a < kAnchors; ++a) {
     for (std::size_t l = 0; l < kLines; ++l) root[a][l] = std::sqrt(errors[a][l]);
@@ -172,12 +177,19 @@ void Experts::moved(const ShapeBank::Moves& from) {
 }
 
 void KeptSay::keep(const LinesSay& say, std::size_t bucket) {
+  fresh = 0;
   for (std::size_t l = 0; l < kLines; l += kFloats) {
     store_lanes(shortened(load_lanes(&say.change[bucket][l])), &change[l]);
     store_lanes(shortened(load_lanes(&say.level[l])), &level[l]);
   }
 }
 
-void KeptSay::moved(const ShapeBank::Moves& from) { move_shapes(change, from), move_shapes(level, from); }
+void KeptSay::moved(const ShapeBank::Moves& from) {
+  move_shapes(change, from), move_shapes(level, from);
+  const std::uint32_t before = fresh;
+  fresh = 0;
+  for (std::size_t s = 0; s < ShapeBank::kShapes; ++s)
+    if (from[s].fresh || (before >> from[s].shape & 1) != 0) fresh |= 1U << s;
+}
 
 }  // namespace sluice::manager

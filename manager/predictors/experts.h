@@ -30,6 +30,7 @@ struct LinesSay : ExpertLayout {
 /// The same of one distance, kept until its report comes: in 16 bits each (lanes.h).
 struct KeptSay : ExpertLayout {
   std::array<std::uint16_t, kLines> change{}, level{};
+  std::uint32_t fresh = 0;  ///< a bit for each shape that began since: it has no say
   void keep(const LinesSay& say, std::size_t bucket);
   void moved(const ShapeBank::Moves& from);
 };
@@ -44,10 +45,11 @@ struct Opinion : ExpertLayout {
 class Experts : public ExpertLayout {
  public:
   Experts();
-  /// What was said of a report that came in `bucket`, `later` times as late as it was meant to: it was `came` above the report before. Errors below `least`
-  /// are alike. `newest`: what this judgement weighs against all before. `declared`: shapes in steps of all have a say.
+  /// What was said of a report that came in `bucket`, `later` times as late as it was meant to: it was `came` above the report before, and the
+  /// ensemble was `off` from it. Errors below `least` are alike. `newest`: what this judgement weighs against all before. `declared`: shapes in steps of all
+  /// have a say.
   struct Truth {
-    double came = 0, later = 1, least = 0, newest = 0;
+    double came = 0, off = 0, later = 1, least = 0, newest = 0;
     bool declared = false;
   };
   void judge(std::size_t bucket, const KeptSay& said, const Truth& truth);

@@ -69,9 +69,12 @@ void ShapeBank::at(const Lanes& k, std::array<Lanes, kShapes>& out) const {
 ShapeBank::Moves ShapeBank::grow() {
   scale_ *= kGrowth;
   Moves from;
-  for (std::size_t i = 0; i < kShapes; ++i) from[i] = i;
-  for (std::size_t i = kFirstPower; i + kExponents < kFirstTime; ++i) from[i] = i + kExponents;
-  for (std::size_t i = kFirstTime; i < kFirstDeclared; ++i) from[i] = std::min(i + 2, kFirstDeclared - 1);
+  for (std::size_t i = 0; i < kShapes; ++i) from[i] = {i, false};
+  for (std::size_t i = kFirstPower; i < kFirstTime; ++i) {
+    const bool fresh = i + kExponents >= kFirstTime;
+    from[i] = {fresh ? i : i + kExponents, fresh};
+  }
+  for (std::size_t i = kFirstTime; i < kFirstDeclared; ++i) from[i] = {std::min(i + 2, kFirstDeclared - 1), i + 2 >= kFirstDeclared};
   return from;
 }
 

@@ -30,8 +30,12 @@ class ShapeBank {
 
   /// The scale is below k: grow() before at(k).
   [[nodiscard]] bool outgrown(double k) const { return k > scale_; }
-  /// Makes the scale four times as large. Entry i of the result: which of the shapes before is shape i now; where none is, the nearest.
-  using Moves = std::array<std::size_t, kShapes>;
+  /// Makes the scale four times as large. Entry i of the result: which of the shapes before is shape i now; where none is, the nearest, and `fresh` is set.
+  struct From {
+    std::size_t shape = 0;
+    bool fresh = false;
+  };
+  using Moves = std::array<From, kShapes>;
   Moves grow();
 
  private:
