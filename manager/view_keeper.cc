@@ -39,9 +39,11 @@ void forecast_into(std::vector<ForecastKnot>& knots, const Job& job, double step
   std::array<Forecast, kKnotsMax> said;
   std::size_t count = 0;
   for (double n = 0.5; count < kKnotsMax && (count == 0 || n < 2.0 * slots); n *= 2) steps[count++] = n * steps_per_slot;
-  job.predictor->after_all(std::span(steps).first(count), std::span(said).first(count));
+  std::array<double, kKnotsMax> from_heard;
+  std::transform(steps.begin(), steps.begin() + count, from_heard.begin(), [before = job.unheard_steps()](double k) { return before + k; });
+  job.predictor->after_all(std::span(from_heard).first(count), std::span(said).first(count));
   const ExpectedFall fall(job.curve.points());
-  const double level = job.predictor->after(0).mean;
+  const double level = job.after(0).mean;
   double drop = 0;
   for (std::size_t i = 0; i < count; ++i) {
     drop = std::max({drop, level - said[i].mean, fall.after(steps[i])});
@@ -69,7 +71,7 @@ void fill_view(JobView& v, const Job& job, Duration move_cost) {
   v.slots_min = job.paused() ? 0 : job.spec.slots_min;
   v.slots_max = job.paused() ? 0 : job.spec.slots_max;
   v.phase = job.phase();
-  v.reports = job.reports;
+  v.reports = job.told;
   v.loss = job.loss;
   v.first_loss = job.first_loss;
   v.floor = job.floor();
@@ -85,9 +87,9 @@ void fill_view(JobView& v, const Job& job, Duration move_cost) {
   v.end_loss = v.floor;
   v.end_deviation = 0;
   const bool ready = job.predictor != nullptr && job.predictor->ready();
-  v.level = ready ? few_digits(std::min(job.first_loss, job.predictor->after(0).mean)) : job.loss;
+  v.level = ready ? few_digits(std::min(job.first_loss, job.after(0).mean)) : job.loss;
   if (v.declared && ready) {
-    const Forecast end = job.predictor->after(std::max(0.0, v.total_steps - static_cast<double>(v.step)));
+    const Forecast end = job.after(std::max(0.0, v.total_steps - static_cast<double>(v.step)));
     v.end_loss = std::min(job.best_loss, end.mean);
     v.end_deviation = end.deviation;
   }
