@@ -139,7 +139,7 @@ TEST(RootShares, TheSlotsLeftOverGoToWhoLacksMost) {
     shares.resize(kClaims);
     for (std::size_t i = 0; i < kClaims; ++i) {
       shares.root[i] = 1 + 0.25 * static_cast<double>(rng.below(100'000)) / 1e4 * (i % 3 == 0 ? 0 : 1);  // a third are alike
-      shares.max[i] = shares.full[i] = 100, shares.quantum_over[i] = 1, shares.quantum_ns[i] = from_ms(500).ns;
+      shares.max[i] = shares.full[i] = 100, shares.quantum_over[i] = 1, shares.quantum_ns[i] = static_cast<double>(from_ms(500).ns);
     }
     shares.decide(6 * kClaims + all, from_ms(500), from_ms(500));
     if (all == 0) {
@@ -168,6 +168,42 @@ TEST(RootShares, TheSlotsLeftOverGoToWhoLacksMost) {
     EXPECT_EQ(given, 6 * kClaims + all);
     EXPECT_GT(least_with, most_without);
   }
+}
+
+/// Doubles, several claims at once and several threads: what is owed and what is carried are the whole numbers that integers give.
+TEST(RootShares, WhatIsCarriedIsWhole) {
+  SeededRng rng(7);
+  constexpr std::size_t kClaims = 40'000;
+  constexpr std::uint32_t kSlots = 60'000;
+  const Duration elapsed = from_ms(497), round = from_ms(500);
+  RootShares shares;
+  shares.resize(kClaims);
+  for (std::size_t i = 0; i < kClaims; ++i) {
+    shares.root[i] = 0.01 + rng.uniform();
+    shares.max[i] = shares.full[i] = static_cast<std::uint32_t>(rng.below(6)), shares.min[i] = std::min(shares.max[i], rng.below(9) == 0 ? 1U : 0U);
+    shares.held[i] = static_cast<std::uint32_t>(rng.below(5)), shares.quantum_over[i] = rng.below(3) == 0 ? 0 : 1;
+    shares.quantum_ns[i] = static_cast<double>(from_ms(500 + static_cast<std::int64_t>(rng.below(2000))).ns);
+    shares.rounding[i] = static_cast<double>(rng.below(2'000'001)) - 1e6;
+    shares.deficit_ns[i] = std::floor((rng.uniform() - 0.5) * 2e11);
+  }
+  shares.decide(kSlots, elapsed, round);
+  std::uint64_t given = 0;
+  std::size_t bounded = 0, turns = 0;
+  for (std::size_t i = 0; i < kClaims; ++i) {
+    given += shares.slots[i];
+    EXPECT_GE(shares.slots[i], shares.min[i]);
+    EXPECT_LE(shares.slots[i], shares.max[i]);
+    const double share = shares.share(i);
+    const auto bound = 64 * static_cast<std::int64_t>(shares.quantum_ns[i]);
+    const std::int64_t owed = static_cast<std::int64_t>(shares.deficit_ns[i]) + std::llround((share - shares.held[i]) * static_cast<double>(elapsed.ns));
+    EXPECT_EQ(shares.next_deficit_ns[i], static_cast<double>(std::clamp(owed, -bound, bound)));
+    const double error = std::clamp(shares.rounding[i] / 1e6 + share - shares.slots[i], -1.0, 1.0);
+    EXPECT_EQ(shares.next_rounding[i], share >= 1 ? static_cast<double>(std::llround(error * 1e6)) : 0.0);
+    bounded += std::abs(owed) > bound ? 1 : 0, turns += share < 1 ? 1 : 0;
+  }
+  EXPECT_EQ(given, kSlots);
+  EXPECT_GT(bounded, 100U);
+  EXPECT_GT(turns, 1000U);
 }
 
 TEST(ShareKeeper, LeavesOtherRulesToThePolicy) {
