@@ -199,7 +199,7 @@ class ShareRule final : public Policy {
  public:
   ShareRule(std::string_view name, Hearing hearing) : name_(name), hearing_(hearing) {}
   std::string_view name() const override { return name_; }
-  std::uint32_t version() const override { return 8; }
+  std::uint32_t version() const override { return 9; }
   Decision decide(const ClusterView& view, Memo& memo) const override {
     Sharing sharing(view, hearing_);
     sharing.run();
