@@ -29,9 +29,10 @@ constexpr std::array<double, 3> kBands = {0.5, 0.8, 0.9};
 struct Error {
   double sum = 0, relative = 0, count = 0;
   std::array<double, kBands.size()> inside{};
+  double interval = 0;            ///< scores of the 80 % band
   std::vector<double> relatives;  ///< for the mean without the worst 1 %, as SLAQ's authors give it
   void add(const Error& other) {
-    sum += other.sum, relative += other.relative, count += other.count;
+    sum += other.sum, interval += other.interval, relative += other.relative, count += other.count;
     for (std::size_t i = 0; i < inside.size(); ++i) inside[i] += other.inside[i];
     relatives.insert(relatives.end(), other.relatives.begin(), other.relatives.end());
   }
@@ -79,6 +80,9 @@ Score judge(manager::Predictor& predictor, const LossSeries& series, double nois
       const double off = std::abs(f.mean - series.losses[at]), relative = off / std::max(std::abs(series.losses[at]), 1e-9);
       error.sum += off / range, error.relative += relative, error.count += 1;
       error.relatives.push_back(relative);
+      // Gneiting, Raftery: Strictly Proper Scoring Rules, JASA 102(477), 2007: the width, and 2/(1 − .8) times what lies outside.
+      const double half = f.quantile(0.9) - f.mean;
+      error.interval += (2 * half + 10 * std::max(0.0, std::abs(seen[at] - f.mean) - half)) / range;
       for (std::size_t b = 0; b < kBands.size(); ++b) error.inside[b] += std::abs(seen[at] - f.mean) <= f.quantile(0.5 + kBands[b] / 2) - f.mean ? 1 : 0;
     }
   }
@@ -105,6 +109,7 @@ json to_json(const Score& s, const std::string& predictor, const std::string& fa
                             {"in_50", e.inside[0] / e.count},
                             {"in_80", e.inside[1] / e.count},
                             {"in_90", e.inside[2] / e.count},
+                            {"interval_score_80", 100 * e.interval / e.count},
                             {"forecasts", e.count}});
   }
   return out;

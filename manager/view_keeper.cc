@@ -1,9 +1,5 @@
 #include "manager/view_keeper.h"
 
-#include <tbb/blocked_range.h>
-#include <tbb/parallel_for.h>
-#include <tbb/task_arena.h>
-
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -13,6 +9,7 @@
 #include "base/assert.h"
 #include "base/fetch.h"
 #include "manager/detail/few_digits.h"
+#include "manager/detail/in_parts.h"
 #include "manager/policies/claims.h"
 #include "manager/quality.h"
 
@@ -22,19 +19,16 @@ namespace {
 constexpr std::size_t kKnotsMax = 16;
 constexpr double kMoveCostWeight = 0.3;
 constexpr double kMoveOutlier = 4;
-constexpr std::size_t kAheadJobs = 2;                ///< jobs whose memory is fetched while others are worked on: of very many, a job is in no cache
-constexpr std::size_t kTogether = 256, kGrain = 64;  ///< so many jobs are worth waking other threads for; jobs a thread takes at a time
+constexpr std::size_t kAheadJobs = 2;   ///< jobs whose memory is fetched while others are worked on: of very many, a job is in no cache
+constexpr std::size_t kAheadSet = 8;    ///< the same where little is looked at
+constexpr std::size_t kJobsApart = 64;  ///< jobs to look at that are worth another thread's while
 
 /// `of(i, end)` for 0 … count − 1, on several threads where there are many; a thread's part goes on to `end`.
 template <class Of>
 void each_of(std::size_t count, const Of& of) {
-  const auto some = [&](std::size_t first, std::size_t end) {
+  in_parts(count, kJobsApart, [&](std::size_t first, std::size_t end) {
     for (std::size_t i = first; i < end; ++i) of(i, end);
-  };
-  if (count < kTogether) return some(0, count);
-  // Isolated: while it waits this thread takes no other work, which in a study may be a whole simulation.
-  tbb::this_task_arena::isolate(
-      [&] { tbb::parallel_for(tbb::blocked_range<std::size_t>(0, count, kGrain), [&](const auto& part) { some(part.begin(), part.end()); }); });
+  });
 }
 
 /// A loss that falls goes on falling: at least as 1/step does. A fit through noisy reports takes a curve for flat now and then, and a policy that believes it
@@ -275,7 +269,10 @@ void ViewKeeper::pool_contention(std::span<Job* const> touched) {
 }
 
 void ViewKeeper::look(Instant now, bool by_index, const Incremental* carrier) {
-  for (const Job* job : set_) {
+  for (std::size_t i = 0; i < set_.size(); ++i) {
+    if (i + 2 * kAheadSet < set_.size()) __builtin_prefetch(set_[i + 2 * kAheadSet]);
+    if (i + kAheadSet < set_.size() && set_[i + kAheadSet]->row != Job::kNoRow) __builtin_prefetch(&view_.jobs[set_[i + kAheadSet]->row].slots);
+    const Job* const job = set_[i];
     if (job->row == Job::kNoRow) continue;
     JobView& v = view_.jobs[job->row];
     if (v.slots > 0 && job->slots == 0) v.waits_since = view_.now;

@@ -159,14 +159,14 @@ class Sharing {
       const Claim& c = claims_[i];
       flat.root[i] = std::sqrt(worth_[i]);
       flat.min[i] = c.min, flat.max[i] = c.max, flat.full[i] = c.full, flat.held[i] = c.job->slots;
-      flat.rounding[i] = c.job->rounding, flat.deficit_ns[i] = c.job->deficit_ns;
-      flat.quantum_ns[i] = quantum_of(view_, *c.job).ns, flat.quantum_over[i] = c.quantum_over ? 1 : 0;
+      flat.rounding[i] = static_cast<double>(c.job->rounding), flat.deficit_ns[i] = static_cast<double>(c.job->deficit_ns);
+      flat.quantum_ns[i] = static_cast<double>(quantum_of(view_, *c.job).ns), flat.quantum_over[i] = c.quantum_over ? 1 : 0;
     }
     flat.decide(slots_, view_.elapsed, view_.round);
     price_ = flat.price();
     for (std::size_t i = 0; i < claims_.size(); ++i)
-      claims_[i].share = flat.share(i), claims_[i].slots = flat.slots[i], claims_[i].deficit_ns = flat.next_deficit_ns[i];
-    rounding_ = std::move(flat.next_rounding);
+      claims_[i].share = flat.share(i), claims_[i].slots = flat.slots[i], claims_[i].deficit_ns = static_cast<std::int64_t>(flat.next_deficit_ns[i]);
+    rounding_.assign(flat.next_rounding.begin(), flat.next_rounding.end());
   }
 
   void explain(std::size_t i, JobDecision& d) const {
@@ -208,7 +208,7 @@ class ShareRule final : public Policy {
  public:
   ShareRule(std::string_view name, Hearing hearing) : name_(name), hearing_(hearing) {}
   std::string_view name() const override { return name_; }
-  std::uint32_t version() const override { return 7; }
+  std::uint32_t version() const override { return 8; }
   Decision decide(const ClusterView& view, Memo& memo) const override {
     Sharing sharing(view, hearing_);
     sharing.run();

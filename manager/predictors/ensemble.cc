@@ -4,7 +4,6 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
-#include <limits>
 #include <span>
 #include <utility>
 #include <vector>
@@ -14,48 +13,59 @@
 #include "manager/predictors/experts.h"
 #include "manager/predictors/free_curve.h"
 #include "manager/predictors/shape_bank.h"
+#include "manager/predictors/shape_fits.h"
 
 namespace sluice::manager {
 namespace {
 
-constexpr std::size_t kShapes = ShapeBank::kShapes, kFree = FreeCurves::kFits;
-constexpr std::size_t kRates = Experts::kRates, kShapeFits = Experts::kShapeFits, kBuckets = Experts::kBuckets;
-constexpr std::array<double, kRates> kKept = Experts::kKept;
+constexpr std::size_t kShapes = ShapeBank::kShapes, kFree = FreeCurves::kFits, kFirstShape = Experts::kFirstShape;
+constexpr std::size_t kRates = ShapeFits::kRates, kBuckets = Experts::kBuckets;
 constexpr std::array<double, kBuckets> kAhead = Experts::kAhead;
+static_assert(Bands::kAhead == kAhead);
 constexpr std::array<std::size_t, kBuckets> kWaiting = {1, 2, 2};  ///< forecasts under way at most
+constexpr std::size_t kWaitingAll = kWaiting[0] + kWaiting[1] + kWaiting[2];
 constexpr std::size_t kSeenMax = 32;
-constexpr double kLossMost = 1e15;
-constexpr float kLeastSay = 1e-3F;       ///< free curves of less weight are left out
-constexpr double kSayMost = 1e6;         ///< ranges: what a line may say
-constexpr double kNewest = 0.626;        ///< what the newest judgement weighs against those before, where reports have no noise
-constexpr double kNewestOfNoise = 0.39;  ///< and where they have nothing else
-constexpr double kBendMost = 4;          ///< deviations: a report bends the curve by at most so much
-constexpr std::uint64_t kIssueFrom = 3;  ///< reports that are seen before forecasts are judged
-constexpr double kMoveRate = 0.455;      ///< of how far reports move, a report
-constexpr double kNoiseRate = 0.3;       ///< of the noise, a report
-constexpr double kNoiseShare = 0.322;    ///< of the reports' noise in a forecast's variance
-constexpr double kChangeShare = 0.0473;  ///< of the expected change squared: what is added to a forecast's variance
-constexpr double kBeyond = 0.671;        ///< past the furthest judged distance deviations grow with this power of it
-constexpr double kUnforeseen = 0.001;    ///< of the range so far
+constexpr double kLossMost = 1e15, kRangeLeast = 1e-25;  ///< what floats hold
+constexpr float kLeastSay = 1e-3F;                       ///< free curves of less weight are left out
+constexpr float kSayMost = 1e6F;                         ///< ranges: what a line may say
+constexpr double kNewest = 0.626;                        ///< what the newest judgement weighs against those before, where reports have no noise
+constexpr double kNewestOfNoise = 0.39;                  ///< and where they have nothing else
+constexpr double kBendMost = 4;                          ///< deviations: a report bends the curve by at most so much
+constexpr std::uint64_t kIssueFrom = 3;                  ///< reports that are seen before forecasts are judged
+constexpr double kMoveRate = 0.455;                      ///< of how far reports move, a report
+constexpr double kNoiseRate = 0.3;                       ///< of the noise, a report
+constexpr double kNoiseShare = 0.322;                    ///< of the reports' noise in a forecast's variance
+constexpr double kChangeShare = 0.0473;                  ///< of the expected change squared: what is added to a forecast's variance
+constexpr double kBeyond = 0.671;                        ///< past the furthest judged distance deviations grow with this power of it
+constexpr double kUnforeseen = 0.001;                    ///< of the range so far
 
 struct SeenLoss {
   double step = 0, loss = 0, mass = 0;
 };
-struct ShapeSums {
-  double shape = 0, squares = 0, loss = 0;
-};
-/// In ranges of the losses seen.
-struct ShapeFit {
-  float amplitude = 0, level = 0;  ///< level: of the curve at the last report, less that report
-};
-/// A forecast made at `from`, to be judged at the first report at or after `due`.
+/// A forecast made at `from`, to be judged at the first report at or after `due`; what each line said of it is kept beside.
 struct PendingForecast {
-  double from = 0, due = -1, last = 0, range = 1, unit = 1;
-  float mean = 0, deviation = 0;  ///< in ranges; mean: less `last`
-  std::uint32_t bucket = 0;
-  std::array<ShapeFit, kShapeFits> fits{};
-  std::array<FreeCurves::Fit, kFree> free{};
+  double from = 0, due = -1, last = 0, ahead = 1;  ///< due < 0: none; ahead: steps
+  double range = 1, mean = 0;                      ///< mean: of the ensemble, less `last`, ranges
 };
+/// Shapes at the newest report, and what they change: since the report before, and until each judged distance.
+struct Shapes {
+  std::array<double, kShapes> now{};
+  ShapeFits::Row moved{};
+  std::array<ShapeFits::Row, kBuckets> change{};
+};
+
+/// Where `reports` lies between two judged distances, on a logarithmic scale; outside, at the nearest.
+struct Between {
+  std::size_t low = 0, high = 0;
+  double part = 0;  ///< of high
+};
+Between between(double reports) {
+  static const std::array<double, kBuckets> kLogSteps = {0, std::log(kAhead[1] / kAhead[0]), std::log(kAhead[2] / kAhead[1])};
+  if (reports <= kAhead.front()) return {0, 0, 0};
+  for (std::size_t b = 1; b < kBuckets; ++b)
+    if (reports < kAhead[b]) return {b - 1, b, std::log(reports / kAhead[b - 1]) / kLogSteps[b]};
+  return {kBuckets - 1, kBuckets - 1, 0};
+}
 
 class Ensemble final : public Predictor {
  public:
@@ -73,57 +83,51 @@ class Ensemble final : public Predictor {
   void fetch() const override {
     fetch_lines(this, sizeof(*this));
     fetch_lines(history_.data(), history_.size() * sizeof(SeenLoss));
+    fetch_lines(said_.data(), said_.empty() ? 0 : sizeof(KeptSay));  // the nearest one is judged and made anew at every report; the others are not
   }
-  std::size_t bytes() const override { return sizeof(*this) + history_.capacity() * sizeof(SeenLoss) + waiting_.capacity() * sizeof(PendingForecast); }
+  std::size_t bytes() const override { return sizeof(*this) + history_.capacity() * sizeof(SeenLoss) + said_.capacity() * sizeof(KeptSay); }
 
  private:
-  static std::size_t fit_at(std::size_t shape, std::size_t rate) { return shape * kRates + rate; }
-
   void remember(double step, double loss);
-  void add(const ShapeBank::Values& phi, double loss, double mass);
+  [[nodiscard]] Shapes shapes(double before) const;
   void rebuild();
   void grow();
-  void judge(const PendingForecast& was, double at, double loss);
-  void solve(const ShapeBank::Values& phi, double loss);
+  void judge(std::size_t waiting, double at, double loss);
   void solve_free();
-  void weigh();
+  void say(const Shapes& shapes, LinesSay& say, std::array<float, ShapeFits::kFits>& amplitude) const;
+  void weigh(const Shapes& shapes);
   void learn_noise();
   /// How much of the reports' bends is noise: 0 to 1.
   [[nodiscard]] double noise_part() const { return bends_ > 0 ? std::clamp(-1.5 * together_ / bends_, 0.0, 1.0) : 0; }
-  void issue(double step);
-  struct Blend {
-    std::size_t low = 0, high = 0;
-    double part = 0;  ///< of high
-  };
-  static Blend blend(double reports);
+  void keep_bands(const std::array<Opinion, kBuckets>& opinion);
+  void issue(const LinesSay& say, const std::array<Opinion, kBuckets>& opinion);
   /// A free curve of hardly any weight in any bucket is left out of all forecasts, near and far: it would take time and say nothing.
   [[nodiscard]] bool counts(std::size_t f) const { return now_[0].free[f] + now_[1].free[f] + now_[2].free[f] >= kLeastSay; }
-  [[nodiscard]] double raw_mean(const ShapeBank::Values& phi, double reports, const Blend& b) const;
-  [[nodiscard]] Forecast forecast(double reports, const Blend& b, double raw) const;
+  [[nodiscard]] double raw_mean(const ShapeBank::Values& phi, double reports, const Between& b) const;
+  [[nodiscard]] Forecast forecast(double reports, const Between& b, double raw) const;
 
   ShapeBank bank_;
   std::vector<SeenLoss> history_;
   std::uint64_t reports_ = 0;
   bool fresh_ = false;
-  double step_ = 0, at_ = 0, loss_ = 0, unit_ = 1, lowest_ = 0, highest_ = 0, first_ = 0, range_ = 1;
-  std::array<double, kRates> mass_{}, loss_sum_{};
-  std::array<ShapeSums, kShapeFits> sums_{};
-  std::array<ShapeFit, kShapeFits> fits_{};
+  double step_ = 0, at_ = 0, loss_ = 0, unit_ = 1, lowest_ = 0, highest_ = 0, range_ = 1;
+  ShapeFits fits_;
   FreeCurves free_;
   Experts experts_;
-  std::vector<PendingForecast> waiting_;
+  std::array<PendingForecast, kWaitingAll> waiting_{};
+  std::vector<KeptSay> said_;  ///< of waiting_; none before the first
   std::array<std::uint64_t, kBuckets> issued_{};
   double moves_ = 0, bend_ = 0, bends_ = 0, together_ = 0;  ///< of the newest report; mean square; mean product of neighbours
   // What after() needs: for each bucket the opinion by shape and free curve.
   struct Collapsed {
-    std::array<float, kShapes> amplitude{};  ///< of each shape, ranges
-    std::array<float, kFree> free{};         ///< weight of each free curve
-    double base = 0;                         ///< constant, ranges
-    double deviation = 0;                    ///< expected at the bucket's own distance, ranges
-    Band band;
-    std::array<double, Band::kQuantiles> log_width{};  ///< loss, not ranges
+    std::array<float, ShapeFits::kShapes> amplitude{};  ///< of each shape, ranges
+    std::array<float, kFree> free{};                    ///< weight of each free curve
+    double base = 0;                                    ///< constant, ranges
+    double deviation = 0;                               ///< expected at the bucket's own distance, ranges
   };
   std::array<Collapsed, kBuckets> now_{};
+  Bands bands_;
+  std::array<Band::Quantiles, kBuckets> log_width_{};  ///< of losses
 };
 
 void Ensemble::observe(const LossPoint& point) {
@@ -132,26 +136,25 @@ void Ensemble::observe(const LossPoint& point) {
   // A report is a mean over its window: it stands for the window's middle.
   const double window = point.examples > 0 ? static_cast<double>(point.weight) * step / static_cast<double>(point.examples) : 1;
   const double at = std::max(reports_ > 0 ? 0.5 * (step_ + step) : 0.0, step - 0.5 * std::clamp(window - 1, 0.0, step));
-  for (PendingForecast& was : waiting_)
-    if (was.due >= 0 && at >= was.due) judge(was, at, point.loss), was.due = -1;
+  bands_.learn(at, point.loss);
+  for (std::size_t i = 0; i < kWaitingAll; ++i)
+    if (waiting_[i].due >= 0 && at >= waiting_[i].due) judge(i, at, point.loss);
   if (reports_ > 0) moves_ += (reports_ == 1 ? 1 : kMoveRate) * ((point.loss - loss_) * (point.loss - loss_) - moves_);
   if (reports_ > 0) unit_ = reports_ == 1 ? step - step_ : unit_ + 0.2 * (step - step_ - unit_);
   lowest_ = reports_ == 0 ? point.loss : std::min(lowest_, point.loss);
   highest_ = reports_ == 0 ? point.loss : std::max(highest_, point.loss);
-  range_ = highest_ > lowest_ ? highest_ - lowest_ : 1;
-  if (reports_ == 0) first_ = point.loss;
+  range_ = highest_ > lowest_ ? std::max(highest_ - lowest_, kRangeLeast) : 1;
   ++reports_;
   fresh_ = true;
+  const double before = at_, rose = point.loss - loss_;
   step_ = step, at_ = at, loss_ = point.loss;
   while (bank_.outgrown(at)) grow();
   remember(at, point.loss);
-  const ShapeBank::Values phi = bank_.at(at);
-  add(phi, point.loss, 1);
+  const Shapes now = shapes(before);
+  fits_.add(now.moved, static_cast<float>(rose), 1);
   learn_noise();
-  solve(phi, point.loss);
   solve_free();
-  weigh();
-  issue(at);
+  weigh(now);
 }
 
 void Ensemble::remember(double step, double loss) {
@@ -167,53 +170,40 @@ void Ensemble::remember(double step, double loss) {
   history_.push_back({step, loss, 1});
 }
 
-void Ensemble::add(const ShapeBank::Values& phi, double loss, double mass) {
-  const double y = loss - first_;
-  for (std::size_t r = 0; r < kRates; ++r) {
-    const double kept = mass == 1 ? kKept[r] : std::pow(kKept[r], mass);
-    mass_[r] = kept * mass_[r] + mass;
-    loss_sum_[r] = kept * loss_sum_[r] + mass * y;
-    for (std::size_t s = 0; s < bank_.size(); ++s) {
-      ShapeSums& sum = sums_[fit_at(s, r)];
-      sum.shape = kept * sum.shape + mass * phi[s];
-      sum.squares = kept * sum.squares + mass * phi[s] * phi[s];
-      sum.loss = kept * sum.loss + mass * phi[s] * y;
-    }
+Shapes Ensemble::shapes(double before) const {
+  std::array<ShapeBank::Lanes, kShapes> phi;
+  ShapeBank::Lanes at;
+  at.fill(at_);
+  at[1] = before;
+  for (std::size_t b = 0; b < kBuckets; ++b) at[2 + b] = at_ + kAhead[b] * unit_;
+  bank_.at(at, phi);
+  Shapes out;
+  for (std::size_t s = 0; s < bank_.size(); ++s) {
+    out.now[s] = phi[s][0], out.moved[s] = static_cast<float>(phi[s][0] - phi[s][1]);
+    for (std::size_t b = 0; b < kBuckets; ++b) out.change[b][s] = static_cast<float>(phi[s][2 + b] - phi[s][0]);
   }
+  return out;
 }
 
+/// From what is remembered. Reports are of the past yet: those that follow are added after it.
 void Ensemble::rebuild() {
-  mass_ = {}, loss_sum_ = {}, sums_ = {};
-  for (const SeenLoss& seen : history_) add(bank_.at(seen.step), seen.loss, seen.mass);
+  fits_.clear();
+  ShapeBank::Values before{};
+  double loss = 0;
+  for (const SeenLoss& seen : history_) {
+    const ShapeBank::Values phi = bank_.at(seen.step);
+    ShapeFits::Row moved{};
+    for (std::size_t s = 0; s < bank_.size(); ++s) moved[s] = static_cast<float>(phi[s] - before[s]);
+    fits_.add(moved, static_cast<float>(seen.loss - loss), seen.mass);
+    before = phi, loss = seen.loss;
+  }
 }
 
 void Ensemble::grow() {
-  const auto from = bank_.grow();
+  const ShapeBank::Moves from = bank_.grow();
   experts_.moved(from);
-  for (PendingForecast& w : waiting_) {
-    const auto before = w.fits;
-    for (std::size_t s = 0; s < kShapes; ++s)
-      for (std::size_t r = 0; r < kRates; ++r) {
-        w.fits[fit_at(s, r)] = before[fit_at(from[s].shape, r)];
-        if (from[s].fresh) w.fits[fit_at(s, r)].amplitude = std::numeric_limits<float>::quiet_NaN();
-      }
-  }
+  for (KeptSay& said : said_) said.moved(from);
   rebuild();
-}
-
-void Ensemble::solve(const ShapeBank::Values& phi, double loss) {
-  const double y = loss - first_;
-  for (std::size_t s = 0; s < bank_.size(); ++s)
-    for (std::size_t r = 0; r < kRates; ++r) {
-      const std::size_t f = fit_at(s, r);
-      const ShapeSums& sum = sums_[f];
-      const double m = mass_[r], mean = loss_sum_[r] / m;
-      const double spread = sum.squares - sum.shape * sum.shape / m;
-      double amplitude = 0;
-      if (s > 0 && spread > 1e-9 * sum.squares) amplitude = (sum.loss - sum.shape * mean) / spread;
-      const double level = mean + amplitude * (phi[s] - sum.shape / m);
-      fits_[f] = {static_cast<float>(amplitude / range_), static_cast<float>((level - y) / range_)};
-    }
 }
 
 void Ensemble::solve_free() {
@@ -226,62 +216,68 @@ void Ensemble::solve_free() {
   free_.refit(std::span(seen).first(n), at_ / unit_, std::max(0.0, -together_) / range_ / range_);
 }
 
-void Ensemble::judge(const PendingForecast& was, double at, double loss) {
-  const ShapeBank::Values then = bank_.at(was.from), now = bank_.at(at);
-  const double came = (loss - was.last) / was.range, off = came - was.mean * (at - was.from) / (kAhead[was.bucket] * was.unit);
-  if (was.deviation > 0) now_[was.bucket].band.learn(off, was.deviation, experts_.judged(was.bucket));
-  LinesSay said;
-  for (std::size_t f = 0; f < kFree; ++f) {
-    said.change[f] = static_cast<float>(FreeCurves::change(f, was.free[f], (at - was.from) / was.unit));
-    said.level[f] = was.free[f].level;
-  }
-  for (std::size_t s = 0; s < bank_.size(); ++s)
-    for (std::size_t r = 0; r < kRates; ++r) {
-      const ShapeFit& fit = was.fits[fit_at(s, r)];
-      said.change[kFree + fit_at(s, r)] = static_cast<float>(fit.amplitude * (now[s] - then[s]));
-      said.level[kFree + fit_at(s, r)] = fit.level;
-    }
-  said.count = kFree + bank_.size() * kRates;
-  experts_.judge(was.bucket, said, came, off, 1e-9, kNewest * std::pow(kNewestOfNoise / kNewest, noise_part()));
+/// A report that comes later than it was meant to is expected to have changed by that much more.
+void Ensemble::judge(std::size_t waiting, double at, double loss) {
+  PendingForecast& was = waiting_[waiting];
+  const std::size_t bucket = waiting < kWaiting[0] ? 0 : waiting < kWaiting[0] + kWaiting[1] ? 1 : 2;
+  const double newest = kNewest * std::pow(kNewestOfNoise / kNewest, noise_part());
+  const double came = (loss - was.last) / was.range, later = (at - was.from) / was.ahead, off = came - was.mean * later;
+  experts_.judge(bucket, said_[waiting], {.came = came, .off = off, .later = later, .least = 1e-9, .newest = newest, .declared = bank_.declared() > 0});
+  was.due = -1;
 }
 
-void Ensemble::weigh() {
-  std::array<LinesSay, kBuckets> say;
-  std::array<Opinion, kBuckets> opinion;
-  const ShapeBank::Values from = bank_.at(at_);
-  const auto held = [](double x) { return static_cast<float>(std::clamp(x, -kSayMost, kSayMost)); };
-  for (std::size_t b = 0; b < kBuckets; ++b) {
-    say[b].count = kFree + bank_.size() * kRates;
-    const ShapeBank::Values to = bank_.at(at_ + kAhead[b] * unit_);
-    for (std::size_t s = 0; s < bank_.size(); ++s)
-      for (std::size_t r = 0; r < kRates; ++r) {
-        const ShapeFit& fit = fits_[fit_at(s, r)];
-        say[b].change[kFree + fit_at(s, r)] = held(fit.amplitude * (to[s] - from[s])), say[b].level[kFree + fit_at(s, r)] = held(fit.level);
+void Ensemble::say(const Shapes& shapes, LinesSay& say, std::array<float, ShapeFits::kFits>& amplitude) const {
+  fits_.solve(static_cast<float>(1 / range_), amplitude.data(), &say.level[kFirstShape]);
+  for (std::size_t b = 0; b < kBuckets; ++b)
+    for (std::size_t r = 0; r < kRates; ++r)
+      for (std::size_t s = 0; s < ShapeFits::kShapes; ++s) {
+        const std::size_t fit = r * ShapeFits::kShapes + s;
+        say.change[b][kFirstShape + fit] = std::clamp(amplitude[fit] * shapes.change[b][s], -kSayMost, kSayMost);
       }
-  }
   for (std::size_t f = 0; f < kFree; ++f) {
     const FreeCurves::Fit& fit = free_.fits()[f];
     std::array<double, kBuckets> change;
     FreeCurves::changes(f, fit, kAhead, change);
-    for (std::size_t b = 0; b < kBuckets; ++b) say[b].change[f] = held(change[b]), say[b].level[f] = held(fit.level);
+    for (std::size_t b = 0; b < kBuckets; ++b) say.change[b][f] = static_cast<float>(std::clamp<double>(change[b], -kSayMost, kSayMost));
+    say.level[f] = fit.level;
   }
+  for (float& level : say.level) level = std::clamp(level, -kSayMost, kSayMost);
+}
+
+void Ensemble::weigh(const Shapes& shapes) {
+  LinesSay said;
+  std::array<float, ShapeFits::kFits> amplitude;
+  say(shapes, said, amplitude);
+  std::array<Opinion, kBuckets> opinion;
   const double smooth = 1 - noise_part();  // where reports are noisy a line need not go through the last one
-  experts_.weigh(say, moves_ / range_ / range_ / std::max(smooth * smooth, 1e-3), opinion);
+  experts_.weigh(said, moves_ / range_ / range_ / std::max(smooth * smooth, 1e-3), bank_.declared() > 0, opinion);
   const double noise = std::max(0.0, -together_) / range_ / range_;
   for (std::size_t b = 0; b < kBuckets; ++b) {
     Collapsed& c = now_[b];
     const Opinion& o = opinion[b];
     c.base = o.base;
     for (std::size_t f = 0; f < kFree; ++f) c.free[f] = o.weight[f];
-    for (std::size_t s = 0; s < bank_.size(); ++s) {
-      double amplitude = 0;
-      for (std::size_t r = 0; r < kRates; ++r) amplitude += static_cast<double>(o.weight[kFree + fit_at(s, r)]) * fits_[fit_at(s, r)].amplitude;
-      c.amplitude[s] = static_cast<float>(amplitude), c.base -= c.amplitude[s] * from[s];
-    }
+    c.amplitude.fill(0);
+    for (std::size_t r = 0; r < kRates; ++r)
+      for (std::size_t s = 0; s < ShapeFits::kShapes; ++s) {
+        const std::size_t fit = r * ShapeFits::kShapes + s;
+        c.amplitude[s] += o.weight[kFirstShape + fit] * amplitude[fit];
+      }
+    for (std::size_t s = 0; s < bank_.size(); ++s) c.base -= c.amplitude[s] * shapes.now[s];
     // A report's own noise, the experts' quarrel, a share of what is expected to change.
     c.deviation = std::sqrt(kNoiseShare * noise + o.quarrel + kChangeShare * o.mean * o.mean) + 1e-12;
-    const auto quantiles = c.band.quantiles();
-    for (std::size_t q = 0; q < Band::kQuantiles; ++q) c.log_width[q] = std::log(c.deviation * range_ + 1e-300) + quantiles[q];
+  }
+  keep_bands(opinion);
+  issue(said, opinion);
+}
+
+void Ensemble::keep_bands(const std::array<Opinion, kBuckets>& opinion) {
+  const double reports = static_cast<double>(reports_);
+  for (std::size_t b = 0; b < kBuckets; ++b) {
+    const double deviation = now_[b].deviation * range_;
+    log_width_[b] = bands_.quantiles(b);
+    for (double& width : log_width_[b]) width += std::log(deviation + 1e-300);
+    if (reports_ >= kIssueFrom && bands_.wants(b, reports)) bands_.keep(b, reports, at_, unit_, {loss_, range_ * opinion[b].mean, deviation});
   }
 }
 
@@ -300,15 +296,7 @@ void Ensemble::learn_noise() {
   bend_ = bend;
 }
 
-Ensemble::Blend Ensemble::blend(double reports) {
-  static const std::array<double, kBuckets> kLogSteps = {0, std::log(kAhead[1] / kAhead[0]), std::log(kAhead[2] / kAhead[1])};
-  if (reports <= kAhead.front()) return {0, 0, 0};
-  for (std::size_t b = 1; b < kBuckets; ++b)
-    if (reports < kAhead[b]) return {b - 1, b, std::log(reports / kAhead[b - 1]) / kLogSteps[b]};
-  return {kBuckets - 1, kBuckets - 1, 0};
-}
-
-double Ensemble::raw_mean(const ShapeBank::Values& phi, double reports, const Blend& b) const {
+double Ensemble::raw_mean(const ShapeBank::Values& phi, double reports, const Between& b) const {
   const Collapsed &low = now_[b.low], &high = now_[b.high];
   double near = low.base, far = high.base;
   for (std::size_t s = 0; s < bank_.size(); ++s) near += low.amplitude[s] * phi[s], far += high.amplitude[s] * phi[s];
@@ -322,7 +310,7 @@ double Ensemble::raw_mean(const ShapeBank::Values& phi, double reports, const Bl
 
 Forecast Ensemble::after(double steps) const {
   const double reports = steps / unit_;
-  const Blend b = blend(reports);
+  const Between b = between(reports);
   return forecast(reports, b, raw_mean(bank_.at(step_ + steps), (step_ + steps - at_) / unit_, b));
 }
 
@@ -350,18 +338,18 @@ void Ensemble::after_all(std::span<const double> steps, std::span<Forecast> out)
     }
     for (std::size_t i = 0; i < count; ++i) {
       const double reports = steps[from + i] / unit_;
-      const Blend b = blend(reports);
+      const Between b = between(reports);
       out[from + i] = forecast(reports, b, loss_ + range_ * (curve[b.low][i] + b.part * (curve[b.high][i] - curve[b.low][i])));
     }
   }
 }
 
 /// `raw`: the mean, before it is held within what was seen.
-Forecast Ensemble::forecast(double reports, const Blend& b, double raw) const {
+Forecast Ensemble::forecast(double reports, const Between& b, double raw) const {
   const double range = highest_ - lowest_;
   const double mean = std::clamp(raw, lowest_ >= 0 ? std::max(0.0, lowest_ - 2 * range) : lowest_ - 2 * range, highest_ + range);
-  std::array<double, Band::kQuantiles> log_width;
-  for (std::size_t q = 0; q < Band::kQuantiles; ++q) log_width[q] = now_[b.low].log_width[q] + b.part * (now_[b.high].log_width[q] - now_[b.low].log_width[q]);
+  Band::Quantiles log_width;
+  for (std::size_t q = 0; q < Band::kQuantiles; ++q) log_width[q] = log_width_[b.low][q] + b.part * (log_width_[b.high][q] - log_width_[b.low][q]);
   Forecast out = Forecast::of(mean, log_width);
   if (!(reports > kAhead.back())) return out;
   // Rates that fall in steps and the like are in no report: past the furthest distance that was judged they are allowed for.
@@ -376,23 +364,20 @@ double Ensemble::floor() const {
   return std::min(after(steps).mean, after(0).mean);
 }
 
-void Ensemble::issue(double step) {
+void Ensemble::issue(const LinesSay& say, const std::array<Opinion, kBuckets>& opinion) {
   if (reports_ < kIssueFrom) return;
-  if (waiting_.empty()) waiting_.resize(kWaiting[0] + kWaiting[1] + kWaiting[2]);
-  PendingForecast* w = waiting_.data();
-  for (std::size_t b = 0; b < kBuckets; w += kWaiting[b], ++b) {
-    PendingForecast* idle = std::find_if(w, w + kWaiting[b], [](const PendingForecast& x) { return x.due < 0; });
+  if (said_.empty()) said_.resize(kWaitingAll);
+  std::size_t first = 0;
+  for (std::size_t b = 0; b < kBuckets; first += kWaiting[b], ++b) {
+    const auto begin = waiting_.begin() + static_cast<std::ptrdiff_t>(first), end = begin + static_cast<std::ptrdiff_t>(kWaiting[b]);
+    const auto idle = std::find_if(begin, end, [](const PendingForecast& x) { return x.due < 0; });
     const double gap = kAhead[b] / static_cast<double>(kWaiting[b]);
-    if (idle == w + kWaiting[b]) continue;
+    if (idle == end) continue;
     if (gap > 1 && issued_[b] > 0 && static_cast<double>(reports_ - issued_[b]) < gap) continue;
     issued_[b] = reports_;
     const double ahead = kAhead[b] * unit_;
-    idle->bucket = static_cast<std::uint32_t>(b);
-    idle->from = step, idle->due = step + ahead - 0.01 * unit_, idle->last = loss_, idle->range = range_, idle->unit = unit_;
-    idle->fits = fits_, idle->free = free_.fits();
-    const ShapeBank::Values phi = bank_.at(step + ahead);
-    idle->mean = static_cast<float>((raw_mean(phi, kAhead[b], {b, b, 0}) - loss_) / range_);
-    idle->deviation = static_cast<float>(now_[b].deviation);
+    *idle = {.from = at_, .due = at_ + ahead - 0.01 * unit_, .last = loss_, .ahead = ahead, .range = range_, .mean = opinion[b].mean};
+    said_[static_cast<std::size_t>(idle - waiting_.begin())].keep(say, b);
   }
 }
 

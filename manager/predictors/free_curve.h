@@ -11,7 +11,7 @@ namespace sluice::manager {
 struct SeenReport {
   double age = 0;   ///< ≥ 0, in reports
   double loss = 0;  ///< less the newest report's
-  double mass = 1;  ///< reports that it stands for
+  double mass = 1;  ///< reports that it stands for, a whole number
 };
 
 /// Four families × three forgetting rates. In all of them the slope after t reports is s (1 + r t/m)^−m: m = 3/2, 2, 3 are the curves c + a (k + o)^−1/2, −1,

@@ -66,15 +66,9 @@ void ShapeBank::at(const Lanes& k, std::array<Lanes, kShapes>& out) const {
   for (std::size_t i = 0; i < kLanes; ++i) shape[3][i] = half_wave(shape[0][i]);
 }
 
-ShapeBank::Values ShapeBank::at_end() {
-  Values out{};
-  out[0] = 1;
-  return out;
-}
-
-std::array<ShapeBank::From, ShapeBank::kShapes> ShapeBank::grow() {
+ShapeBank::Moves ShapeBank::grow() {
   scale_ *= kGrowth;
-  std::array<From, kShapes> from;
+  Moves from;
   for (std::size_t i = 0; i < kShapes; ++i) from[i] = {i, false};
   for (std::size_t i = kFirstPower; i < kFirstTime; ++i) {
     const bool fresh = i + kExponents >= kFirstTime;

@@ -22,8 +22,6 @@ class ShapeBank {
   static constexpr std::size_t kLanes = 8;
   using Lanes = std::array<double, kLanes>;
   void at(const Lanes& k, std::array<Lanes, kShapes>& out) const;
-  /// Their limits for k → ∞ (at the declared end).
-  [[nodiscard]] static Values at_end();
   /// 0: not declared.
   void declare(double total_steps) { total_ = total_steps > 0 ? total_steps : 0; }
   [[nodiscard]] double declared() const { return total_; }
@@ -37,7 +35,8 @@ class ShapeBank {
     std::size_t shape = 0;
     bool fresh = false;
   };
-  std::array<From, kShapes> grow();
+  using Moves = std::array<From, kShapes>;
+  Moves grow();
 
  private:
   double scale_ = 4;
