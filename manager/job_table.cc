@@ -331,9 +331,15 @@ void JobTable::learn_rates(Job& job, const proto::JobReport& r) {
   const double steps = static_cast<double>(r.step - job.step);
   const double busy = r.slot_seconds - job.slot_seconds_seen_, passed = r.seconds - job.seconds_seen_;
   // A repeat after the home was moved may bring totals that did not grow. And a window in which the count of slots changed, or the job had none for a while,
-  // says nothing of any count: taken for its mean, rates look as if contention did not matter.
+  // says nothing of any count: taken for its mean, rates look as if contention did not matter. How fast the machine is now it says all the same; with slots
+  // that take turns there may be no other windows.
   const bool steady = std::abs(busy / passed - job.slots) <= kSteady * job.slots + kSteadySlots;
-  if (busy > 0 && passed > 0 && (steady || !job.rates.ready())) job.rates.observe(steps, busy, passed, r.staleness_mean);
+  const std::uint32_t most = std::max(job.slots, std::exchange(job.slots_seen_, job.slots));
+  if (!(busy > 0) || !(passed > 0)) return;
+  if (steady || !job.rates.ready())
+    job.rates.observe(steps, busy, passed, r.staleness_mean);
+  else
+    job.rates.follow(steps, busy, std::max(static_cast<double>(most), busy / passed));
 }
 
 News JobTable::diverges(Job& job, std::string why) {

@@ -109,6 +109,7 @@ struct Job {
   double seconds_seen_ = 0;                        ///< of the last report, by its home's clock
   double rate_steps_ = 0, rate_slot_seconds_ = 0;  ///< sums that forget: steps_per_slot_second is their ratio
   double slot_seconds_seen_ = 0;
+  std::uint32_t slots_seen_ = 0;  ///< at the report before
   bool to_refit_ = false, touched_ = false;
   double usual_staleness_ = 0;   ///< what the predictor has mostly seen
   LossPoint untold_;             ///< of too few examples to tell the predictor yet; weight 0: none

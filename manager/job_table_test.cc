@@ -72,6 +72,27 @@ TEST_F(JobTableTest, AWindowInWhichTheJobHadNoSlotsForAWhileSaysNothingOfContent
   EXPECT_NEAR(job().rates.evidence().kappa, 0.05, 0.01);
 }
 
+/// With fewer slots than jobs a slot that takes turns is in no window from its beginning to its end.
+TEST_F(JobTableTest, OfWindowsThatAJobHadASlotForAPartOfItTellsHowFastTheMachineIsNow) {
+  double slot_seconds = 0;
+  const auto run = [&](int reports, double worked, double rate) {
+    for (int i = 0; i < reports; ++i) {
+      slot_seconds += worked;
+      proto::JobReport r = next(2.0, static_cast<std::uint64_t>(std::lround(worked * rate)));
+      r.slot_seconds = slot_seconds;
+      (void)table.report(r, now);
+    }
+  };
+  table.find(id)->slots = 1;
+  run(10, 0.25, 1000);
+  EXPECT_NEAR(job().rates.speed_up().alone, 1000, 10);
+  for (int turn = 0; turn < 20; ++turn) {
+    table.find(id)->slots = turn % 2 == 0 ? 1 : 0;
+    run(1, 0.1, 500);
+  }
+  EXPECT_NEAR(job().rates.speed_up().alone, 500, 100);
+}
+
 TEST_F(JobTableTest, RungsRememberTheLossWhenTheyWerePassed) {
   (void)table.report(next(2.0, 1), now);
   EXPECT_TRUE(job().rungs.empty());
