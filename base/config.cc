@@ -176,8 +176,8 @@ Duration MapReader::duration(std::string_view key, Duration otherwise, Duration 
   if (value == nullptr) return otherwise;
   const auto d = to_duration(*value);
   if (d && *d >= min && *d <= max) return *d;
-  problems_.add(value->mark, fmt::format("'{}' under {} must be a length of time from {} ms to {} s, with its unit (500ms, 2s), not {}", key, where_, min.ms(),
-                                         max.seconds(), describe(*value)));
+  problems_.add(value->mark, fmt::format("'{}' under {} must be a length of time from {} ms to {:.10g} s, with its unit (500ms, 2s), not {}", key, where_,
+                                         min.ms(), max.seconds(), describe(*value)));
   return otherwise;
 }
 

@@ -108,44 +108,45 @@ JobComparison compare_job(const std::string& name, const std::vector<RunRecord>&
   return out;
 }
 
-/// The best so far of the named jobs in one run, from the first one's submission on; `ends`: how long that was before the run's end.
-std::vector<manager::Level> best_so_far(const RunRecord& run, const std::vector<std::string>& names, double& ends) {
-  const auto submitted = [&](const std::string& name) { return detail::number(run.jobs.at(name).summary, "submitted_seconds"); };
-  double begun = std::numeric_limits<double>::infinity();
-  for (const auto& name : names) begun = std::min(begun, submitted(name));
-  ends = run.wall_seconds - begun;
-  std::vector<manager::GroupMember> members;
-  for (const auto& name : names) members.push_back({submitted(name) - begun, run.jobs.at(name).points});
-  return manager::best_of(members);
-}
-
 GroupComparison compare_group(const std::string& group, const std::vector<std::string>& names, const std::vector<RunRecord>& runs) {
   GroupComparison out{group, -std::numeric_limits<double>::infinity(), std::numeric_limits<double>::infinity(), {}};
+  std::vector<BestSoFar> bests;
+  double longest = 0;
   for (const RunRecord& run : runs) {
-    double& best = out.runs.emplace_back().best_loss;
-    best = std::numeric_limits<double>::infinity();
-    for (const auto& name : names) {
-      const auto& points = run.jobs.at(name).points;
-      if (points.empty()) continue;
-      out.first_loss = std::max(out.first_loss, points.front().loss);
-      best = std::min(best, manager::best_level(points));
-    }
-    out.best_loss = std::min(out.best_loss, best);
+    const BestSoFar& best = bests.emplace_back(best_so_far(run, names));
+    out.first_loss = std::max(out.first_loss, best.first_loss);
+    out.best_loss = std::min(out.best_loss, best.best_loss);
+    longest = std::max(longest, run.wall_seconds - best.begun);
   }
-  std::vector<std::vector<manager::Level>> levels(runs.size());
-  std::vector<double> ends(runs.size());
-  for (std::size_t i = 0; i < runs.size(); ++i) levels[i] = best_so_far(runs[i], names, ends[i]);
-  const double longest = *std::max_element(ends.begin(), ends.end());
   for (std::size_t i = 0; i < runs.size(); ++i) {
-    const auto seconds_to = [&](double fraction) { return manager::seconds_to_fraction(levels[i], out.first_loss, out.best_loss, fraction); };
-    out.runs[i].reached = seconds_to(0.9).has_value();
-    out.runs[i].seconds_to_90 = seconds_to(0.9).value_or(ends[i]);
-    out.runs[i].seconds_to_95 = seconds_to(0.95).value_or(ends[i]);
-    out.runs[i].loss_seconds = manager::loss_seconds(levels[i], out.first_loss, out.best_loss, longest);
+    const auto seconds_to = [&](double fraction) { return manager::seconds_to_fraction(bests[i].levels, out.first_loss, out.best_loss, fraction); };
+    const double ends = runs[i].wall_seconds - bests[i].begun;
+    GroupComparison::Outcome& of_run = out.runs.emplace_back();
+    of_run.best_loss = bests[i].best_loss;
+    of_run.reached = seconds_to(0.9).has_value();
+    of_run.seconds_to_90 = seconds_to(0.9).value_or(ends);
+    of_run.seconds_to_95 = seconds_to(0.95).value_or(ends);
+    of_run.loss_seconds = manager::loss_seconds(bests[i].levels, out.first_loss, out.best_loss, longest);
   }
   return out;
 }
 }  // namespace
+
+BestSoFar best_so_far(const RunRecord& run, const std::vector<std::string>& names) {
+  BestSoFar out;
+  const auto submitted = [&](const std::string& name) { return detail::number(run.jobs.at(name).summary, "submitted_seconds"); };
+  for (const auto& name : names) out.begun = std::min(out.begun, submitted(name));
+  std::vector<manager::GroupMember> members;
+  for (const auto& name : names) {
+    const auto& points = run.jobs.at(name).points;
+    if (points.empty()) continue;
+    members.push_back({submitted(name) - out.begun, points});
+    out.first_loss = std::max(out.first_loss, points.front().loss);
+    out.best_loss = std::min(out.best_loss, manager::best_level(points));
+  }
+  out.levels = manager::best_of(members);
+  return out;
+}
 
 Result<RunRecord> load_run(const std::string& folder) {
   RunRecord out;

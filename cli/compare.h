@@ -2,6 +2,7 @@
 /// Runs of the same jobs side by side, over one reference: a job's quality is measured from its submission against the best smoothed loss that any of the runs
 /// reached; what was never reached counts as the end of the run. The same of each group's best. Pure but for load_…().
 
+#include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -9,6 +10,7 @@
 
 #include "base/loss_curve.h"
 #include "base/result.h"
+#include "manager/quality.h"
 
 namespace sluice::cli {
 
@@ -52,6 +54,13 @@ struct GroupComparison {
   double best_loss = 0;   ///< the best smoothed loss of any member in any run; infinite: none was reported
   std::vector<Outcome> runs;
 };
+/// The best that any of some jobs had so far in one run.
+struct BestSoFar {
+  std::vector<manager::Level> levels;                            ///< seconds from `begun` on
+  double begun = std::numeric_limits<double>::infinity();        ///< the first one's submission, seconds since the run's first job
+  double first_loss = -std::numeric_limits<double>::infinity();  ///< the largest first loss; -infinite: none was reported
+  double best_loss = std::numeric_limits<double>::infinity();    ///< the best smoothed loss; infinite: none was reported
+};
 /// Means over the jobs, and the worst job.
 struct RunTotals {
   double seconds_to_90_mean = 0, seconds_to_95_mean = 0;
@@ -72,6 +81,9 @@ struct Comparison {
 [[nodiscard]] Result<RunRecord> load_what_is_there(const std::string& folder, std::vector<std::string>& notes);
 /// Errors: kBadConfig: fewer than two runs, or runs of different jobs (which, and how they differ).
 [[nodiscard]] Result<Comparison> compare(std::vector<RunRecord> runs);
+
+/// REQUIRES: `run` has all of them, and there is one.
+[[nodiscard]] BestSoFar best_so_far(const RunRecord& run, const std::vector<std::string>& names);
 
 [[nodiscard]] std::string to_text(const Comparison& comparison);
 /// {"version":1,"runs":[…],"jobs":[…]}

@@ -11,6 +11,7 @@
 #include "cli/report.h"
 #include "cli/report/page.h"
 #include "cli/report/study_document.h"
+#include "sim/table_file.h"
 
 namespace sluice::cli {
 namespace {
@@ -114,9 +115,9 @@ Result<void> write_jobs_csv(const sim::Study& study, const std::string& path) {
   const auto or_empty = [](const std::optional<double>& seconds) { return seconds ? fmt::format("{}", *seconds) : std::string(); };
   for (const Outcome& outcome : study.outcomes)
     for (const sim::JobResult& job : outcome.each)
-      out << fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}\n", outcome.policy, outcome.seed, job.name, job.family, job.group, job.arrives,
-                         or_empty(job.to_50), or_empty(job.to_75), or_empty(job.to_90), or_empty(job.to_95), or_empty(job.to_99), or_empty(job.completed),
-                         job.loss_seconds, job.left, job.slot_seconds, job.alone, job.moves);
+      out << fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}\n", outcome.policy, outcome.seed, sim::csv_cell(job.name),
+                         sim::csv_cell(job.family), sim::csv_cell(job.group), job.arrives, or_empty(job.to_50), or_empty(job.to_75), or_empty(job.to_90),
+                         or_empty(job.to_95), or_empty(job.to_99), or_empty(job.completed), job.loss_seconds, job.left, job.slot_seconds, job.alone, job.moves);
   out.close();
   if (!out) return fail(Errc::kIo, fmt::format("cannot write {}", path));
   return {};

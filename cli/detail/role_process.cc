@@ -40,7 +40,7 @@ Outcome wait_for_end(const RoleOptions& options, Signals& signals, Clock& clock,
       const std::lock_guard lock(fatal.mutex);
       if (fatal.error && out.status == 0) {
         out.status = exit_code(fatal.error->code);
-        log::error("error: {}", fatal.error->what);
+        log::error("{}", fatal.error->what);
       }
       if (fatal.ended) return out;
     }
@@ -68,7 +68,7 @@ int run_role(const RoleOptions& options, const std::function<Result<void>(net::R
   log::configure({.role = options.role, .file = {}, .level = log::Level::kInfo, .json = options.json_log});
   if (!options.socket_folder.empty()) {
     if (const auto made = make_private(options.socket_folder); !made) {
-      log::error("error: {}", made.error().what);
+      log::error("{}", made.error().what);
       return exit_code(made.error().code);
     }
   }
@@ -85,7 +85,7 @@ int run_role(const RoleOptions& options, const std::function<Result<void>(net::R
     };
     const auto started = start(net::Runtime{clock, transport, executor, entropy_seed()}, on_fatal);
     if (!started) {
-      log::error("error: {}", started.error().what);
+      log::error("{}", started.error().what);
       executor.stop();
       outcome.status = exit_code(started.error().code);
     } else {

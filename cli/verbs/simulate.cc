@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <map>
+#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "cli/detail/print.h"
@@ -53,7 +54,8 @@ constexpr std::pair<const char*, const char*> kValues[] = {
 std::vector<std::pair<std::string, std::string>> as_scenario(const Flags& flags) {
   std::vector<std::pair<std::string, std::string>> out;
   const auto add_list = [&](const char* key, const std::vector<std::string>& items) {
-    if (!items.empty()) out.emplace_back(key, fmt::format("[\"{}\"]", fmt::join(items, "\", \"")));
+    if (!items.empty())
+      out.emplace_back(key, nlohmann::json(items).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));  // JSON is YAML; names may hold quotes
   };
   add_list("curves", flags.curves);
   add_list("policies", flags.policies);
