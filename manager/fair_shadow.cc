@@ -1,7 +1,10 @@
 #include "manager/fair_shadow.h"
 
 #include <algorithm>
+#include <atomic>
 #include <utility>
+
+#include "manager/detail/in_parts.h"
 
 namespace sluice::manager {
 namespace {
@@ -21,7 +24,12 @@ void FairShadow::stop(std::size_t at) {
 
 std::size_t FairShadow::place_of(JobId job) const {
   if (members_.empty() || members_.back().id < job) return members_.size();
-  const auto at = std::lower_bound(members_.begin(), members_.end(), job, [](const Member& m, JobId id) { return m.id < id; });
+  // Ids are given one after the other: where nobody left, it is as far from the first as they are apart, and else before that.
+  const std::uint64_t apart = job.value - std::min(job.value, members_.front().id.value);
+  const std::size_t most = std::min<std::size_t>(apart, members_.size() - 1);
+  if (members_[most].id == job) return most;
+  const auto last = members_.begin() + static_cast<std::ptrdiff_t>(most) + 1;
+  const auto at = std::lower_bound(members_.begin(), last, job, [](const Member& m, JobId id) { return m.id < id; });
   return static_cast<std::size_t>(at - members_.begin());
 }
 
@@ -58,6 +66,18 @@ void FairShadow::ended(JobId job, double steps, double slot_seconds) {
   tidy_ = tidy_ || members_[at].left;
 }
 
+void FairShadow::go_on(double more, double seconds, std::size_t first, std::size_t end) {
+  double* const done = done_.data();
+  const double *const running = running_.data(), *const alone = alone_.data(), *const kappa = kappa_.data(), each = each_;
+  for (std::size_t i = first; i < end; ++i) done[i] += running[i] * (alone[i] * each / (1 + kappa[i] * more)) * seconds;
+}
+
+bool FairShadow::some_reached(std::size_t first, std::size_t end) const {
+  std::uint64_t reached = 0;
+  for (std::size_t i = first; i < end; ++i) reached += total_[i] > 0 && done_[i] >= total_[i] && running_[i] > 0 ? 1 : 0;
+  return reached > 0;
+}
+
 void FairShadow::advance(Instant now, std::uint32_t slots, std::uint32_t held) {
   const Instant before = at_ == Instant{} ? now : at_;
   const double seconds = (now - before).seconds();
@@ -68,11 +88,13 @@ void FairShadow::advance(Instant now, std::uint32_t slots, std::uint32_t held) {
     each_ = slots / static_cast<double>(running_jobs_);
     const double more = std::max(0.0, each_ - 1);
     const std::size_t count = members_.size();
-    std::uint64_t reached = 0;
-    for (std::size_t i = 0; i < count; ++i) done_[i] += running_[i] * (alone_[i] * each_ / (1 + kappa_[i] * more)) * seconds;
+    std::atomic<bool> reached = false;
+    in_parts(count, kNumbersApart, [&](std::size_t first, std::size_t end) { go_on(more, seconds, first, end); });
     take_in(before);
-    for (std::size_t i = 0; i < count; ++i) reached += total_[i] > 0 && done_[i] >= total_[i] && running_[i] > 0 ? 1 : 0;
-    tidy_ = tidy_ || reached > 0;
+    in_parts(count, kNumbersApart, [&](std::size_t first, std::size_t end) {
+      if (some_reached(first, end)) reached = true;
+    });
+    tidy_ = tidy_ || reached;
   }
   joined_.clear();
   if (std::exchange(tidy_, false)) leave();

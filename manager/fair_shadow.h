@@ -48,6 +48,8 @@ class FairShadow {
   [[nodiscard]] bool has(std::size_t at, JobId job) const { return at < members_.size() && members_[at].id == job; }
   /// With its share of the last stretch.
   [[nodiscard]] double rate_of(std::size_t at) const { return SpeedUp{.alone = alone_[at], .kappa = kappa_[at]}.rate(each_); }
+  void go_on(double more, double seconds, std::size_t first, std::size_t end);
+  [[nodiscard]] bool some_reached(std::size_t first, std::size_t end) const;
   void take_in(Instant before);
   void leave();
   void stop(std::size_t at);

@@ -201,6 +201,11 @@ void JobTable::improve_group(Job& job) {
   for (Job* member : group.members) touch(*member);
 }
 
+void JobTable::ended_in_group(const Job& job) {
+  const Job*& best = groups_[job.spec.group].best_ended;
+  if (job.reports > 0 && (best == nullptr || job.best_loss < best->best_loss)) best = &job;
+}
+
 News JobTable::report(const proto::JobReport& r, Instant now) {
   Job* job = find(r.job);
   if (job == nullptr) return News::kNone;
@@ -303,7 +308,11 @@ void JobTable::tell_predictor(Job& job, const LossPoint& point, double staleness
   const double share = static_cast<double>(point.weight) / static_cast<double>(before + point.weight), loss = told.loss;
   told = point;
   told.weight += before;
-  if (before > 0) told.loss = loss + share * (point.loss - loss);
+  if (before > 0) {
+    told.loss = loss + share * (point.loss - loss);
+    staleness = job.untold_staleness_ + share * (staleness - job.untold_staleness_);
+  }
+  job.untold_staleness_ = staleness;
   if (static_cast<double>(told.weight) * kTooFew < job.smooth.usual()) return;
   if (job.predictor->ready() && staleness >= 0) {
     const double level = job.predictor->after(0).mean;
@@ -312,6 +321,7 @@ void JobTable::tell_predictor(Job& job, const LossPoint& point, double staleness
   }
   job.usual_staleness_ += (job.reports == 0 ? 1 : kStalenessWeight) * (std::max(0.0, staleness) - job.usual_staleness_);
   job.predictor->observe(told);
+  ++job.told;
   job.told_step_ = told.step;
   told.weight = 0;
   if (!std::exchange(job.to_refit_, true)) to_refit_.push_back(&job);
@@ -321,9 +331,15 @@ void JobTable::learn_rates(Job& job, const proto::JobReport& r) {
   const double steps = static_cast<double>(r.step - job.step);
   const double busy = r.slot_seconds - job.slot_seconds_seen_, passed = r.seconds - job.seconds_seen_;
   // A repeat after the home was moved may bring totals that did not grow. And a window in which the count of slots changed, or the job had none for a while,
-  // says nothing of any count: taken for its mean, rates look as if contention did not matter.
+  // says nothing of any count: taken for its mean, rates look as if contention did not matter. How fast the machine is now it says all the same; with slots
+  // that take turns there may be no other windows.
   const bool steady = std::abs(busy / passed - job.slots) <= kSteady * job.slots + kSteadySlots;
-  if (busy > 0 && passed > 0 && (steady || !job.rates.ready())) job.rates.observe(steps, busy, passed, r.staleness_mean);
+  const std::uint32_t most = std::max(job.slots, std::exchange(job.slots_seen_, job.slots));
+  if (!(busy > 0) || !(passed > 0)) return;
+  if (steady || !job.rates.ready())
+    job.rates.observe(steps, busy, passed, r.staleness_mean);
+  else
+    job.rates.follow(steps, busy, std::max(static_cast<double>(most), busy / passed));
 }
 
 News JobTable::diverges(Job& job, std::string why) {
@@ -421,7 +437,7 @@ void JobTable::end(Job& job, JobState state, std::string reason, Instant now) {
   job.predictor.reset();
   job.score_predictor.reset();
   live_.erase(job.id);
-  if (!job.spec.group.empty()) std::erase(groups_[job.spec.group].members, &job);
+  if (!job.spec.group.empty()) std::erase(groups_[job.spec.group].members, &job), ended_in_group(job);
   ended_.push_back(job.id);
   touch(job);
   dirty_.insert(job.id);
@@ -431,8 +447,9 @@ std::vector<JobId> JobTable::beyond(std::size_t keep) const {
   std::vector<JobId> out;
   for (std::size_t i = 0; i + keep < ended_.size() && out.size() < kForgottenAtOnce; ++i) {
     const Job& job = *by_id_.at(ended_[i]);
-    const bool heard = !job.touched_ && job.row == Job::kNoRow, counts = !job.spec.group.empty() && !groups_.at(job.spec.group).members.empty();
-    if (heard && !counts) out.push_back(job.id);
+    if (job.touched_ || job.row != Job::kNoRow) continue;
+    const auto group = groups_.find(job.spec.group);
+    if (group == groups_.end() || group->second.members.empty() || group->second.best_ended != &job) out.push_back(job.id);
   }
   return out;
 }
@@ -441,7 +458,10 @@ void JobTable::forget(JobId id) {
   Job* job = find(id);
   SLUICE_ASSERT(job != nullptr && job->ended() && !job->touched_ && job->row == Job::kNoRow);
   if (job->to_refit_) std::erase(to_refit_, job);
-  if (const auto group = groups_.find(job->spec.group); group != groups_.end() && --group->second.known == 0) groups_.erase(group);
+  if (const auto group = groups_.find(job->spec.group); group != groups_.end()) {
+    if (group->second.best_ended == job) group->second.best_ended = nullptr;  // nobody of it lives
+    if (--group->second.known == 0) groups_.erase(group);
+  }
   if (const auto name = names_.find(job->spec.name); name != names_.end() && name->second == id) names_.erase(name);
   dirty_.erase(id);
   std::erase(ended_, id);
@@ -542,7 +562,7 @@ Result<void> JobTable::restore_json(const nlohmann::json& json, Instant now) {
   job.ended_seconds = json.value("ended_seconds", 0.0);
   ended_.push_back(id);
   restore_scores(job, json);
-  if (!job.spec.group.empty() && job.reports > 0) improve_group(job);
+  if (!job.spec.group.empty() && job.reports > 0) improve_group(job), ended_in_group(job);
   return {};
 }
 

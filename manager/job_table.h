@@ -64,6 +64,7 @@ struct Job {
 
   // From reports: totals, and the newest scores.
   std::uint64_t step = 0, examples = 0, examples_total = 0, redone_batches = 0, reports = 0;
+  std::uint64_t told = 0;  ///< of the reports: those that its predictor heard; some of few examples are one there
   double slot_seconds = 0, staleness = 0, steps_per_s = 0, examples_per_s = 0;
   std::uint64_t evaluated = 0;
   std::uint64_t evaluated_at_step = 0;
@@ -94,6 +95,10 @@ struct Job {
   [[nodiscard]] double declared_steps() const { return spec.stop_converged || spec.patience_epochs > 0 ? 0 : steps_max(); }
   /// Steps that it is expected to take in all: as declared, else as past jobs of its model took, but no more than its epochs are. 0: not known.
   [[nodiscard]] double expected_steps(const RemainingPrior& prior) const;
+  /// What the predictor says of `steps` from where the job stands now, of which it may not have heard all yet. REQUIRES: a predictor that is ready().
+  [[nodiscard]] Forecast after(double steps) const { return predictor->after(unheard_steps() + steps); }
+  /// Steps since the last one that its predictor has heard of.
+  [[nodiscard]] double unheard_steps() const { return static_cast<double>(step - std::min(step, told_step_)); }
   /// L∞ by the predictor; the best loss so far before it has an opinion.
   [[nodiscard]] double floor() const;
   /// (loss − floor) / (first − floor) in [0, 1]; 1 before the first report.
@@ -104,9 +109,11 @@ struct Job {
   double seconds_seen_ = 0;                        ///< of the last report, by its home's clock
   double rate_steps_ = 0, rate_slot_seconds_ = 0;  ///< sums that forget: steps_per_slot_second is their ratio
   double slot_seconds_seen_ = 0;
+  std::uint32_t slots_seen_ = 0;  ///< at the report before
   bool to_refit_ = false, touched_ = false;
   double usual_staleness_ = 0;   ///< what the predictor has mostly seen
   LossPoint untold_;             ///< of too few examples to tell the predictor yet; weight 0: none
+  double untold_staleness_ = 0;  ///< its steps' mean
   std::uint64_t told_step_ = 0;  ///< of the point that it heard last
 };
 
@@ -145,8 +152,9 @@ class JobTable {
   /// Marks a job that was granted its first slot as running.
   void started(JobId id);
 
-  /// Ended jobs beyond the newest `keep` of them that may be forgotten, the longest ended first: not those of whose end no round has heard yet, nor members of
-  /// a group that lives, whose best counts for the others. Some hundreds at once, so that a manager with very many does other things meanwhile.
+  /// Ended jobs beyond the newest `keep` of them that may be forgotten, the longest ended first: not those of whose end no round has heard yet, nor, of a group
+  /// that lives, the ended one that came lowest, for that counts for the others after a restart too. Some hundreds at once, so that a manager with very many
+  /// does other things meanwhile.
   [[nodiscard]] std::vector<JobId> beyond(std::size_t keep) const;
   /// Nothing of it is known any more. REQUIRES: beyond() named it, and no round was since.
   void forget(JobId id);
@@ -202,6 +210,7 @@ class JobTable {
   void end(Job& job, JobState state, std::string reason, Instant now);
   void begin(Job& job);
   void improve_group(Job& job);
+  void ended_in_group(const Job& job);
 
   MakePredictor make_;
   RemainingPrior prior_ = RemainingPrior::shipped();
@@ -211,9 +220,10 @@ class JobTable {
   std::set<JobId> live_, dirty_;
   std::deque<Job*> to_refit_;
   struct Group {
-    double best = 0;        ///< as long as one of its jobs is known
-    std::size_t known = 0;  ///< jobs of it, ended ones included
-    std::vector<Job*> members;
+    double best = 0;                  ///< as long as one of its jobs is known
+    std::size_t known = 0;            ///< jobs of it, ended ones included
+    std::vector<Job*> members;        ///< live
+    const Job* best_ended = nullptr;  ///< of those that are known: what `best` is told from after a restart
   };
   std::map<std::string, Group> groups_;
   std::vector<Job*> touched_;                        ///< they stay where they are

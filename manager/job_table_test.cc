@@ -5,6 +5,8 @@
 #include <cmath>
 #include <limits>
 
+#include "manager/view_keeper.h"
+
 namespace sluice::manager {
 namespace {
 
@@ -70,6 +72,27 @@ TEST_F(JobTableTest, AWindowInWhichTheJobHadNoSlotsForAWhileSaysNothingOfContent
   EXPECT_NEAR(job().rates.evidence().kappa, 0.05, 0.01);
 }
 
+/// With fewer slots than jobs a slot that takes turns is in no window from its beginning to its end.
+TEST_F(JobTableTest, OfWindowsThatAJobHadASlotForAPartOfItTellsHowFastTheMachineIsNow) {
+  double slot_seconds = 0;
+  const auto run = [&](int reports, double worked, double rate) {
+    for (int i = 0; i < reports; ++i) {
+      slot_seconds += worked;
+      proto::JobReport r = next(2.0, static_cast<std::uint64_t>(std::lround(worked * rate)));
+      r.slot_seconds = slot_seconds;
+      (void)table.report(r, now);
+    }
+  };
+  table.find(id)->slots = 1;
+  run(10, 0.25, 1000);
+  EXPECT_NEAR(job().rates.speed_up().alone, 1000, 10);
+  for (int turn = 0; turn < 20; ++turn) {
+    table.find(id)->slots = turn % 2 == 0 ? 1 : 0;
+    run(1, 0.1, 500);
+  }
+  EXPECT_NEAR(job().rates.speed_up().alone, 500, 100);
+}
+
 TEST_F(JobTableTest, RungsRememberTheLossWhenTheyWerePassed) {
   (void)table.report(next(2.0, 1), now);
   EXPECT_TRUE(job().rungs.empty());
@@ -113,6 +136,67 @@ TEST(JobTable, AReportOfFewExamplesIsHeardByThePredictorTogetherWithTheNext) {
   EXPECT_EQ(heard.back().step, 364U);
   EXPECT_EQ(heard.back().weight, 1000U);
   EXPECT_NEAR(heard.back().loss, (0.2 + 99 * 0.6) / 100, 1e-12);
+}
+
+/// A planted job whose loss falls by a thousandth a step, as its predictor knows; what that was told last is all that it hears of where the job stands.
+struct Planted final : Predictor {
+  std::uint64_t heard = 0, count = 0;
+  void observe(const LossPoint& point) override { heard = point.step, ++count; }
+  int refit() override { return 0; }
+  Forecast after(double steps) const override { return {10 - (static_cast<double>(heard) + steps) / 1000, 0.1}; }
+  double floor() const override { return 0; }
+  bool ready() const override { return count >= 2; }
+  std::size_t bytes() const override { return 0; }
+};
+struct PlantedJob {
+  JobTable table{[] { return std::make_unique<Planted>(); }};
+  proto::JobReport r;
+  PlantedJob() {
+    r.job = (*table.submit({spec("a")}, Instant{}))[0];
+    r.generation = 1;
+    for (int i = 0; i < 5; ++i) say(100, 0);
+  }
+  void say(std::uint64_t steps, double staleness, double loss = 10) {
+    r.step += steps, r.examples = 10 * r.step, r.examples_total = 1'000'000, r.window_steps = steps, r.window_examples = 10 * steps;
+    r.loss_sum = loss * static_cast<double>(r.window_examples), r.loss_squares = loss * r.loss_sum;
+    r.seconds += 0.25, r.slot_seconds = r.seconds, r.staleness_mean = staleness;
+    (void)table.report(r, Instant{from_seconds(r.seconds).ns});
+  }
+  const Job& job() { return *table.find(r.job); }
+};
+
+TEST(JobTable, WhatIsForetoldIsFromWhereTheJobStandsThoughItsPredictorHasNotHeardAll) {
+  PlantedJob on;
+  EXPECT_EQ(on.job().told, 5U);
+  EXPECT_DOUBLE_EQ(on.job().after(20).mean, 10 - 0.52);
+  on.say(5, 0);
+  ASSERT_EQ(on.job().reports, 6U);
+  EXPECT_EQ(on.job().told, 5U) << "too few to be heard alone";
+  EXPECT_DOUBLE_EQ(on.job().after(20).mean, 10 - 0.525);
+  // So it is in a policy's view.
+  Fleet fleet;
+  fleet.add(WorkerId{1}, "w1", 8);
+  ViewKeeper keeper(RoundOptions{}, on.table, fleet);
+  keeper.look(Instant{from_seconds(on.r.seconds).ns}, false, nullptr);
+  const JobView& view = keeper.view().jobs.at(0);
+  EXPECT_EQ(view.reports, 5U);
+  EXPECT_NEAR(view.level, 10 - 0.505, 1e-3);
+  ASSERT_GT(view.total_steps, 1000);
+  EXPECT_NEAR(view.end_loss, 10 - view.total_steps / 1000, 1e-9);
+  ASSERT_GT(view.forecast.size(), 3U);
+  for (const ForecastKnot& knot : view.forecast) EXPECT_NEAR(knot.drop, knot.steps / 1000, 1e-3 * knot.drop);
+  on.say(95, 0);
+  EXPECT_EQ(on.job().told, 6U);
+  EXPECT_DOUBLE_EQ(on.job().after(20).mean, 10 - 0.62);
+}
+
+TEST(JobTable, ReportsThatAreHeardTogetherAreAsStaleAsTheyAreInTheMean) {
+  PlantedJob apart, together;
+  apart.say(5, 41, 9.7), apart.say(95, 1, 9.7);
+  together.say(100, 3, 9.7);
+  ASSERT_EQ(apart.job().told, together.job().told);
+  EXPECT_NE(together.job().rates.speed_up().penalty, PlantedJob().job().rates.speed_up().penalty) << "it taught nothing: then this shows nothing";
+  EXPECT_NEAR(apart.job().rates.speed_up().penalty, together.job().rates.speed_up().penalty, 1e-9);
 }
 
 TEST_F(JobTableTest, ReportsMakeTheCurveTheTotalsAndTheRate) {
@@ -305,6 +389,33 @@ TEST_F(JobTableTest, AStoredJobsGroupKnowsWhatItReached) {
   JobTable later(make);
   ASSERT_TRUE(later.restore(JobTable::stored(*table.find(done), now), Instant{5}));
   EXPECT_EQ(later.group_best("g"), 0.5);
+}
+
+TEST_F(JobTableTest, OfAGroupThatLivesOnlyTheEndedOneThatCameLowestIsKept) {
+  std::vector<proto::JobSpec> specs;
+  for (const char* name : {"b", "c", "d"}) specs.push_back(spec(name)), specs.back().group = "g";
+  const std::vector<JobId> ids = *table.submit(specs, now);
+  const auto end = [&](JobId member, double loss) {
+    proto::JobReport report = next(loss);
+    report.job = member;
+    (void)table.report(report, now);
+    ASSERT_TRUE(table.finish(member, "done", now));
+    (void)table.take_touched();
+  };
+  end(ids[0], 0.7);
+  EXPECT_TRUE(table.beyond(0).empty());
+  end(ids[1], 0.5);
+  EXPECT_EQ(table.beyond(0), std::vector<JobId>{ids[0]}) << "another came lower";
+  table.forget(ids[0]);
+  EXPECT_TRUE(table.beyond(0).empty());
+  JobTable later(make);
+  for (const JobId each : {ids[1], ids[2]}) ASSERT_TRUE(later.restore(JobTable::stored(*table.find(each), now), Instant{5}));
+  EXPECT_EQ(later.group_best("g"), 0.5);
+  EXPECT_TRUE(later.beyond(0).empty()) << "nor after a restart";
+  end(ids[2], 0.6);
+  EXPECT_EQ(table.beyond(0), (std::vector<JobId>{ids[1], ids[2]})) << "nobody of it lives";
+  table.forget(ids[1]), table.forget(ids[2]);
+  EXPECT_EQ(table.group_best("g"), 0);
 }
 
 TEST_F(JobTableTest, AStoredJobComesBack) {

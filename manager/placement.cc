@@ -120,7 +120,10 @@ std::vector<SlotChange> Fleet::remove(WorkerId id) {
 }
 
 std::size_t Fleet::place_of(WorkerId id) const {
-  const auto at = std::lower_bound(ids_.begin(), ids_.end(), id);
+  // Ids are given one after the other: where no worker left, it is as far from the first as they are apart, and else before that.
+  const std::size_t most = ids_.empty() || id < ids_.front() ? 0 : std::min<std::size_t>(id.value - ids_.front().value, ids_.size() - 1);
+  if (most < ids_.size() && ids_[most] == id) return most;
+  const auto at = std::lower_bound(ids_.begin(), ids_.begin() + static_cast<std::ptrdiff_t>(most), id);
   return at != ids_.end() && *at == id ? static_cast<std::size_t>(at - ids_.begin()) : kNowhere;
 }
 

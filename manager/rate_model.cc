@@ -20,10 +20,22 @@ constexpr double kStalenessMax = 1e6;  ///< steps: more is nonsense
 constexpr double kGainMemory = 0.005;  ///< a comparison
 constexpr double kGainOutlier = 3;     ///< deviations
 constexpr double kPoolMemory = 0.99;   ///< a job that ended
-constexpr double kPoolEnough = 8;      ///< deviations of kappa times the slots in one: an eighth of a slot
+constexpr double kPoolEnough = 8;      ///< deviations of what is left of a slot in all of it
+constexpr double kSameCount = 1e-9;    ///< of the mean square: less is rounding, and no variance
+constexpr double kAlike = 0.1;         ///< of the slot-seconds a step: counts of slots at which they differ no more are alike
+constexpr double kDrift = 0.03;        ///< between two times, of the rate's logarithm: what else a machine does
+constexpr double kLogMost = 50;        ///< of a ratio of rates: more is nonsense
 
 bool positive(double x) { return std::isfinite(x) && x > 0; }
 bool stale(double x) { return x >= 0 && x <= kStalenessMax; }
+
+/// The kappa with which slot-seconds a step are exp(`log_ratio`) times as many at `b` slots beside the first as at `a` < b; 1 at most. Below a ratio of 1 as
+/// steep as at 1.
+double kappa_of(double log_ratio, double a, double b) {
+  if (log_ratio <= 0) return log_ratio / (b - a);
+  const double ratio = std::exp(std::min(log_ratio, kLogMost)), rest = b - a * ratio;
+  return rest > 0 ? std::min(1.0, (ratio - 1) / rest) : 1;
+}
 
 }  // namespace
 
@@ -70,18 +82,33 @@ void RateModel::observe(double steps, double slot_seconds, double seconds, doubl
     squares_weight_ += kReportMemory * (1 - squares_weight_);
   }
   const double kept = std::exp(-worked / kLineMemorySeconds);
-  for (double* sum : {&weight_, &x_, &xx_, &y_, &xy_, &stale_xx_, &stale_xy_}) *sum *= kept;
+  for (double* sum : {&weight_, &x_, &xx_, &y_, &xy_, &seconds_, &sx_, &sxx_, &sy_, &sxy_, &reports_, &stale_xx_, &stale_xy_}) *sum *= kept;
   weight_ += weight;
   x_ += weight * x;
   xx_ += weight * x * x;
   y_ += weight * seen;
   xy_ += weight * x * seen;
+  const double time = std::min(worked, kLineMemorySeconds);
+  seconds_ += time, sx_ += time * x, sxx_ += time * x * x, sy_ += time * seen, sxy_ += time * x * seen, ++reports_;
   stale_xx_ += weight * x * x;
   stale_xy_ += weight * x * staleness;
   steps_ += steps;
   const Line now = line();
   const double off = std::log(seen / (now.base + now.slope * x));
   level_ += (1 - std::exp(-slot_seconds / (kLevelMemorySeconds * (1 + x)))) * (off - level_);
+}
+
+void RateModel::follow(double steps, double slot_seconds, double most) {
+  if (!positive(steps) || !positive(slot_seconds) || !positive(most)) {
+    ++left_out_;
+    return;
+  }
+  if (!ready()) return;
+  const Line fit = line();
+  const double x = std::max(0.0, most - 1), between = 0.5 * fit.slope * x;
+  if (2 * between > kAlike * fit.base) return;
+  const double limit = std::max(kOutlier * spread(), kJump), off = std::log(slot_seconds / steps / (fit.base + between)) - level_;
+  level_ += (1 - std::exp(-slot_seconds / (kLevelMemorySeconds * (1 + x)))) * std::clamp(off, -limit, limit);
 }
 
 void RateModel::progressed(double predicted, double deviation, double actual, double before, double now) {
@@ -116,12 +143,18 @@ double RateModel::spread() const {
 }
 
 Evidence RateModel::evidence() const {
-  if (!(weight_ > 0)) return {};
-  const double about_mean = xx_ - x_ * x_ / weight_;
-  if (!(about_mean > kPriorSlotSeconds)) return {};
-  const double slope = (xy_ - x_ * y_ / weight_) / about_mean, base = (y_ - slope * x_) / weight_;
-  const double noise = std::max(spread(), kUsualSpread / 10);
-  return {about_mean / (noise * noise), base > 0 ? std::clamp(slope / base, 0.0, 1.0) : slope > 0 ? 1 : 0};
+  if (!(seconds_ > 0)) return {};
+  const double mean = sx_ / seconds_, variance = sxx_ / seconds_ - mean * mean;
+  if (!(variance > kSameCount * sxx_ / seconds_)) return {};
+  // As if half of the time had been with each of two counts: with one for most of the time this takes them for less far apart than they were.
+  const double half = std::sqrt(variance), a = std::max(0.0, mean - half), b = mean + half;
+  const double at_mean = sy_ / seconds_, slope = (sxy_ / seconds_ - mean * at_mean) / variance;
+  const double at_a = at_mean + slope * (a - mean), at_b = at_mean + slope * (b - mean);
+  const double ratio = at_a > 0 && at_b > 0 ? std::clamp(std::log(at_b / at_a), -kLogMost, kLogMost) : slope > 0 ? kLogMost : -kLogMost;
+  const double noise = std::max(spread(), kUsualSpread / 10), deviation = std::sqrt(kDrift * kDrift + 4 * noise * noise / reports_);
+  // What the ratio tells of kappa falls with it. By the kappa found itself, jobs that seem to have none by chance would count most.
+  const double up = std::max(0.0, kappa_of(ratio + deviation, a, b)), tells = (b - a) / ((1 + up * a) * (1 + up * b)) / deviation;
+  return {tells * tells, kappa_of(ratio, a, b)};
 }
 
 std::optional<double> RateModel::staleness_measured() const {
@@ -136,7 +169,9 @@ void KappaPool::keep(const Evidence& evidence) {
 
 double KappaPool::kappa(double slots) const {
   const double weight = live_.weight + ended_.weight;
-  return weight > 0 && std::sqrt(weight) >= kPoolEnough * slots ? (live_.kappa + ended_.kappa) / weight : -1;
+  if (!(weight > 0)) return -1;
+  const double kappa = std::clamp((live_.kappa + ended_.kappa) / weight, 0.0, 1.0), left = 1 / (1 + kappa * slots);
+  return kPoolEnough * slots * left * left <= std::sqrt(weight) ? kappa : -1;
 }
 
 bool RateModel::kappa_measured() const {

@@ -28,11 +28,12 @@ struct SpeedUp {
   friend bool operator==(const SpeedUp&, const SpeedUp&) = default;
 };
 
-/// What some reports say of kappa: `weight` is their slot-seconds × the squared deviation of their counts of slots over the rates' variance, that is, what a
-/// least-squares slope is worth.
+/// What one job's reports say of kappa: `weight` is the inverse of its variance. Two counts of slots a and b say log((1 + κ (b − 1)) / (1 + κ (a − 1))), as
+/// unsure as reports are and as what else a machine does changes from one time to another, which no number of reports takes away: so counts that hardly differ
+/// say next to nothing, however long each was seen.
 struct Evidence {
   double weight = 0;
-  double kappa = 0;  ///< 0 … 1
+  double kappa = 0;  ///< at most 1; below 0 where more slots seemed to make each faster: half of what is noise about 0
 };
 
 /// The contention of a whole cluster's jobs: the mean of what they say, each weighing what its evidence is worth. One job alone has seen too few counts of
@@ -44,7 +45,7 @@ class KappaPool {
   void add(const Evidence& evidence) { take(live_, evidence); }
   /// What a job that ended had to say is kept, and forgotten over a hundred others.
   void keep(const Evidence& evidence);
-  /// Below 0: its deviation times `slots` is above an eighth: it does not tell how much of each slot is left at so many.
+  /// Below 0: not known. What is left of each slot at `slots`, 1 / (1 + κ slots), is told with a deviation of more than an eighth.
   [[nodiscard]] double kappa(double slots) const;
 
  private:
@@ -65,6 +66,9 @@ class RateModel {
   /// A report's window: `steps` steps took `slot_seconds` of worker slots' time within `seconds` (so slot_seconds / seconds slots were at work), at a mean
   /// staleness of `staleness` steps. Nonsense (not finite, not positive; staleness negative or above a million) is left out and counted.
   void observe(double steps, double slot_seconds, double seconds, double staleness);
+  /// A window in which the count of slots changed, from 1 to `most` as far as is known: it tells the level, where that hardly depends on the count, and nothing
+  /// else. Nonsense is left out and counted.
+  void follow(double steps, double slot_seconds, double most);
   /// How the loss went, against what was forecast from reports at staleness `before`: it fell by `actual` where `predicted` ± `deviation` was expected, at
   /// staleness `now`. Where staleness did not change nothing can be learnt from it. Nonsense is left out and counted.
   void progressed(double predicted, double deviation, double actual, double before, double now);
@@ -94,6 +98,8 @@ class RateModel {
   std::uint64_t left_out_ = 0;
   // Sums that forget: weight is slot-seconds' share of a report, x = slots − 1, y = slot-seconds a step.
   double weight_ = 0, x_ = 0, xx_ = 0, y_ = 0, xy_ = 0;
+  // The same with a report's seconds as its weight: for what counts of slots tell of kappa, an hour with many is no more than one with few.
+  double seconds_ = 0, sx_ = 0, sxx_ = 0, sy_ = 0, sxy_ = 0, reports_ = 0;
   double level_ = 0;                         ///< log of what the newest reports took over what the line says
   double squares_ = 0, squares_weight_ = 0;  ///< of relative residuals
   double steps_ = 0;                         ///< ever

@@ -79,6 +79,44 @@ TEST(KappaPoolTest, JobsWithMoreToSayCountMoreAndWhatIsNotKnownIsSaid) {
   EXPECT_NEAR(pool.kappa(640), 1e-3, 2e-4);
 }
 
+/// Jobs that were seen at `few` and at `many` slots, each on a machine that had become a little faster or slower between the two.
+KappaPool pool_of(int jobs, double kappa, double few, double many, Rng& rng) {
+  KappaPool pool;
+  for (int i = 0; i < jobs; ++i) {
+    RateModel model;
+    for (const double slots : {few, many}) report(model, {.alone = 40 * std::exp(0.07 * rate_noise(rng)), .kappa = kappa}, slots, 12, 0.03, rng);
+    pool.keep(model.evidence());
+  }
+  return pool;
+}
+
+TEST(KappaPoolTest, CountsThatHardlyDifferTellNothingHoweverManyJobsSawThem) {
+  constexpr double kSlots = 640;
+  SeededRng rng(11);
+  int known = 0;
+  for (const double kappa : {0.0, 0.005, 0.1})
+    for (int run = 0; run < 20; ++run) known += pool_of(40, kappa, 600, 640, rng).kappa(kSlots) >= 0 ? 1 : 0;
+  EXPECT_EQ(known, 0) << "of 60 runs of forty jobs";
+}
+
+TEST(KappaPoolTest, WhatIsSaidToBeKnownIsTrue) {
+  constexpr double kSlots = 640;
+  SeededRng rng(12);
+  for (const double kappa : {0.0, 1e-4, 5e-4, 0.005, 0.1}) {
+    for (const double few : {1.0, 40.0, 160.0, 320.0, 500.0, 630.0}) {
+      int wrong = 0, known = 0;
+      for (int run = 0; run < 50; ++run) {
+        const double said = pool_of(5, kappa, few, kSlots, rng).kappa(kSlots);
+        if (said < 0) continue;
+        ++known;
+        wrong += std::abs(1 / (1 + said * kSlots) - 1 / (1 + kappa * kSlots)) > 0.25 ? 1 : 0;
+      }
+      EXPECT_LE(wrong, 5) << "kappa " << kappa << ", " << few << " slots and all: of what is left of a slot two deviations are a quarter";
+      EXPECT_TRUE(few > 100 || known == 50) << "kappa " << kappa << ", " << few << " slots: known in " << known;
+    }
+  }
+}
+
 TEST(RateModelTest, FollowsAMachineThatBecomesSlowerWithinTwoSecondsOfSlotTime) {
   SeededRng rng(5);
   Truth truth{.kappa = 0.05};

@@ -25,7 +25,8 @@ void foretell(const Job& job, double share, Instant now, TargetView& out) {
   if (predictor == nullptr || !predictor->ready() || !out.by_seconds) return;
   double steps = std::max(0.0, *out.by_seconds - age) * rate;
   if (left >= 0 && job.steps_max() > 0) steps = std::min(steps, left);
-  if (!of_loss) steps += static_cast<double>(job.step - std::min(job.step, job.evaluated_at_step));  // it counts from the newest scoring
+  // It counts from the newest report or scoring that it has heard.
+  steps += of_loss ? job.unheard_steps() : static_cast<double>(job.step - std::min(job.step, job.evaluated_at_step));
   out.probability = predictor->after(steps).probability_below(proto::metric_rises(target.of) ? -target.value : target.value);
 }
 

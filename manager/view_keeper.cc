@@ -1,9 +1,5 @@
 #include "manager/view_keeper.h"
 
-#include <tbb/blocked_range.h>
-#include <tbb/parallel_for.h>
-#include <tbb/task_arena.h>
-
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -13,6 +9,7 @@
 #include "base/assert.h"
 #include "base/fetch.h"
 #include "manager/detail/few_digits.h"
+#include "manager/detail/in_parts.h"
 #include "manager/policies/claims.h"
 #include "manager/quality.h"
 
@@ -22,19 +19,16 @@ namespace {
 constexpr std::size_t kKnotsMax = 16;
 constexpr double kMoveCostWeight = 0.3;
 constexpr double kMoveOutlier = 4;
-constexpr std::size_t kAheadJobs = 2;                ///< jobs whose memory is fetched while others are worked on: of very many, a job is in no cache
-constexpr std::size_t kTogether = 256, kGrain = 64;  ///< so many jobs are worth waking other threads for; jobs a thread takes at a time
+constexpr std::size_t kAheadJobs = 2;   ///< jobs whose memory is fetched while others are worked on: of very many, a job is in no cache
+constexpr std::size_t kAheadSet = 8;    ///< the same where little is looked at
+constexpr std::size_t kJobsApart = 64;  ///< jobs to look at that are worth another thread's while
 
 /// `of(i, end)` for 0 … count − 1, on several threads where there are many; a thread's part goes on to `end`.
 template <class Of>
 void each_of(std::size_t count, const Of& of) {
-  const auto some = [&](std::size_t first, std::size_t end) {
+  in_parts(count, kJobsApart, [&](std::size_t first, std::size_t end) {
     for (std::size_t i = first; i < end; ++i) of(i, end);
-  };
-  if (count < kTogether) return some(0, count);
-  // Isolated: while it waits this thread takes no other work, which in a study may be a whole simulation.
-  tbb::this_task_arena::isolate(
-      [&] { tbb::parallel_for(tbb::blocked_range<std::size_t>(0, count, kGrain), [&](const auto& part) { some(part.begin(), part.end()); }); });
+  });
 }
 
 /// A loss that falls goes on falling: at least as 1/step does. A fit through noisy reports takes a curve for flat now and then, and a policy that believes it
@@ -45,9 +39,11 @@ void forecast_into(std::vector<ForecastKnot>& knots, const Job& job, double step
   std::array<Forecast, kKnotsMax> said;
   std::size_t count = 0;
   for (double n = 0.5; count < kKnotsMax && (count == 0 || n < 2.0 * slots); n *= 2) steps[count++] = n * steps_per_slot;
-  job.predictor->after_all(std::span(steps).first(count), std::span(said).first(count));
+  std::array<double, kKnotsMax> from_heard;
+  std::transform(steps.begin(), steps.begin() + count, from_heard.begin(), [before = job.unheard_steps()](double k) { return before + k; });
+  job.predictor->after_all(std::span(from_heard).first(count), std::span(said).first(count));
   const ExpectedFall fall(job.curve.points());
-  const double level = job.predictor->after(0).mean;
+  const double level = job.after(0).mean;
   double drop = 0;
   for (std::size_t i = 0; i < count; ++i) {
     drop = std::max({drop, level - said[i].mean, fall.after(steps[i])});
@@ -75,7 +71,7 @@ void fill_view(JobView& v, const Job& job, Duration move_cost) {
   v.slots_min = job.paused() ? 0 : job.spec.slots_min;
   v.slots_max = job.paused() ? 0 : job.spec.slots_max;
   v.phase = job.phase();
-  v.reports = job.reports;
+  v.reports = job.told;
   v.loss = job.loss;
   v.first_loss = job.first_loss;
   v.floor = job.floor();
@@ -91,9 +87,9 @@ void fill_view(JobView& v, const Job& job, Duration move_cost) {
   v.end_loss = v.floor;
   v.end_deviation = 0;
   const bool ready = job.predictor != nullptr && job.predictor->ready();
-  v.level = ready ? few_digits(std::min(job.first_loss, job.predictor->after(0).mean)) : job.loss;
+  v.level = ready ? few_digits(std::min(job.first_loss, job.after(0).mean)) : job.loss;
   if (v.declared && ready) {
-    const Forecast end = job.predictor->after(std::max(0.0, v.total_steps - static_cast<double>(v.step)));
+    const Forecast end = job.after(std::max(0.0, v.total_steps - static_cast<double>(v.step)));
     v.end_loss = std::min(job.best_loss, end.mean);
     v.end_deviation = end.deviation;
   }
@@ -273,7 +269,10 @@ void ViewKeeper::pool_contention(std::span<Job* const> touched) {
 }
 
 void ViewKeeper::look(Instant now, bool by_index, const Incremental* carrier) {
-  for (const Job* job : set_) {
+  for (std::size_t i = 0; i < set_.size(); ++i) {
+    if (i + 2 * kAheadSet < set_.size()) __builtin_prefetch(set_[i + 2 * kAheadSet]);
+    if (i + kAheadSet < set_.size() && set_[i + kAheadSet]->row != Job::kNoRow) __builtin_prefetch(&view_.jobs[set_[i + kAheadSet]->row].slots);
+    const Job* const job = set_[i];
     if (job->row == Job::kNoRow) continue;
     JobView& v = view_.jobs[job->row];
     if (v.slots > 0 && job->slots == 0) v.waits_since = view_.now;

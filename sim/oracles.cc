@@ -82,32 +82,58 @@ double best_slope(const SimJob& job, double place) {
   return best;
 }
 
-class OracleCurve final : public manager::Policy {
+/// Jobs one after the other, by an index that their true curves tell.
+class InTrueOrder : public manager::Policy {
  public:
-  explicit OracleCurve(const Truth& truth) : truth_(truth) {}
-  std::string_view name() const override { return "oracle-curve"; }
+  InTrueOrder(std::string_view name, const Truth& truth) : name_(name), truth_(truth) {}
+  std::string_view name() const override { return name_; }
   std::uint32_t version() const override { return 1; }
   std::uint32_t moves_max(const ClusterView& view) const override { return slots_of(view); }
   Decision decide(const ClusterView& view, manager::Memo&) const override {
     std::vector<manager::Claim> claims = manager::claims_of(view);
+    for (manager::Claim& c : claims) c.base = c.min;
+    const std::vector<Rank> ranks = order(claims);
     std::vector<double> index;
-    for (manager::Claim& c : claims) {
-      const SimJob* job = truth_.job(c.job->id);
-      c.base = c.min;
-      index.push_back(job == nullptr ? 0 : c.job->weight * best_slope(*job, truth_.place(c.job->id)));
-    }
+    for (const Rank& rank : ranks) index.push_back(rank.index);
     Decision out;
     out.price = manager::serve_in_order(view, claims, index, {});
     for (std::size_t i = 0; i < claims.size(); ++i) {
       manager::JobDecision& d = out.jobs.emplace_back(manager::decided(view, claims[i]));
       d.index = index[i];
-      if (d.sentence.empty()) d.reason = manager::Reason::kLargestDrop, d.sentence = "by the best average slope of its true curve";
+      if (d.sentence.empty()) d.reason = manager::Reason::kLargestDrop, d.sentence = ranks[i].why;
     }
     return out;
   }
 
+ protected:
+  struct Rank {
+    double index = 0;
+    const char* why = "by the best average slope of its true curve";
+  };
+  /// One a claim; may change what a claim may have.
+  virtual std::vector<Rank> order(std::vector<manager::Claim>& claims) const = 0;
+  [[nodiscard]] const Truth& truth() const { return truth_; }
+  /// By its own true curve.
+  [[nodiscard]] Rank alone(const manager::Claim& claim) const {
+    const SimJob* job = truth_.job(claim.job->id);
+    return {job == nullptr ? 0 : claim.job->weight * best_slope(*job, truth_.place(claim.job->id))};
+  }
+
  private:
+  std::string_view name_;
   const Truth& truth_;
+};
+
+class OracleCurve final : public InTrueOrder {
+ public:
+  explicit OracleCurve(const Truth& truth) : InTrueOrder("oracle-curve", truth) {}
+
+ private:
+  std::vector<Rank> order(std::vector<manager::Claim>& claims) const override {
+    std::vector<Rank> out;
+    for (const manager::Claim& c : claims) out.push_back(alone(c));
+    return out;
+  }
 };
 
 /// The true curves of a group's members.
@@ -128,51 +154,33 @@ std::pair<double, double> lowest(const Member& m) {
   return out;
 }
 
-class OracleWinner final : public manager::Policy {
+class OracleWinner final : public InTrueOrder {
  public:
-  explicit OracleWinner(const Truth& truth) : truth_(truth) {}
-  std::string_view name() const override { return "oracle-winner"; }
-  std::uint32_t version() const override { return 1; }
-  std::uint32_t moves_max(const ClusterView& view) const override { return slots_of(view); }
-  Decision decide(const ClusterView& view, manager::Memo&) const override {
-    std::vector<manager::Claim> claims = manager::claims_of(view);
-    std::vector<double> index(claims.size(), 0);
-    std::map<std::string, std::vector<Member>> groups;
-    for (std::size_t i = 0; i < claims.size(); ++i) {
-      manager::Claim& c = claims[i];
-      c.base = c.min;
-      const SimJob* job = truth_.job(c.job->id);
-      if (job == nullptr) continue;
-      const double place = truth_.place(c.job->id);
-      if (job->best && !job->group.empty())
-        groups[job->group].push_back({i, job, place, place + std::max(0.0, job->steps - truth_.step(c.job->id))});
-      else
-        index[i] = c.job->weight * best_slope(*job, place);
-    }
-    std::vector<bool> wins(claims.size(), false);
-    for (const auto& [name, members] : groups) {
-      const std::size_t winner = order(truth_.group_best(name), members, claims, index);
-      wins[winner] = true;
-      manager::Claim& best = claims[winner];
-      if (truth_.job(best.job->id)->staleness > 0) best.max = best.full = std::clamp(1U, best.min, best.max);
-    }
-    Decision out;
-    out.price = manager::serve_in_order(view, claims, index, {});
-    for (std::size_t i = 0; i < claims.size(); ++i) {
-      manager::JobDecision& d = out.jobs.emplace_back(manager::decided(view, claims[i]));
-      d.index = index[i];
-      if (!d.sentence.empty()) continue;
-      d.reason = manager::Reason::kLargestDrop;
-      d.sentence = wins[i] ? "of its group it comes lowest" : "by the best average slope of its true curve";
-    }
-    return out;
-  }
+  explicit OracleWinner(const Truth& truth) : InTrueOrder("oracle-winner", truth) {}
 
  private:
   static constexpr double kAfterWinners = 1e-9;  ///< of an index: whatever a member brings sooner, the winner comes first
 
-  /// Fills in the members' indices. Returns the winner's claim.
-  std::size_t order(double best, const std::vector<Member>& members, std::span<const manager::Claim> claims, std::vector<double>& index) const {
+  std::vector<Rank> order(std::vector<manager::Claim>& claims) const override {
+    std::vector<Rank> out;
+    std::map<std::string, std::vector<Member>> groups;
+    for (std::size_t i = 0; i < claims.size(); ++i) {
+      const JobId id = claims[i].job->id;
+      const SimJob* job = truth().job(id);
+      const bool member = job != nullptr && job->best && !job->group.empty();
+      out.push_back(member ? Rank{} : alone(claims[i]));
+      if (member) groups[job->group].push_back({i, job, truth().place(id), truth().place(id) + std::max(0.0, job->steps - truth().step(id))});
+    }
+    for (const auto& [name, members] : groups) {
+      const Member& winner = order(truth().group_best(name), members, claims, out);
+      manager::Claim& best = claims[winner.claim];
+      if (winner.job->staleness > 0) best.max = best.full = std::clamp(1U, best.min, best.max);
+    }
+    return out;
+  }
+
+  /// Fills in the members' ranks. Returns the winner.
+  static const Member& order(double best, const std::vector<Member>& members, std::span<const manager::Claim> claims, std::vector<Rank>& out) {
     const Member* winner = nullptr;
     std::pair<double, double> low;
     double first = best;
@@ -188,12 +196,11 @@ class OracleWinner final : public manager::Policy {
       for (const double at : m.job->curve.points())
         if (at > m.place && at <= m.last && range > 0)
           slope = std::max(slope, (best - m.job->curve.at(at)) / range / ((at - m.place) * m.job->slot_seconds_per_step));
-      index[m.claim] = claims[m.claim].job->weight * slope * (&m == winner ? 1 : kAfterWinners);
+      out[m.claim].index = claims[m.claim].job->weight * slope * (&m == winner ? 1 : kAfterWinners);
     }
-    return winner->claim;
+    out[winner->claim].why = "of its group it comes lowest";
+    return *winner;
   }
-
-  const Truth& truth_;
 };
 
 }  // namespace

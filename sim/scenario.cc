@@ -142,7 +142,8 @@ void read_names(MapReader& reader, Scenario& out, Problems& problems) {
 /// A recorded run has its own curves, sizes and groups.
 void read_what_comes(const Node& root, const Scenario& out, Problems& problems) {
   const bool run = out.arrivals.starts_with("run:");
-  if (!run && out.curves.empty()) problems.add(root.mark, "a scenario needs 'curves', files or folders with loss curves, or 'arrivals: run:FOLDER'");
+  if (!run && out.curves.empty())
+    problems.add(root.mark, "a scenario needs 'curves' (--curves), files or folders with loss curves, or 'arrivals: run:FOLDER' (--arrivals)");
   if (!run) return;
   for (const char* key : {"curves", "jobs", "load", "spread", "failing", "groups", "objective"})
     if (const Node* node = root.find(key)) problems.add(node->mark, fmt::format("'{}' is the recorded run's own, with arrivals: run:FOLDER", key));

@@ -27,6 +27,9 @@ struct TableFile {
 /// Errors: kNotFound; kBadData naming file and line (no header, a row of another width, no rows).
 [[nodiscard]] Result<TableFile> read_table(const std::string& path);
 
+/// The text as a cell of such a file (RFC 4180): in quotes, with its own quotes doubled, where it holds a comma, a quote or the end of a line.
+[[nodiscard]] std::string csv_cell(std::string_view text);
+
 /// A finite decimal number and nothing else.
 [[nodiscard]] std::optional<double> to_number(std::string_view text);
 

@@ -33,6 +33,15 @@ float first_value(const proto::InitSpec& init, std::uint64_t seed, std::uint64_t
   return init.scale * static_cast<float>(std::sqrt(-2 * std::log(1 - u)) * std::cos(2 * std::numbers::pi * v));
 }
 
+std::vector<std::vector<float>> first_values(std::span<const TableDecl> tables, std::uint64_t seed) {
+  std::vector<std::vector<float>> out;
+  for (std::size_t t = 0; t < tables.size(); ++t) {
+    auto& values = out.emplace_back(tables[t].rows * tables[t].cols);
+    for (std::size_t i = 0; i < values.size(); ++i) values[i] = first_value(tables[t].init, seed, t, i);
+  }
+  return out;
+}
+
 struct LocalTrainer::Impl {
   std::unique_ptr<Model> model;
   std::shared_ptr<const Dataset> data;
@@ -55,11 +64,8 @@ struct LocalTrainer::Impl {
     if (model->update_kind() != UpdateKind::kGradient) options.lr = -1;
     phases = model->phases(options.epochs);
     const std::size_t n = tables.size();
-    values.resize(n), gathered.resize(n), gradients.resize(n), keys.resize(n), views.resize(n), updates.resize(n);
-    for (std::size_t t = 0; t < n; ++t) {
-      values[t].resize(tables[t].rows * tables[t].cols);
-      for (std::size_t i = 0; i < values[t].size(); ++i) values[t][i] = first_value(tables[t].init, options.seed, t, i);
-    }
+    values = first_values(tables, options.seed);
+    gathered.resize(n), gradients.resize(n), keys.resize(n), views.resize(n), updates.resize(n);
   }
 
   [[nodiscard]] bool sparse(std::size_t t) const { return tables[t].kind == proto::TableKind::kSparse; }

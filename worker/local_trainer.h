@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "worker/data/dataset.h"
@@ -51,5 +52,7 @@ class LocalTrainer {
 
 /// First values of a table's element: counter-based, so that any part can be made alone.
 [[nodiscard]] float first_value(const proto::InitSpec& init, std::uint64_t seed, std::uint64_t table, std::uint64_t element);
+/// Those of whole tables; a sparse one's are all of its rows.
+[[nodiscard]] std::vector<std::vector<float>> first_values(std::span<const TableDecl> tables, std::uint64_t seed);
 
 }  // namespace sluice::worker

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <stdexcept>
 
@@ -161,6 +162,37 @@ TEST(Slot, ReadsItsOwnUpdatesButTheLatest) {
     ASSERT_EQ(script->seen.size(), 100U);
     for (const auto& [batch, value] : script->seen) { EXPECT_GE(value + 1, static_cast<float>(batch)) << lanes; }
   }
+}
+
+/// How long a batch takes decides whether values are read ahead; what was scored between two batches is no part of it.
+TEST(Slot, AnEvaluationIsNoBatchsTime) {
+  const auto seen_with = [](Duration evaluation) {
+    Cluster cluster({.lanes = 1});
+    auto script = small(false);
+    script->before_update = [&](std::uint64_t) { cluster.clock.advance(from_ms(5)); };
+    script->before_evaluate = [&] { cluster.clock.advance(evaluation); };
+    cluster.add_model("count", script);
+    cluster.order(0, kFirst, Cluster::job("count", 10'000, 10));
+    EXPECT_TRUE(cluster.run([&] { return cluster.world.homes.contains(kFirst); }));
+    // A scoring after ten batches, told with the answer to the last one's commit: in the middle of the first block that is measured.
+    auto& home = cluster.home(kFirst);
+    home.free.clear();
+    const auto lease = [&](proto::LeaseKind kind, std::uint64_t first, std::uint32_t rows) {
+      proto::LeaseReply& next = home.free.emplace_back();
+      next.kind = kind, next.lease = home.next_lease++, next.first_row = first, next.rows = rows;
+    };
+    lease(proto::LeaseKind::kTrain, 0, 100);
+    lease(proto::LeaseKind::kEvaluate, 0, 20);
+    lease(proto::LeaseKind::kTrain, 100, 9900);
+    EXPECT_TRUE(cluster.run([&] { return cluster.finished(kFirst); }, 100'000)) << cluster.describe(kFirst);
+    EXPECT_EQ(home.scored, 20U);
+    return script->seen;
+  };
+  const auto quick = seen_with({}), long_ones = seen_with(from_seconds(30));
+  EXPECT_EQ(quick.size(), 1000U);
+  const auto read_ahead = std::count_if(quick.begin(), quick.end(), [](const auto& batch) { return batch.second < static_cast<float>(batch.first); });
+  EXPECT_GT(read_ahead, 0) << "it was tried";
+  EXPECT_EQ(quick, long_ones);
 }
 
 /// clip bounds the norm of a batch's whole update, over all its tables: here 203 ones.

@@ -17,7 +17,6 @@ constexpr const char* kPriorKey = "remaining_prior";
 constexpr const char* kMembersKey = "membership";
 constexpr const char* kNextIdKey = "next_job_id";
 constexpr const char* kJobPrefix = "job/";
-constexpr std::size_t kEndsToldMax = 1000;
 constexpr int kRefitAStep = 100;  ///< solver iterations: some tenths of a millisecond
 constexpr Duration kStoreAgain = from_ms(1000);
 constexpr Duration kSummaryEvery = from_ms(1000), kForgetEvery = from_ms(1000);
@@ -143,9 +142,8 @@ Result<const Member*> Core::join(const proto::Register& body, const net::PeerId&
     log::info("worker {} is there with {} slots", member->name, member->slots);
   } else {
     // It may have missed how jobs ended while it was away.
-    std::size_t told = 0;
-    for (auto it = jobs_.all().rbegin(); it != jobs_.all().rend() && told < kEndsToldMax; ++it)
-      if (it->second.ended()) outbox_.end(it->first, {ServerId{member->id}}, clock_.now(), keep_of(it->first)), ++told;
+    for (const auto& [id, job] : jobs_.all())
+      if (job.ended()) outbox_.end(id, {ServerId{member->id}}, clock_.now(), keep_of(id));
     log::info("server {} is there with {} lanes ({} of {} servers)", member->name, member->lanes.size(), members_.of(proto::Role::kServer).size(),
               options_.servers);
   }

@@ -282,6 +282,22 @@ TEST_F(Forgotten, NotWhoseBestStillCountsForItsGroup) {
   EXPECT_EQ(c.call("ps")["jobs_forgotten"], 3);
 }
 
+TEST_F(Forgotten, AServerThatComesBackIsToldOfAllEndsThatAreKnown) {
+  begin(5000);
+  constexpr std::size_t kJobs = 1500;
+  json all = json::array();
+  for (std::size_t i = 0; i < kJobs; ++i) all.push_back(fmt::format("job-{}", i));
+  ASSERT_EQ(c.submit(all.get<std::vector<std::string>>())["jobs"].size(), kJobs);
+  ASSERT_EQ(c.call("cancel", {{"jobs", all}})["jobs"].size(), kJobs);
+  c.run(20);
+  EXPECT_EQ(server->ended_jobs.size(), kJobs);
+  c.executor.kill("s1");
+  c.run(10);
+  auto& again = c.server("s1");
+  c.run(20);
+  EXPECT_EQ(again.ended_jobs.size(), kJobs);
+}
+
 TEST_F(Forgotten, NothingWhereThereIsRoom) {
   begin(1000);
   train({"a", "b"});

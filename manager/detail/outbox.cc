@@ -46,11 +46,17 @@ std::vector<WorkerId> Outbox::due_grants(Instant now) {
   return out;
 }
 
+std::size_t Outbox::open_ends() const {
+  return static_cast<std::size_t>(std::count_if(ends_.begin(), ends_.end(), [](const auto& e) { return e.second.open; }));
+}
+
 std::vector<std::pair<ServerId, JobId>> Outbox::due_ends(Instant now) {
   std::vector<std::pair<ServerId, JobId>> out;
   const bool workers_know = settled();
+  std::size_t open = open_ends();
   for (auto& [job, end] : ends_) {
-    if (!end.open ? !workers_know && now < end.due : now < end.due) continue;
+    if (!end.open ? open == kOpenMax || (!workers_know && now < end.due) : now < end.due) continue;
+    open += end.open ? 0 : 1;
     end.open = true;
     end.due = now + again_;
     for (const ServerId server : end.servers) out.emplace_back(server, job);
@@ -62,7 +68,9 @@ Instant Outbox::next_timer() const {
   Instant next = Instant::never();
   for (const auto& [worker, grant] : grants_)
     if (!grant.acknowledged) next = std::min(next, grant.due);
-  for (const auto& [job, end] : ends_) next = std::min(next, end.due);
+  const bool room = open_ends() < kOpenMax;
+  for (const auto& [job, end] : ends_)
+    if (end.open || room) next = std::min(next, end.due);
   return next;
 }
 

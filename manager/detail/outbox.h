@@ -34,7 +34,9 @@ class Outbox {
   /// What end() was told.
   [[nodiscard]] std::string keep(JobId job) const;
 
-  /// What is to be sent now; each is then not due again for a while.
+  /// What is to be sent now; each is then not due again for a while. Ends of so many jobs are under way at most, the others wait for their answers: a server
+  /// that comes back after thousands of jobs have ended is not told of all of them every heartbeat.
+  static constexpr std::size_t kOpenMax = 1000;
   [[nodiscard]] std::vector<WorkerId> due_grants(Instant now);
   [[nodiscard]] std::vector<std::pair<ServerId, JobId>> due_ends(Instant now);
   [[nodiscard]] Instant next_timer() const;
@@ -51,6 +53,7 @@ class Outbox {
     std::set<ServerId> servers;
     std::string keep;
   };
+  [[nodiscard]] std::size_t open_ends() const;
   Duration again_;
   std::map<WorkerId, Grant> grants_;
   std::map<JobId, End> ends_;

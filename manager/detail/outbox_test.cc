@@ -47,6 +47,26 @@ TEST(Outbox, TheEndOfAJobIsToldOnlyWhenTheWorkersHaveHeardOrMuchLater) {
   EXPECT_TRUE(box.due_ends(at_ms(9000)).empty());
 }
 
+TEST(Outbox, ManyEndsAreToldSomeAtATimeUntilAllAreAnswered) {
+  Outbox box(from_ms(200));
+  constexpr std::uint64_t kJobs = 2 * Outbox::kOpenMax + 500;
+  for (std::uint64_t id = 1; id <= kJobs; ++id) box.end(JobId{id}, {kOne, kTwo}, at_ms(0));
+  std::set<JobId> told;
+  std::int64_t ms = 0;
+  for (; ms < 10'000 && box.next_timer() != Instant::never(); ms += 100) {
+    const auto due = box.due_ends(at_ms(ms));
+    EXPECT_LE(due.size(), 2 * Outbox::kOpenMax);
+    EXPECT_GT(box.next_timer(), at_ms(ms)) << "what waits for answers does not keep its caller busy";
+    for (const auto& [server, job] : due) {
+      told.insert(job);
+      if (server == kOne || ms >= 3000) box.ended(job, server);  // the other one is slow
+    }
+  }
+  EXPECT_EQ(told.size(), kJobs);
+  EXPECT_LT(ms, 4000);
+  EXPECT_FALSE(box.ending(JobId{1}) || box.ending(JobId{kJobs}));
+}
+
 TEST(Measured, PercentilesAreNearestRanksOfTheNewest) {
   Measured m;
   EXPECT_EQ(m.percentile(0.5), 0);

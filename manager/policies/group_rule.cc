@@ -7,7 +7,7 @@
 #include <optional>
 #include <string>
 
-#include "manager/policies/share_rule.h"
+#include "manager/policies/group_ends.h"
 #include "manager/policy.h"
 
 namespace sluice::manager {
@@ -15,58 +15,10 @@ namespace {
 
 constexpr double kUnheardSpread = 0.1;  ///< of the group's range: how far apart members end before some were heard
 constexpr double kUsualGap = 0.5;       ///< of the group's scale: between the best end and one that is better, before some were heard; over their number
-constexpr double kTellingShare = 27;    ///< the least that tells is this part of all steps
-constexpr double kMostLeft = 0.95;      ///< by past jobs, of a loss that has begun to fall
-constexpr double kPastSurest = 0.01;    ///< of the range: past jobs tell nothing better
 constexpr double kOwnPart = 0.5;        ///< of a deviation: the rest is what a group's members have in common, and does not tell them apart
 constexpr double kHeld = 1.25;          ///< who serves goes on until another is worth so many times as much
 constexpr double kLeastBrings = 1e-3;   ///< of the range: what a leader's wait costs at least
 constexpr double kLeastIndex = 1e-6;    ///< of a whole range over a whole length: who is worth nothing else is in an order all the same
-
-/// To single precision: a logarithm's last bits may differ between C libraries, and in one library between processors with and without fused multiply-add; a
-/// recorded round is to be decided again to the last byte anywhere (docs/adr/0016). Square roots are the same everywhere.
-double log_of(double x) { return static_cast<double>(static_cast<float>(std::log(x))); }
-
-struct End {
-  double loss = 0, deviation = 0;
-};
-
-double steps_of(const JobView& job) {
-  const auto step = static_cast<double>(job.step);
-  return job.total_steps > 0 ? std::max(job.total_steps, step + 1) : 2 * step + 2;
-}
-
-/// Where a member ends by how steeply it falls now: a loss that is foretold to fall by d over as many steps again as it has done (or as far as its forecast
-/// reaches) falls by g = d / ln 2 in the logarithm of its steps, and from step n to its end N, as a power −p of them, by (g / p) (1 − (n/N)^p): foretold with
-/// the usual p, a half, and as unsure as if any p from 0 to 1 were as likely: (its fall at 0 less that at 1) / √12, beside what the forecast itself is off by.
-/// The forecast's own word for the end is not taken: it is judged by what came soon after it, and many times as far ahead its deviation means little. Deviation
-/// 0: nothing is foretold.
-End by_slope(const JobView& job) {
-  const double n = std::max(1.0, static_cast<double>(job.step)), left = n / steps_of(job);
-  const ForecastKnot* ahead = nullptr;
-  for (const ForecastKnot& knot : job.forecast)
-    if (ahead == nullptr || knot.steps <= n) ahead = &knot;
-  if (ahead == nullptr || !(ahead->steps > 0)) return {job.loss, 0};
-  const double part = ahead->steps / n, folds = part < 1e-6 ? part : log_of(1 + part), slope = ahead->drop / folds, off = ahead->deviation / folds;
-  const double usual = 2 * (1 - std::sqrt(left)), powers = (log_of(1 / left) - (1 - left)) / std::sqrt(12.0);
-  return {job.loss - slope * usual, std::sqrt(slope * powers * slope * powers + off * usual * off * usual)};
-}
-
-/// Where a member is foretold to end and how far off that may be: by how steeply it falls, and by what past jobs had left at its share of the steps; each
-/// weighs the inverse of its variance. A forecast over a whole length allows for what no report shows; of a member of which little is left as a rule it alone
-/// would promise more than there is to come. Of one that has not fallen at all nothing is expected.
-End end_of(const JobView& job) {
-  End own{job.declared ? job.end_loss : job.floor, end_deviation(job)};
-  if (!(own.deviation > 0)) return own;  // as sure as that only a yardstick is
-  if (const End foretold = by_slope(job); foretold.deviation > 0) own = foretold;
-  const double left = std::clamp(job.prior_remaining, 0.0, kMostLeft), fallen = job.first_loss - job.loss;
-  if (!(job.total_steps > 0) || !(job.prior_deviation > 0)) return own;
-  if (!(fallen > 0)) return {job.loss, kPastSurest * std::abs(job.loss)};
-  const double range = fallen / (1 - left);
-  const End past{job.first_loss - range, std::max(job.prior_deviation, kPastSurest) * range / (1 - left)};
-  const double mine = 1 / (own.deviation * own.deviation), theirs = 1 / (past.deviation * past.deviation);
-  return {(mine * own.loss + theirs * past.loss) / (mine + theirs), 1 / std::sqrt(mine + theirs)};
-}
 
 /// A member's way to its end, as it goes in a window ahead with one slot.
 class Way {
@@ -116,7 +68,7 @@ class Group {
         slots_(std::max(1U, slots_of(view))) {}
 
   void decide() {
-    for (const std::size_t i : members_) ends_[i] = end_of(job(i));
+    tell_ends();
     hear();
     if (heard_ > 0) find_leader();
     for (const std::size_t i : members_) {
@@ -152,7 +104,7 @@ class Group {
  private:
   [[nodiscard]] const JobView& job(std::size_t i) const { return *claims_[i].job; }
   [[nodiscard]] bool usable(std::size_t i) const { return claims_[i].max > claims_[i].min || job(i).slots > 0; }
-  [[nodiscard]] bool heard(std::size_t i) const { return job(i).reports >= 2; }
+  [[nodiscard]] bool heard(std::size_t i) const { return was_heard(job(i)); }
   /// Of one that was not measured yet (it was resumed with its curve, say): the mean of those that were.
   [[nodiscard]] double rate_of(const JobView& j) const {
     const double rate = rate_alone(j);
@@ -163,11 +115,18 @@ class Group {
     return {step, steps_of(j), rate_of(j), window_};
   }
 
+  void tell_ends() {
+    std::vector<const JobView*> jobs;
+    for (const std::size_t i : members_) jobs.push_back(&job(i));
+    const std::vector<End> ends = ends_of(jobs);
+    for (std::size_t k = 0; k < members_.size(); ++k) ends_[members_[k]] = ends[k];
+  }
+
   /// What those that were heard say of the group as a whole: where they end, how long a window is.
   void hear() {
     leader_ = members_.front();
     std::size_t lowest = leader_;
-    double first = 0, low_half = 0, rates = 0, measured = 0;
+    double first = 0, rates = 0, measured = 0;
     std::vector<double> ends;
     for (const std::size_t i : members_)
       if (const double rate = rate_alone(job(i)); rate > 0) rates += rate, ++measured;
@@ -180,18 +139,34 @@ class Group {
       ++heard_;
     }
     if (heard_ == 0) return;
+    told_ = heard_;
     first_ = first, low_end_ = ends_[lowest].loss;
     // Without a report there is none yet (a yardstick may know more than was reported).
     best_ = job(lowest).group_best != 0 ? job(lowest).group_best : first;
     window_ = steps_of(job(lowest)) / rate_of(job(lowest));
     range_ = std::max(first - std::min(low_end_, best_), 1e-9 * std::abs(first) + 1e-12);
-    // How far below the best end another one may be that is better: as far as the ends of the better half are from each other, and, as if one had been heard
-    // before them, as far as that may be anywhere.
-    const double n = static_cast<double>(heard_);
-    const std::size_t half = std::max<std::size_t>(1, heard_ / 2);
+    gap_ = gap_of(std::move(ends));
+  }
+
+  /// How far below the lowest end that is told another one may be that is better: as far as the ends of the better half are from each other, and, as if one
+  /// had been heard before them, as far as that may be anywhere.
+  [[nodiscard]] double gap_of(std::vector<double> ends) const {
+    const double n = static_cast<double>(ends.size());
+    const std::size_t half = std::max<std::size_t>(1, ends.size() / 2);
+    double low_half = 0;
     std::sort(ends.begin(), ends.end());
     for (std::size_t k = 0; k < half; ++k) low_half += ends[k] / static_cast<double>(half);
-    gap_ = (kUsualGap * std::max(range_, std::abs(low_end_)) / n + 2 * (low_half - low_end_)) / (1 + n);
+    return (kUsualGap * std::max(range_, std::abs(ends.front())) / n + 2 * (low_half - ends.front())) / (1 + n);
+  }
+
+  /// Nobody is foretold to come below what was reached, perhaps because who led has failed or ended. Members that have told nothing yet are then as good as any
+  /// that was not heard; those that did, and what was reached, say where one may end that is better.
+  void begin_again() {
+    std::vector<double> ends = {best_};
+    for (const std::size_t i : members_)
+      if (usable(i) && has_told(job(i))) ends.push_back(std::max(best_, ends_[i].loss));
+    again_ = true;
+    told_ = ends.size(), low_end_ = best_, gap_ = gap_of(std::move(ends));
   }
 
   void find_leader() {
@@ -204,9 +179,11 @@ class Group {
       any = true, lowest = mean, leader_ = i;
     }
     // Nobody is foretold to come below what was reached: who may do so first leads.
-    if (any && lowest >= best_)
+    if (any && lowest >= best_ - 1e-9 * range_) {  // a mean of what is the same is that but for its last bits
       for (const std::size_t i : members_)
         if (heard(i) && usable(i) && hope(i) > hope(leader_)) leader_ = i;
+      begin_again();
+    }
     const JobView& leader = job(leader_);
     const double end = ends_[leader_].loss;
     mean_ = lowest;
@@ -272,13 +249,13 @@ class Group {
     const auto step = static_cast<double>(leader.step);
     const double steps = steps_of(leader), rate = rate_of(leader);
     const Way ahead = step >= 2 && step < 0.99 * steps ? Way::like_another(left, step, steps, rate, window_) : Way(1, steps, rate, window_);
-    unheard_ = std::max(0.0, mean_ - ahead.mean_best(first_, low_end_ - gap_, best_)) / static_cast<double>(heard_ + 1);
+    unheard_ = std::max(0.0, mean_ - ahead.mean_best(first_, low_end_ - gap_, best_)) / static_cast<double>(told_ + 1);
     return *unheard_;
   }
 
   void explore(std::size_t i, GroupPlace& place) {
     const JobView &j = job(i), &like = heard(i) ? j : job(leader_);
-    const double gain = heard(i) ? gain_of(i) : gain_of_unheard();
+    const double own = heard(i) ? gain_of(i) : 0, gain = heard(i) && (has_told(j) || !again_) ? own : std::max(own, gain_of_unheard());
     const double done = heard(i) ? static_cast<double>(j.step) : 0;
     place.look = std::max({done, steps_of(like) / kTellingShare, 1.0}) / rate_of(like);
     place.value = place.improvement = std::clamp(gain / range_, 0.0, 1.0);
@@ -304,11 +281,12 @@ class Group {
   double quantum_;                   ///< seconds: the shortest look
   double slots_;                     ///< of the cluster
   double usual_rate_ = 1;            ///< of the members, steps a slot-second
-  std::size_t leader_ = 0, heard_ = 0;
+  std::size_t leader_ = 0, heard_ = 0, told_ = 0;
   double first_ = 0, best_ = 0, range_ = 1;    ///< of the group: the highest first loss, the best so far, from the one to the lowest end
   double low_end_ = 0, gap_ = 0;               ///< the lowest end foretold; see hear()
   double window_ = 1, mean_ = 0, brings_ = 1;  ///< slot-seconds; the leader's mean over it; what the leader takes off the best by its end
   double worth_ = 0;                           ///< of the best look that is worth its price, of the range a slot-second
+  bool again_ = false;                         ///< see begin_again()
   double remaining_ = 1;                       ///< of the group's loss
   std::optional<double> unheard_;              ///< gain_of_unheard()
 };

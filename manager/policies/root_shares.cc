@@ -1,71 +1,93 @@
 #include "manager/policies/root_shares.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <iterator>
 #include <limits>
+
+#include "manager/detail/in_parts.h"
 
 namespace sluice::manager {
 namespace {
 
 constexpr double kShareMillion = 1e6;
-constexpr std::int64_t kOwedQuanta = 64;
+constexpr double kOwedQuanta = 64;
 constexpr std::size_t kSampled = 64;        ///< claims for each that is looked at to guess how much one must want
 constexpr double kSlack = 1.25, kMore = 8;  ///< of the sample: a guess that is too narrow costs a second pass
 
-/// As std::llround, without a call.
-std::int64_t whole_near(double x) {
-  const auto whole = static_cast<std::int64_t>(x);
-  const double rest = x - static_cast<double>(whole);
+// By value: of references the compiler takes which one it is for a matter of control flow, and does one after the other.
+/// Of slots, of which there are not 2³¹; of an unsigned number, processors make a double in several steps.
+double number(std::uint32_t slots) { return static_cast<std::int32_t>(slots); }
+double lesser(double a, double b) { return b < a ? b : a; }
+double larger(double a, double b) { return a < b ? b : a; }
+double between(double x, double least, double most) { return lesser(larger(x, least), most); }
+
+/// As std::round, without a call.
+double whole_near(double x) {
+  const double whole = std::trunc(x), rest = x - whole;
   return whole + (rest >= 0.5 ? 1 : 0) - (rest <= -0.5 ? 1 : 0);
 }
 
-std::int64_t rounding_of(std::int64_t carried, double share, std::uint32_t slots) {
-  const double error = static_cast<double>(carried) / kShareMillion + share - slots;
-  return share >= 1 ? whole_near(std::clamp(error, -1.0, 1.0) * kShareMillion) : 0;
+/// `carried`, in slots, and `share` added up; `slots` were given.
+double rounding_of(double with_carried, double share, double slots) {
+  const double rounding = whole_near(between(with_carried - slots, -1, 1) * kShareMillion);
+  return share >= 1 ? rounding : 0;
 }
 
 }  // namespace
 
 void RootShares::resize(std::size_t claims) {
-  for (auto* of : {&root, &wants_}) of->resize(claims);
+  for (auto* of : {&root, &wants_, &rounding, &deficit_ns, &quantum_ns, &next_rounding, &next_deficit_ns}) of->resize(claims);
   for (auto* of : {&min, &max, &full, &held, &slots}) of->resize(claims);
-  for (auto* of : {&rounding, &deficit_ns, &quantum_ns, &next_rounding, &next_deficit_ns}) of->resize(claims);
   quantum_over.resize(claims);
 }
 
 double RootShares::share(std::size_t i) const { return std::clamp(level * root[i], static_cast<double>(min[i]), static_cast<double>(max[i])); }
 
-std::int64_t RootShares::rounding_after(std::size_t i) const { return rounding_of(rounding[i], share(i), slots[i]); }
+double RootShares::rounding_after(std::size_t i) const { return rounding_of(rounding[i] / kShareMillion + share(i), share(i), slots[i]); }
 
 void RootShares::decide(std::uint32_t all, Duration elapsed, Duration round) {
   level = water_level(root, min, max, all).level;
-  settle(static_cast<std::int64_t>(all) - round_claims(elapsed, round));
+  std::atomic<std::int64_t> given = 0;
+  in_parts(size(), kNumbersApart, [&](std::size_t first, std::size_t end) { given += round_claims(first, end, elapsed, round); });
+  settle(static_cast<std::int64_t>(all) - given);
 }
 
-/// Whole slots, and what each then wants beyond them, with what is owed. Returns how many were given.
-std::int64_t RootShares::round_claims(Duration elapsed, Duration round) {
-  std::int64_t given = 0;
-  const auto passed = static_cast<double>(elapsed.ns), turn = static_cast<double>(round.ns);
-  const std::size_t count = size();
-  for (std::size_t i = 0; i < count; ++i) {
-    const double part = share(i), carried = static_cast<double>(rounding[i]) / kShareMillion, had = held[i];
-    const std::int64_t bound = quantum_ns[i] * kOwedQuanta;
-    const std::int64_t owed = std::clamp<std::int64_t>(deficit_ns[i] + whole_near((part - had) * passed), -bound, bound);
-    std::uint32_t n = 0;
-    if (part >= 1 && held[i] > 0 && std::abs(part + carried - had) <= std::max(0.99, 0.05 * had))
-      n = std::clamp(held[i], min[i], max[i]);
-    else if (part >= 1)
-      n = std::clamp(static_cast<std::uint32_t>(std::max(0.0, part + carried)), std::max(min[i], std::min(1U, max[i])), max[i]);
-    else
-      n = std::max(min[i], quantum_over[i] == 0 && max[i] > 0 ? std::min(held[i], 1U) : 0U);
-    slots[i] = n;
-    next_deficit_ns[i] = owed;
-    next_rounding[i] = rounding_of(rounding[i], part, n);
-    wants_[i] = part >= 1 ? part + carried - n : static_cast<double>(owed) / turn - n;
-    given += n;
+/// Of those from `first` to before `end`: whole slots, and what each then wants beyond them, with what is owed. Returns how many were given. All that may come
+/// out is worked out for each and then chosen from, and put down here first, where nothing else is: so a processor does several claims at once.
+std::int64_t RootShares::round_claims(std::size_t first, std::size_t end, Duration elapsed, Duration round) {
+  constexpr std::size_t kBlock = 256;
+  std::uint32_t given[kBlock], runs[kBlock];
+  double owed[kBlock], rounded[kBlock], wanted[kBlock];
+  const auto passed = static_cast<double>(elapsed.ns), turn = static_cast<double>(round.ns), at = level;
+  std::int64_t sum = 0;
+  for (; first < end; first += kBlock) {
+    const std::size_t count = std::min(kBlock, end - first);
+    const std::uint32_t *const least_of = &min[first], *const most_of = &max[first], *const had_of = &held[first];
+    const double *const root_of = &root[first], *const carried_of = &rounding[first], *const deficit_of = &deficit_ns[first];
+    const double* const quantum_of = &quantum_ns[first];
+    const std::uint8_t* const over = &quantum_over[first];
+    for (std::size_t i = 0; i < count; ++i) runs[i] = over[i] == 0 && most_of[i] > 0 && had_of[i] > 0 ? 1 : 0;
+    for (std::size_t i = 0; i < count; ++i) {
+      const double least = number(least_of[i]), most = number(most_of[i]), had = number(had_of[i]);
+      const double part = between(at * root_of[i], least, most), with_carried = part + carried_of[i] / kShareMillion;
+      const double bound = quantum_of[i] * kOwedQuanta, deficit = between(deficit_of[i] + whole_near((part - had) * passed), -bound, bound);
+      const bool whole = part >= 1, keeps = (had > 0) & (std::abs(with_carried - had) <= larger(0.99, 0.05 * had));
+      const double fresh = between(std::trunc(larger(0.0, with_carried)), larger(least, lesser(1.0, most)), most);
+      const double stays = keeps ? between(had, least, most) : fresh, n = whole ? stays : larger(least, number(runs[i])), turns = deficit / turn;
+      given[i] = static_cast<std::uint32_t>(static_cast<std::int32_t>(n));
+      owed[i] = deficit;
+      rounded[i] = rounding_of(with_carried, part, n);
+      wanted[i] = (whole ? with_carried : turns) - n;
+    }
+    for (std::size_t i = 0; i < count; ++i) sum += given[i];
+    std::copy_n(given, count, &slots[first]);
+    std::copy_n(owed, count, &next_deficit_ns[first]);
+    std::copy_n(rounded, count, &next_rounding[first]);
+    std::copy_n(wanted, count, &wants_[first]);
   }
-  return given;
+  return sum;
 }
 
 /// So much those want at least (`give`), or at most, that will be picked, as a sample has it; a guess.
@@ -83,8 +105,10 @@ double RootShares::bound_of(bool give, std::size_t count) {
 std::size_t RootShares::pick(bool give, std::size_t count) {
   const auto collect = [&](double most) {
     wanting_.clear();
-    for (std::uint32_t i = 0; i < size(); ++i)
-      if (rank(give, i) <= most && picks(give, i)) wanting_.emplace_back(rank(give, i), i);
+    const double* const wants = wants_.data();
+    const double sign = give ? -1 : 1;
+    for (std::uint32_t i = 0, end = static_cast<std::uint32_t>(size()); i < end; ++i)
+      if (sign * wants[i] <= most && picks(give, i)) wanting_.emplace_back(rank(give, i), i);
   };
   const double bound = bound_of(give, count);
   collect(bound);

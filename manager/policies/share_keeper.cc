@@ -5,11 +5,14 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "manager/detail/in_parts.h"
 #include "manager/policies/claims.h"
 #include "manager/policies/root_shares.h"
 
 namespace sluice::manager {
 namespace {
+
+std::int64_t whole(double x) { return static_cast<std::int64_t>(x); }
 
 class ShareKeeper final : public Incremental {
  public:
@@ -40,13 +43,13 @@ class ShareKeeper final : public Incremental {
   void put(ClusterView& view) const override {
     for (std::size_t i = 0; i < flat_.size(); ++i) {
       JobView& v = view.jobs[i];
-      v.rounding = flat_.next_rounding[i], v.deficit_ns = flat_.next_deficit_ns[i], v.quantum_since = next_since_[i];
+      v.rounding = whole(flat_.next_rounding[i]), v.deficit_ns = whole(flat_.next_deficit_ns[i]), v.quantum_since = next_since_[i];
     }
   }
   void put_seen(ClusterView& view) const override {
     for (std::size_t i = 0; i < flat_.size(); ++i) {
       JobView& v = view.jobs[i];
-      v.rounding = flat_.rounding[i], v.deficit_ns = flat_.deficit_ns[i], v.quantum_since = since_[i];
+      v.rounding = whole(flat_.rounding[i]), v.deficit_ns = whole(flat_.deficit_ns[i]), v.quantum_since = since_[i];
     }
   }
 
@@ -67,6 +70,7 @@ class ShareKeeper final : public Incremental {
     for (auto* of : {&weight_, &remaining_, &move_seconds_}) of->resize(count);
     for (auto* of : {&submitted_, &since_, &next_since_}) of->resize(count);
     for (auto* of : {&parked_, &best_}) of->resize(count);
+    quantum_ns_.resize(count);
   }
   void tally(std::size_t i, std::uint64_t sign) {
     const bool works = flat_.full[i] > 0;
@@ -87,7 +91,8 @@ class ShareKeeper final : public Incremental {
     const std::uint32_t full = std::min({job.slots_max, job.usable, slots});
     best_[i] = job.best && !job.group.empty() && full > 0 ? 1 : 0;
     const std::uint32_t least = std::min(job.slots_min, full);
-    flat_.quantum_ns[i] = quantum_of(view, job).ns;
+    quantum_ns_[i] = quantum_of(view, job).ns;
+    flat_.quantum_ns[i] = static_cast<double>(quantum_ns_[i]);
     flat_.full[i] = full;
     flat_.min[i] = job.phase == JobPhase::kEvaluating && full > 0 ? std::max(least, 1U) : least;
     flat_.max[i] = parked_[i] != 0 && others_ ? flat_.min[i] : full;
@@ -116,34 +121,50 @@ class ShareKeeper final : public Incremental {
     std::swap(since_, next_since_);
     for (std::size_t i = had; i < flat_.size(); ++i) {
       const JobView& v = view.jobs[i];
-      flat_.rounding[i] = v.rounding, flat_.deficit_ns[i] = v.deficit_ns, flat_.held[i] = v.slots, since_[i] = v.quantum_since;
+      flat_.rounding[i] = static_cast<double>(v.rounding), flat_.deficit_ns[i] = static_cast<double>(v.deficit_ns), flat_.held[i] = v.slots,
+      since_[i] = v.quantum_since;
     }
   }
   void weigh(const ClusterView& view) {
     const RootWorth aged(view);
-    const std::size_t jobs = flat_.size();
-    for (std::size_t i = 0; i < jobs; ++i) flat_.root[i] = std::sqrt(RootWorth::worth(weight_[i], remaining_[i], aged.ageing(submitted_[i], {})));
-    // Of bytes that are written the compiler has to think that they may be anything, members too: so locals.
+    const std::int64_t late = view.now.ns + view.round.ns / 10;  // with claims_of's grace
+    in_parts(flat_.size(), kNumbersApart, [&](std::size_t first, std::size_t end) { weigh_some(aged, late, first, end); });
+  }
+  // What is written may be anything, the compiler has to think, members too: so locals.
+  void weigh_some(const RootWorth aged, std::int64_t late, std::size_t first, std::size_t end) {
+    double* const root = flat_.root.data();
+    const double *const weight = weight_.data(), *const remaining = remaining_.data();
+    const Instant *const submitted = submitted_.data(), *const since = since_.data();
+    for (std::size_t i = first; i < end; ++i) root[i] = std::sqrt(RootWorth::worth(weight[i], remaining[i], aged.ageing(submitted[i], {})));
     std::uint8_t* const over = flat_.quantum_over.data();
     const std::uint32_t* const held = flat_.held.data();
-    const std::int64_t* const quantum_ns = flat_.quantum_ns.data();
-    const Instant* const since = since_.data();
-    const std::int64_t late = view.now.ns + view.round.ns / 10;  // with claims_of's grace
-    for (std::size_t i = 0; i < jobs; ++i) over[i] = static_cast<std::uint8_t>((held[i] == 0) | (late - since[i].ns >= quantum_ns[i]));
+    const std::int64_t* const quantum_ns = quantum_ns_.data();
+    for (std::size_t i = first; i < end; ++i) over[i] = static_cast<std::uint8_t>((held[i] == 0) | (late - since[i].ns >= quantum_ns[i]));
   }
   void answer(const ClusterView& view) {
     answer_.changes.clear();
     answer_.price = flat_.price();
     answer_.by_index = false;
-    const std::size_t jobs = flat_.size();
-    for (std::size_t i = 0; i < jobs; ++i) next_since_[i] = flat_.slots[i] > flat_.held[i] || flat_.quantum_over[i] != 0 ? view.now : since_[i];
-    for (std::size_t i = 0; i < jobs; ++i)
-      if (flat_.slots[i] != flat_.held[i]) answer_.changes.push_back({static_cast<std::uint32_t>(i), flat_.slots[i]});
+    in_parts(flat_.size(), kNumbersApart, [&](std::size_t first, std::size_t end) { begin_quanta(view.now, first, end); });
+    const std::uint32_t *const slots = flat_.slots.data(), *const held = flat_.held.data();
+    for (std::size_t i = 0, end = flat_.size(); i < end; ++i)
+      if (slots[i] != held[i]) answer_.changes.push_back({static_cast<std::uint32_t>(i), slots[i]});
+  }
+  void begin_quanta(Instant now, std::size_t first, std::size_t end) {
+    const std::uint32_t *const slots = flat_.slots.data(), *const held = flat_.held.data();
+    const std::uint8_t* const over = flat_.quantum_over.data();
+    const Instant* const since = since_.data();
+    Instant* const next = next_since_.data();
+    for (std::size_t i = first; i < end; ++i) {
+      const bool begins = (slots[i] > held[i]) | (over[i] != 0);
+      next[i].ns = begins ? now.ns : since[i].ns;
+    }
   }
 
   Hearing hearing_;
   std::vector<double> weight_, remaining_, move_seconds_;
   std::vector<std::uint8_t> parked_, best_;
+  std::vector<std::int64_t> quantum_ns_;
   std::vector<Instant> submitted_;
   Sums sums_;
   bool others_ = false;

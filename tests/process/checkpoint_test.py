@@ -162,7 +162,7 @@ class Checkpoints(harness.ClusterTest):
             process = self.start("checkpoint", "long", "--to", "second")
             time.sleep(0.01 + 0.02 * number)
             process.send_signal(end)
-            process.communicate(timeout=60)
+            process.communicate(timeout=60 * harness.PATIENCE)
             if os.path.exists(self.path("second")):  # it was faster, or its end came between its last two acts
                 self.well("restore", "second", "--as", f"whole-{number}")  # reads every byte: it has its name only when it is whole
                 self.well("cancel", f"whole-{number}")

@@ -246,7 +246,7 @@ class Machine(harness.ProcessTest):
             self.skipTest("no right to mount a small tmpfs here")
         try:
             out = os.path.join(small, "o")
-            process = self.start("run", self.run_file([harness.job("long", epochs=600, seed=[1, 2, 3])]), "--out", out)
+            process = self.start("run", self.run_file([harness.job("long", epochs=200, seed=[1, 2, 3])]), "--out", out)
             self.assertTrue(self.wait_until(lambda: self.training(out, "long-"), 20))
             self.fill(small)
             _, err = process.communicate(timeout=60 * harness.PATIENCE)

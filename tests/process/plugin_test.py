@@ -145,14 +145,18 @@ class Plugins(harness.ProcessTest):
         shutil.copy(plugin("bad"), changing)
         self.call("up", "--slots", "1")
         try:
-            jobs = [harness.job("first", epochs=1), harness.job("second", model="./libchanging.so", submit_after="4s")]
-            submit = self.start("submit", self.run_file(jobs))
-            self.assertTrue(self.wait_until(lambda: '"first"' in self.call("ps", "--json")[1], 10))  # so the file was read
-            with open(changing + ".new", "wb") as new, open(changing, "rb") as old:
-                new.write(old.read() + b"changed")
-            os.rename(changing + ".new", changing)
-            submit.communicate(timeout=60)
-            told = lambda: "has changed since its job was submitted" in self.call("explain", "second")[1] + self.call("ps", "--json")[1]
+            for after in (4, 12, 36):  # until it was changed in time, on a slow machine too
+                jobs = [harness.job(f"first-{after}", epochs=1), harness.job(f"second-{after}", model="./libchanging.so", submit_after=f"{after}s")]
+                submit = self.start("submit", self.run_file(jobs))
+                self.assertTrue(self.wait_until(lambda: f'"first-{after}"' in self.call("ps", "--json")[1], 10))  # so the file was read
+                with open(changing + ".new", "wb") as new, open(changing, "rb") as old:
+                    new.write(old.read() + b"changed")
+                os.rename(changing + ".new", changing)
+                in_time = f'"second-{after}"' not in self.call("ps", "--json")[1]
+                submit.communicate(timeout=60 * harness.PATIENCE)
+                if in_time:
+                    break
+            told = lambda: "has changed since its job was submitted" in self.call("explain", f"second-{after}")[1] + self.call("ps", "--json")[1]
             self.assertTrue(self.wait_until(told, 10), self.call("ps", "--json")[1])
         finally:
             self.call("down")
@@ -209,7 +213,7 @@ class Plugins(harness.ProcessTest):
         time.sleep(2)
         began = time.monotonic()
         run.send_signal(signal.SIGINT)
-        run.communicate(timeout=60)
+        run.communicate(timeout=60 * harness.PATIENCE)
         self.assertEqual(run.returncode, 130)
         self.assert_within(time.monotonic() - began, 6, "the end of a run whose model sleeps")
 

@@ -13,12 +13,7 @@ namespace sluice::worker::fixtures {
 class PhaseTrainer {
  public:
   PhaseTrainer(std::unique_ptr<Model> of, std::shared_ptr<const Dataset> rows, std::uint32_t epochs, std::uint32_t batch = 512, std::uint64_t seed = 1)
-      : model(std::move(of)), tables(model->tables()), data_(std::move(rows)), epochs_(epochs), batch_(batch) {
-    for (std::size_t t = 0; t < tables.size(); ++t) {
-      values.emplace_back(tables[t].rows * tables[t].cols);
-      for (std::size_t i = 0; i < values[t].size(); ++i) values[t][i] = first_value(tables[t].init, seed, t, i);
-    }
-  }
+      : model(std::move(of)), tables(model->tables()), values(first_values(tables, seed)), data_(std::move(rows)), epochs_(epochs), batch_(batch) {}
 
   /// Passes until the model is done. Returns each pass's mean loss.
   std::vector<double> train() {

@@ -69,6 +69,7 @@ int serve_lies(const std::string& lie) {
   for (;;) {
     std::uint64_t events = 1;
     if (::write(plugin::kReplyFd, &events, sizeof events) != sizeof events) return 0;
+    if (lie == "gone") return 0;
     if (::read(plugin::kCallFd, &events, sizeof events) != sizeof events) return 0;
     work = static_cast<std::byte*>(::mmap(nullptr, std::size_t{1} << 20, PROT_READ | PROT_WRITE, MAP_SHARED, plugin::kWorkFd, 0));
     auto* page = reinterpret_cast<Page*>(work);

@@ -140,8 +140,8 @@ bool SlotProcess::ready() {
 
 bool SlotProcess::alive() {
   if (!end_.empty()) return false;
-  const Wake woken = wait(0);
-  ready_ = ready_ || woken == Wake::kReply;
+  Wake woken = wait(0);
+  if (woken == Wake::kReply) ready_ = true, woken = wait(0);  // it may have got ready, and ended since
   return woken != Wake::kDead;
 }
 

@@ -55,6 +55,14 @@ TEST(SlotProcess, OneThatDiesBeforeItIsReadySaysSo) {
   EXPECT_THAT(hello(*process).error().what, HasSubstr("was killed by SIGTERM"));
 }
 
+/// A process that waits for its job may be killed long after it got ready, and nobody has looked at it in between.
+TEST(SlotProcess, OneThatEndedAfterItGotReadyIsNotAlive) {
+  ASSERT_TRUE(comes_to_hold([] { return fixtures::children().empty(); })) << "of tests before";
+  const auto process = lying_process("gone");
+  ASSERT_TRUE(comes_to_hold([] { return fixtures::children().empty(); }));
+  EXPECT_FALSE(process->alive());
+}
+
 TEST(SlotProcess, NoneIsLeftBehind) {
   ASSERT_TRUE(comes_to_hold([] { return fixtures::children().empty(); })) << "of tests before";
   {
