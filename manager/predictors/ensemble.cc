@@ -24,6 +24,7 @@ constexpr std::array<double, kBuckets> kAhead = Experts::kAhead;
 static_assert(Bands::kAhead == kAhead);
 constexpr std::array<std::size_t, kBuckets> kWaiting = {1, 2, 2};  ///< forecasts under way at most
 constexpr std::size_t kWaitingAll = kWaiting[0] + kWaiting[1] + kWaiting[2];
+constexpr double kOnTime = 1e-3;  ///< of a distance
 constexpr std::size_t kSeenMax = 32;
 constexpr double kLossMost = 1e15, kRangeLeast = 1e-25;  ///< what floats hold
 constexpr float kLeastSay = 1e-3F;                       ///< free curves of less weight are left out
@@ -93,6 +94,7 @@ class Ensemble final : public Predictor {
   void rebuild();
   void grow();
   void judge(std::size_t waiting, double at, double loss);
+  void how_late(const PendingForecast& was, const KeptSay& said, double reports, double at, std::array<float, Experts::kLines>& later) const;
   void solve_free();
   void say(const Shapes& shapes, LinesSay& say, std::array<float, ShapeFits::kFits>& amplitude) const;
   void weigh(const Shapes& shapes);
@@ -216,14 +218,37 @@ void Ensemble::solve_free() {
   free_.refit(std::span(seen).first(n), at_ / unit_, std::max(0.0, -together_) / range_ / range_);
 }
 
-/// A report that comes later than it was meant to is expected to have changed by that much more.
 void Ensemble::judge(std::size_t waiting, double at, double loss) {
   PendingForecast& was = waiting_[waiting];
   const std::size_t bucket = waiting < kWaiting[0] ? 0 : waiting < kWaiting[0] + kWaiting[1] ? 1 : 2;
   const double newest = kNewest * std::pow(kNewestOfNoise / kNewest, noise_part());
-  const double came = (loss - was.last) / was.range, later = (at - was.from) / was.ahead, off = came - was.mean * later;
-  experts_.judge(bucket, said_[waiting], {.came = came, .off = off, .later = later, .least = 1e-9, .newest = newest, .declared = bank_.declared() > 0});
+  const double came = (loss - was.last) / was.range, off = came - was.mean * (at - was.from) / was.ahead;
+  std::array<float, Experts::kLines> later;
+  how_late(was, said_[waiting], kAhead[bucket], at, later);
+  experts_.judge(bucket, said_[waiting], later, {.came = came, .off = off, .least = 1e-9, .newest = newest, .declared = bank_.declared() > 0});
   was.due = -1;
+}
+
+/// By how much more each line is to have changed at step `at` than where the report was meant to come, `reports` ahead.
+void Ensemble::how_late(const PendingForecast& was, const KeptSay& said, double reports, double at, std::array<float, Experts::kLines>& later) const {
+  const double usual = (at - was.from) / was.ahead;
+  const auto held = [&](double now, double whole) { return static_cast<float>(whole != 0 ? std::clamp(now / whole, 0.0, 2 * usual) : usual); };
+  later.fill(static_cast<float>(usual));
+  if (std::abs(usual - 1) < kOnTime) return;
+  std::array<ShapeBank::Lanes, kShapes> phi;
+  ShapeBank::Lanes steps;
+  steps.fill(at);
+  steps[0] = was.from, steps[1] = was.from + was.ahead;
+  bank_.at(steps, phi);
+  for (std::size_t s = 0; s < bank_.size(); ++s)
+    for (std::size_t r = 0; r < kRates; ++r) later[kFirstShape + r * ShapeFits::kShapes + s] = held(phi[s][2] - phi[s][0], phi[s][1] - phi[s][0]);
+  const auto decays = said.decays();
+  for (std::size_t f = 0; f < kFree; ++f) {
+    const std::array<double, 2> ahead = {reports, reports * usual};
+    std::array<double, 2> change;
+    FreeCurves::changes(f, {.slope = 1, .decay = decays[f], .level = 0}, ahead, change);
+    later[f] = held(change[1], change[0]);
+  }
 }
 
 void Ensemble::say(const Shapes& shapes, LinesSay& say, std::array<float, ShapeFits::kFits>& amplitude) const {
@@ -377,7 +402,7 @@ void Ensemble::issue(const LinesSay& say, const std::array<Opinion, kBuckets>& o
     issued_[b] = reports_;
     const double ahead = kAhead[b] * unit_;
     *idle = {.from = at_, .due = at_ + ahead - 0.01 * unit_, .last = loss_, .ahead = ahead, .range = range_, .mean = opinion[b].mean};
-    said_[static_cast<std::size_t>(idle - waiting_.begin())].keep(say, b);
+    said_[static_cast<std::size_t>(idle - waiting_.begin())].keep(say, b, free_.fits());
   }
 }
 

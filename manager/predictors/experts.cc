@@ -97,13 +97,13 @@ Experts::Experts() : judged_(priors().judged) {}
 
 /// Each expert's error against what usual ones made (the mean root, those that did well before counting more), so that every judgement weighs the same however
 /// large the errors are.
-void Experts::judge(std::size_t bucket, const KeptSay& said, const Truth& truth) {
+void Experts::judge(std::size_t bucket, const KeptSay& said, const std::array<float, kLines>& later, const Truth& truth) {
   Judged& judged = judged_[bucket];
   const std::array<float, kLines>& present = priors().present[truth.declared];
-  const float came = static_cast<float>(truth.came), later = static_cast<float>(truth.later), floor = static_cast<float>(truth.least);
+  const float came = static_cast<float>(truth.came), floor = static_cast<float>(truth.least);
   std::array<std::array<float, kLines>, kAnchors> errors, weight_of, root;
   for (std::size_t l = 0; l < kLines; l += kFloats) {
-    const Floats off = came - later * lengthened(&said.change[l]), level = lengthened(&said.level[l]), counts = load_lanes(&present[l]);
+    const Floats off = came - load_lanes(&later[l]) * lengthened(&said.change[l]), level = lengthened(&said.level[l]), counts = load_lanes(&present[l]);
     for (std::size_t a = 0; a < kAnchors; ++a) {
       const Floats signed_off = off - kAnchorShare[a] * level, least = Floats{} + floor;
       const Floats error = lane_min(lane_max(signed_off, -signed_off) + least, Floats{} + kErrorMost);
@@ -176,12 +176,21 @@ void Experts::moved(const ShapeBank::Moves& from) {
     for (auto& error : judged.error) move_shapes(error, from);
 }
 
-void KeptSay::keep(const LinesSay& say, std::size_t bucket) {
+void KeptSay::keep(const LinesSay& say, std::size_t bucket, const std::array<FreeCurves::Fit, FreeCurves::kFits>& free) {
+  std::array<float, kFirstShape> decays{};
+  for (std::size_t f = 0; f < FreeCurves::kFits; ++f) decays[f] = free[f].decay;
+  for (std::size_t f = 0; f < kFirstShape; f += kFloats) store_lanes(shortened(load_lanes(&decays[f])), &decay[f]);
   fresh = 0;
   for (std::size_t l = 0; l < kLines; l += kFloats) {
     store_lanes(shortened(load_lanes(&say.change[bucket][l])), &change[l]);
     store_lanes(shortened(load_lanes(&say.level[l])), &level[l]);
   }
+}
+
+std::array<float, KeptSay::kFirstShape> KeptSay::decays() const {
+  std::array<float, kFirstShape> out;
+  for (std::size_t f = 0; f < kFirstShape; f += kFloats) store_lanes(lengthened(&decay[f]), &out[f]);
+  return out;
 }
 
 void KeptSay::moved(const ShapeBank::Moves& from) {

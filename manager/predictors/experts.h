@@ -30,8 +30,10 @@ struct LinesSay : ExpertLayout {
 /// The same of one distance, kept until its report comes: in 16 bits each (lanes.h).
 struct KeptSay : ExpertLayout {
   std::array<std::uint16_t, kLines> change{}, level{};
-  std::uint32_t fresh = 0;  ///< a bit for each shape that began since: it has no say
-  void keep(const LinesSay& say, std::size_t bucket);
+  std::array<std::uint16_t, kFirstShape> decay{};  ///< of the free curves
+  std::uint32_t fresh = 0;                         ///< a bit for each shape that began since: it has no say
+  void keep(const LinesSay& say, std::size_t bucket, const std::array<FreeCurves::Fit, FreeCurves::kFits>& free);
+  [[nodiscard]] std::array<float, kFirstShape> decays() const;
   void moved(const ShapeBank::Moves& from);
 };
 
@@ -45,14 +47,14 @@ struct Opinion : ExpertLayout {
 class Experts : public ExpertLayout {
  public:
   Experts();
-  /// What was said of a report that came in `bucket`, `later` times as late as it was meant to: it was `came` above the report before, and the
-  /// ensemble was `off` from it. Errors below `least` are alike. `newest`: what this judgement weighs against all before. `declared`: shapes in steps of all
-  /// have a say.
+  /// What was said of a report that came in `bucket`: it was `came` above the report before, and the ensemble was `off` from it. Errors below `least` are
+  /// alike. `newest`: what this judgement weighs against all before. `declared`: shapes in steps of all have a say. `later`: what each line's change is
+  /// multiplied with, as the report did not come where it was meant to.
   struct Truth {
-    double came = 0, off = 0, later = 1, least = 0, newest = 0;
+    double came = 0, off = 0, least = 0, newest = 0;
     bool declared = false;
   };
-  void judge(std::size_t bucket, const KeptSay& said, const Truth& truth);
+  void judge(std::size_t bucket, const KeptSay& said, const std::array<float, kLines>& later, const Truth& truth);
   [[nodiscard]] double judged(std::size_t bucket) const { return judged_[bucket].count; }
   /// Opinions for all distances; each leans on the nearer one's judgements while it has few of its own. `moves`: what reports
   /// move by at a time, squared: a line that lies far from the last report, against that, is believed less.

@@ -9,9 +9,6 @@
 
 namespace sluice::manager {
 
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wpsabi"  // inlined, or within one binary
-
 using Floats [[gnu::vector_size(32)]] = float;
 using Doubles [[gnu::vector_size(32)]] = double;
 using Bits [[gnu::vector_size(32)]] = std::int32_t;
@@ -60,7 +57,5 @@ inline Floats lengthened(const std::uint16_t* from) {
   return out;
 }
 inline void store_lanes(const Shorts& what, std::uint16_t* to) { std::memcpy(to, &what, sizeof what); }
-
-#pragma GCC diagnostic pop
 
 }  // namespace sluice::manager
