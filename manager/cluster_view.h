@@ -62,9 +62,9 @@ struct JobView {
   std::uint32_t usable = std::numeric_limits<std::uint32_t>::max();  ///< more slots than this find no work (≥ 1)
   std::uint32_t slots = 0;                                           ///< granted now
   JobPhase phase = JobPhase::kWarmingUp;
-  std::uint64_t reports = 0;
-  double loss = 0;   ///< smoothed, now; 0 before the first report
-  double level = 0;  ///< fitted, now: where a report is of many steps the smoothed loss is behind it; that loss where nothing is fitted
+  std::uint64_t reports = 0;  ///< that its predictor has heard: some of few examples are one
+  double loss = 0;            ///< smoothed, now; 0 before the first report
+  double level = 0;           ///< fitted, now: where a report is of many steps the smoothed loss is behind it; that loss where nothing is fitted
   double first_loss = 0;
   double floor = 0;            ///< L∞ predicted
   double normalized_loss = 1;  ///< (loss − floor) / (first − floor) in [0, 1]; 1 before the first report

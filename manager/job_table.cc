@@ -459,7 +459,8 @@ void JobTable::forget(JobId id) {
   SLUICE_ASSERT(job != nullptr && job->ended() && !job->touched_ && job->row == Job::kNoRow);
   if (job->to_refit_) std::erase(to_refit_, job);
   if (const auto group = groups_.find(job->spec.group); group != groups_.end()) {
-    if (group->second.best_ended == job) group->second.best_ended = nullptr;  // nobody of it lives
+    if (group->second.best_ended == job)
+      group->second.best_ended = nullptr;  // nobody of it lives; what others that ended came to is in `best`, until a restart
     if (--group->second.known == 0) groups_.erase(group);
   }
   if (const auto name = names_.find(job->spec.name); name != names_.end() && name->second == id) names_.erase(name);

@@ -29,10 +29,8 @@ constexpr double kLogMost = 50;        ///< of a ratio of rates: more is nonsens
 bool positive(double x) { return std::isfinite(x) && x > 0; }
 bool stale(double x) { return x >= 0 && x <= kStalenessMax; }
 
-/// The kappa with which slot-seconds a step are exp(`log_ratio`) times as many at `b` slots beside the first as at `a` < b; 1 at most. Below a ratio of 1 as
-/// steep as at 1.
+/// The kappa with which slot-seconds a step are exp(`log_ratio`) ≥ 1 times as many at `b` slots beside the first as at `a` < b; 1 at most.
 double kappa_of(double log_ratio, double a, double b) {
-  if (log_ratio <= 0) return log_ratio / (b - a);
   const double ratio = std::exp(std::min(log_ratio, kLogMost)), rest = b - a * ratio;
   return rest > 0 ? std::min(1.0, (ratio - 1) / rest) : 1;
 }
@@ -153,8 +151,9 @@ Evidence RateModel::evidence() const {
   const double ratio = at_a > 0 && at_b > 0 ? std::clamp(std::log(at_b / at_a), -kLogMost, kLogMost) : slope > 0 ? kLogMost : -kLogMost;
   const double noise = std::max(spread(), kUsualSpread / 10), deviation = std::sqrt(kDrift * kDrift + 4 * noise * noise / reports_);
   // What the ratio tells of kappa falls with it. By the kappa found itself, jobs that seem to have none by chance would count most.
-  const double up = std::max(0.0, kappa_of(ratio + deviation, a, b)), tells = (b - a) / ((1 + up * a) * (1 + up * b)) / deviation;
-  return {tells * tells, kappa_of(ratio, a, b)};
+  // Above 0 and below alike: else noise that goes up counts for less than noise that goes down, and many jobs that know nothing say 0.
+  const double up = kappa_of(std::abs(ratio) + deviation, a, b), tells = (b - a) / ((1 + up * a) * (1 + up * b)) / deviation;
+  return {tells * tells, std::copysign(kappa_of(std::abs(ratio), a, b), ratio)};
 }
 
 std::optional<double> RateModel::staleness_measured() const {

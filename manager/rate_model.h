@@ -33,7 +33,7 @@ struct SpeedUp {
 /// say next to nothing, however long each was seen.
 struct Evidence {
   double weight = 0;
-  double kappa = 0;  ///< at most 1; below 0 where more slots seemed to make each faster: half of what is noise about 0
+  double kappa = 0;  ///< −1 … 1; below 0 where more slots seemed to make each faster: half of what is noise about 0
 };
 
 /// The contention of a whole cluster's jobs: the mean of what they say, each weighing what its evidence is worth. One job alone has seen too few counts of
@@ -45,7 +45,7 @@ class KappaPool {
   void add(const Evidence& evidence) { take(live_, evidence); }
   /// What a job that ended had to say is kept, and forgotten over a hundred others.
   void keep(const Evidence& evidence);
-  /// Below 0: not known. What is left of each slot at `slots`, 1 / (1 + κ slots), is told with a deviation of more than an eighth.
+  /// Below 0: not known, which is that what is left of each slot at `slots`, 1 / (1 + κ slots), would be told with a deviation of more than an eighth.
   [[nodiscard]] double kappa(double slots) const;
 
  private:

@@ -99,6 +99,42 @@ TEST(KappaPoolTest, CountsThatHardlyDifferTellNothingHoweverManyJobsSawThem) {
   EXPECT_EQ(known, 0) << "of 60 runs of forty jobs";
 }
 
+/// Noise that goes up and noise that goes down weigh the same: else a thousand jobs that had about all slots all of the time would say that there is none.
+TEST(KappaPoolTest, ManyJobsThatKnowNothingDoNotPullWhatFewKnow) {
+  constexpr double kSlots = 16, kKappa = 0.01;
+  SeededRng rng(13);
+  KappaPool alone, both;
+  for (int i = 0; i < 8; ++i) {
+    RateModel model;
+    for (const double slots : {1.0, kSlots}) report(model, {.kappa = kKappa}, slots, 30, 0.1, rng);
+    alone.add(model.evidence()), both.add(model.evidence());
+  }
+  KappaPool nothing;
+  for (int i = 0; i < 1000; ++i) {
+    RateModel model;
+    for (int k = 0; k < 60; ++k) report(model, {.kappa = kKappa}, kSlots - 0.8 * rng.uniform(), 1, 0.1, rng);
+    both.add(model.evidence()), nothing.add(model.evidence());
+  }
+  EXPECT_NEAR(alone.kappa(kSlots), kKappa, 0.002);
+  EXPECT_NEAR(both.kappa(kSlots), kKappa, 0.003);
+  EXPECT_TRUE(nothing.kappa(kSlots) < 0 || nothing.kappa(kSlots) > kKappa / 3) << nothing.kappa(kSlots);
+}
+
+TEST(RateModelTest, AWindowInWhichTheCountChangedTellsTheLevelAndNothingElse) {
+  SeededRng rng(14);
+  RateModel model;
+  report(model, {.alone = 10, .kappa = 0}, 1, 20, 0, rng);
+  const double before = model.speed_up().alone;
+  const auto evidence = model.evidence();
+  for (int i = 0; i < 20; ++i) model.follow(5, 1, 1);  // half as fast
+  EXPECT_LT(model.speed_up().alone, 0.75 * before);
+  EXPECT_EQ(model.evidence().weight, evidence.weight);
+  EXPECT_EQ(model.evidence().kappa, evidence.kappa);
+  const auto left_out = model.left_out();
+  model.follow(0, 1, 1), model.follow(1, -1, 1), model.follow(1, 1, std::nan(""));
+  EXPECT_EQ(model.left_out(), left_out + 3);
+}
+
 TEST(KappaPoolTest, WhatIsSaidToBeKnownIsTrue) {
   constexpr double kSlots = 640;
   SeededRng rng(12);
@@ -112,7 +148,7 @@ TEST(KappaPoolTest, WhatIsSaidToBeKnownIsTrue) {
         wrong += std::abs(1 / (1 + said * kSlots) - 1 / (1 + kappa * kSlots)) > 0.25 ? 1 : 0;
       }
       EXPECT_LE(wrong, 5) << "kappa " << kappa << ", " << few << " slots and all: of what is left of a slot two deviations are a quarter";
-      EXPECT_TRUE(few > 100 || known == 50) << "kappa " << kappa << ", " << few << " slots: known in " << known;
+      EXPECT_TRUE(few > 100 || known >= 45) << "kappa " << kappa << ", " << few << " slots: known in " << known;
     }
   }
 }

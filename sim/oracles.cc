@@ -33,8 +33,7 @@ void put_truth(const SimJob& job, double step, double place, const SimOptions& o
   view.speed_up.alone = alone;
   view.speed_up.staleness_per_slot = job.staleness;
   view.speed_up.penalty = job.penalty;
-  const double all = options.speedup.at(options.slots);
-  view.speed_up.kappa = options.slots > 1 ? std::max(0.0, (options.slots / all - 1) / (options.slots - 1)) : 0;
+  view.speed_up.kappa = true_kappa(options);
   view.step = static_cast<std::uint64_t>(step);
   view.total_steps = job.steps;
   view.declared = true;
@@ -58,8 +57,7 @@ class Oracle final : public manager::Policy {
   std::uint32_t version() const override { return rule_->version(); }
   Decision decide(const ClusterView& view, manager::Memo& memo) const override {
     ClusterView true_view = view;
-    const SimOptions& options = truth_.options();
-    true_view.usual_kappa = options.slots > 1 ? std::max(0.0, (options.slots / options.speedup.at(options.slots) - 1) / (options.slots - 1)) : 0;
+    true_view.usual_kappa = true_kappa(truth_.options());
     for (JobView& job : true_view.jobs)
       if (const SimJob* known = truth_.job(job.id)) put_truth(*known, truth_.step(job.id), truth_.place(job.id), truth_.options(), view, job);
     return rule_->decide(true_view, memo);
@@ -205,8 +203,14 @@ class OracleWinner final : public InTrueOrder {
 
 }  // namespace
 
+bool is_oracle(std::string_view policy) { return std::find(kOracles.begin(), kOracles.end(), policy) != kOracles.end(); }
+
+double true_kappa(const SimOptions& options) {
+  return options.slots > 1 ? std::max(0.0, (options.slots / options.speedup.at(options.slots) - 1) / (options.slots - 1)) : 0;
+}
+
 std::unique_ptr<manager::Policy> make_policy(const std::string& name, const Truth& truth) {
-  if (std::find(kOracles.begin(), kOracles.end(), name) == kOracles.end()) return (**manager::builtin_policies().find(name))();
+  if (!is_oracle(name)) return (**manager::builtin_policies().find(name))();
   if (name == "oracle-curve") return std::make_unique<OracleCurve>(truth);
   if (name == "oracle-winner") return std::make_unique<OracleWinner>(truth);
   auto rule = name == "oracle-next" ? manager::make_slaq_policy() : manager::make_share_rule("sluice", manager::Hearing::kLoss);

@@ -21,6 +21,10 @@
 namespace sluice::sim {
 
 inline constexpr std::array<std::string_view, 4> kOracles = {"oracle-next", "oracle-curve", "oracle-aged", "oracle-winner"};
+[[nodiscard]] bool is_oracle(std::string_view policy);
+
+/// The contention with which all slots together are worth what they are.
+[[nodiscard]] double true_kappa(const SimOptions& options);
 
 /// What is true of a running simulation.
 class Truth {

@@ -55,7 +55,7 @@ std::vector<std::pair<ServerId, JobId>> Outbox::due_ends(Instant now) {
   const bool workers_know = settled();
   std::size_t open = open_ends();
   for (auto& [job, end] : ends_) {
-    if (!end.open ? open == kOpenMax || (!workers_know && now < end.due) : now < end.due) continue;
+    if (!end.open ? open >= kOpenMax || (!workers_know && now < end.due) : now < end.due) continue;
     open += end.open ? 0 : 1;
     end.open = true;
     end.due = now + again_;

@@ -25,7 +25,8 @@ class Outbox {
   [[nodiscard]] bool settled() const;
 
   /// `servers` shall forget `job`, but not before the workers have heard that it is over: a slot that still trains it would open it again. `latest`: begin by
-  /// then whatever happens. `keep`: as proto::EndJob; of two the first counts.
+  /// then whatever the workers know, but for kOpenMax at once that servers were told of and have not answered. `keep`: as proto::EndJob; of two the first
+  /// counts.
   void end(JobId job, std::set<ServerId> servers, Instant latest, std::string keep = {});
   void ended(JobId job, ServerId acknowledged);
   void forget(ServerId server);

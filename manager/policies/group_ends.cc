@@ -55,11 +55,11 @@ double share_done(const JobView& job) { return std::min(1.0, static_cast<double>
 
 /// Where a member stood at a share of its steps: between its rungs, and from the last of them to now, on lines over the logarithm of the steps. Nothing is
 /// known before the first one, where losses fall too fast for that, and of shares that it has not come to.
-std::optional<double> loss_at(const JobView& job, double share) {
+std::optional<double> stood_at(const JobView& job, double share) {
   double before = 0, loss_before = 0;
   for (std::size_t k = 0; k <= job.rungs.size() && !job.rungs.empty(); ++k) {
     const bool now = k == job.rungs.size();
-    const double there = now ? share_done(job) : rung_step(job.declared ? job.total_steps : 0, k) / steps_of(job), loss = now ? job.level : job.rungs[k];
+    const double there = now ? share_done(job) : rung_step(job.declared ? job.total_steps : 0, k) / steps_of(job), loss = now ? job.loss : job.rungs[k];
     if (share == there) return loss;
     if (share < there) return k == 0 ? std::nullopt : std::optional(loss_before + (loss - loss_before) * log_of(share / before) / log_of(there / before));
     before = there, loss_before = loss;
@@ -71,7 +71,7 @@ std::optional<double> loss_at(const JobView& job, double share) {
 /// f^¼ stays to the end (of curves of twelve families, between a third and a half at 1/27, four fifths to all at a third). It is off by parts of three scales:
 /// of the gap, what of it need not stay; of what the other one still falls, for the two need not be alike; and of what its own slope says that it falls.
 End beside(const JobView& job, const End& own, double other_then, double theirs) {
-  const double stays = std::sqrt(std::sqrt(share_done(job))), gap = job.level - other_then;
+  const double stays = std::sqrt(std::sqrt(share_done(job))), gap = job.loss - other_then;
   const double off = kOfGap * (1 - stays) * std::abs(gap) + kOfTheirFall * std::abs(other_then - theirs) + kOfOwnFall * std::abs(job.level - own.loss);
   return {theirs + stays * gap, off + 1e-9 * std::abs(theirs) + 1e-12};
 }
@@ -96,7 +96,7 @@ std::vector<End> ends_of(std::span<const JobView* const> members) {
   for (std::size_t k = 0; k < members.size(); ++k) {
     const JobView& job = *members[k];
     if (&job == furthest || !was_heard(job) || !(job.total_steps > 0) || !(ends[k].deviation > 0)) continue;
-    if (const auto then = loss_at(*furthest, share_done(job))) ends[k] = both(ends[k], beside(job, ends[k], *then, its.loss));
+    if (const auto then = stood_at(*furthest, share_done(job))) ends[k] = both(ends[k], beside(job, ends[k], *then, its.loss));
   }
   return ends;
 }

@@ -21,7 +21,7 @@ constexpr double kSlack = 1.25, kMore = 8;  ///< of the sample: a guess that is 
 double number(std::uint32_t slots) { return static_cast<std::int32_t>(slots); }
 double lesser(double a, double b) { return b < a ? b : a; }
 double larger(double a, double b) { return a < b ? b : a; }
-double between(double x, double least, double most) { return lesser(larger(x, least), most); }
+double held_between(double x, double least, double most) { return lesser(larger(x, least), most); }
 
 /// As std::round, without a call.
 double whole_near(double x) {
@@ -31,7 +31,7 @@ double whole_near(double x) {
 
 /// `carried`, in slots, and `share` added up; `slots` were given.
 double rounding_of(double with_carried, double share, double slots) {
-  const double rounding = whole_near(between(with_carried - slots, -1, 1) * kShareMillion);
+  const double rounding = whole_near(held_between(with_carried - slots, -1, 1) * kShareMillion);
   return share >= 1 ? rounding : 0;
 }
 
@@ -71,11 +71,11 @@ std::int64_t RootShares::round_claims(std::size_t first, std::size_t end, Durati
     for (std::size_t i = 0; i < count; ++i) runs[i] = over[i] == 0 && most_of[i] > 0 && had_of[i] > 0 ? 1 : 0;
     for (std::size_t i = 0; i < count; ++i) {
       const double least = number(least_of[i]), most = number(most_of[i]), had = number(had_of[i]);
-      const double part = between(at * root_of[i], least, most), with_carried = part + carried_of[i] / kShareMillion;
-      const double bound = quantum_of[i] * kOwedQuanta, deficit = between(deficit_of[i] + whole_near((part - had) * passed), -bound, bound);
+      const double part = held_between(at * root_of[i], least, most), with_carried = part + carried_of[i] / kShareMillion;
+      const double bound = quantum_of[i] * kOwedQuanta, deficit = held_between(deficit_of[i] + whole_near((part - had) * passed), -bound, bound);
       const bool whole = part >= 1, keeps = (had > 0) & (std::abs(with_carried - had) <= larger(0.99, 0.05 * had));
-      const double fresh = between(std::trunc(larger(0.0, with_carried)), larger(least, lesser(1.0, most)), most);
-      const double stays = keeps ? between(had, least, most) : fresh, n = whole ? stays : larger(least, number(runs[i])), turns = deficit / turn;
+      const double fresh = held_between(std::trunc(larger(0.0, with_carried)), larger(least, lesser(1.0, most)), most);
+      const double stays = keeps ? held_between(had, least, most) : fresh, n = whole ? stays : larger(least, number(runs[i])), turns = deficit / turn;
       given[i] = static_cast<std::uint32_t>(static_cast<std::int32_t>(n));
       owed[i] = deficit;
       rounded[i] = rounding_of(with_carried, part, n);

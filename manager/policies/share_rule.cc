@@ -20,6 +20,7 @@ constexpr double kFewReports = 6;       ///< a forecast from so many weighs a ha
 constexpr double kSurest = 0.01;        ///< of the range: nothing is known better
 constexpr double kNearLinear = 0.9;     ///< s(n)/n at all slots
 constexpr std::uint32_t kFewSlots = 8;  ///< so many or fewer are near-linear whatever was measured
+constexpr std::uint64_t kTrialOf = 4;   ///< newcomers
 constexpr double kStillLinear = 0.85;   ///< … where jobs are served by the index already
 constexpr double kDearMove = 0.05;      ///< of a round: the index moves half of the slots a round
 constexpr double kStillDear = 1.5;      ///< times that, where …
@@ -119,6 +120,7 @@ class Sharing {
       Claim& c = claims_[i];
       indices_.push_back(index(i));
       limit_look(i);
+      limit_trial(i);
       // A job that was not heard yet has its fair share, so that it is; with fewer slots than jobs one, before all others. Of a group it is for the group's
       // rule to say.
       c.base = c.min;
@@ -131,6 +133,13 @@ class Sharing {
     price_ = serve_in_order(view_, claims_, indices_, {}, /*stale=*/true);
   }
 
+  /// What many slots are worth is learnt from jobs that were seen with few and with many. Where newcomers have all of them from their first step nobody ever
+  /// is, and the index would be kept however concave speed-up is: every kTrialOf-th one begins with half of them, or its fair share.
+  void limit_trial(std::size_t i) {
+    Claim& c = claims_[i];
+    if (slots_ <= kFewSlots || places_[i].member || c.job->id.value % kTrialOf != 0 || !unheard(c)) return;
+    c.max = std::max(c.min, std::min(c.max, std::max(static_cast<std::uint32_t>(c.share), c.max / 2)));
+  }
   /// A leader has no more slots than it is better off with. A member that is looked at has no more slots than tell something within a quantum; where there are
   /// more than that for everyone, its fair share.
   void limit_look(std::size_t i) {
@@ -199,7 +208,7 @@ class ShareRule final : public Policy {
  public:
   ShareRule(std::string_view name, Hearing hearing) : name_(name), hearing_(hearing) {}
   std::string_view name() const override { return name_; }
-  std::uint32_t version() const override { return 9; }
+  std::uint32_t version() const override { return 10; }
   Decision decide(const ClusterView& view, Memo& memo) const override {
     Sharing sharing(view, hearing_);
     sharing.run();

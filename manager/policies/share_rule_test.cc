@@ -176,6 +176,9 @@ TEST(ShareRule, ByTheIndexANewcomerHasAllOfItsLossBeforeItUntilItIsHeard) {
   view.usual_kappa = -1, view.by_index = true;
   EXPECT_EQ(decided_by("sluice", view).jobs[1].slots, kSlots / 2) << "nobody knows what many slots are worth, and nobody would learn it";
   view.usual_kappa = 0;
+  fresh.id = JobId{4};
+  EXPECT_EQ(decided_by("sluice", view).jobs[1].slots, kSlots / 2) << "every fourth tells what half of the slots are worth";
+  fresh.id = JobId{2};
   fresh.deficit_ns = -60 * quantum_of(view, fresh).ns;
   EXPECT_LE(decided_by("sluice", view).jobs[1].slots, kSlots / 2) << "in vain for eight quanta";
 }

@@ -38,7 +38,7 @@ inline V lane_max(const V& a, const V& b) {
 inline float sum_lanes(const Floats& x) { return ((x[0] + x[4]) + (x[2] + x[6])) + ((x[1] + x[5]) + (x[3] + x[7])); }
 inline double sum_lanes(const Doubles& x) { return (x[0] + x[2]) + (x[1] + x[3]); }
 
-/// A float in 16 bits: a sign, six bits of exponent, nine of mantissa. 2⁻⁴⁰ to 2²⁴, to a part in 2,000; what is smaller or larger becomes the smallest or the
+/// A float in 16 bits: a sign, six bits of exponent, nine of mantissa. 2⁻⁴⁰ to 2²⁴, to a part in 1,000; what is smaller or larger becomes the smallest or the
 /// largest. Never 0.
 inline Shorts shortened(const Floats& x) {
   Bits bits;

@@ -1,4 +1,4 @@
-/// What is kept in 16 bits comes back to a part in 2,000, in order, at both ends and beyond; sums over lanes are made in one order.
+/// What is kept in 16 bits comes back to a part in 1,000, in order, at both ends and beyond; sums over lanes are made in one order.
 #include "manager/predictors/lanes.h"
 
 #include <gtest/gtest.h>
@@ -17,7 +17,7 @@ float there_and_back(float x) {
   return back[kFloats - 1];
 }
 
-TEST(Lanes, SixteenBitsKeepAPartInTwoThousand) {
+TEST(Lanes, SixteenBitsKeepAPartInAThousand) {
   float before = 0;
   for (float x = 1e-12F; x < 1e7F; x *= 1.0037F) {
     const float back = there_and_back(x);
