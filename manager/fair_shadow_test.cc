@@ -31,6 +31,19 @@ TEST_F(FairShadowTest, AJobBehindItsFairScheduleIsToldByHowMuch) {
   EXPECT_NEAR(shadow.behind(JobId{2}, 12).seconds(), -2, 1e-9);
 }
 
+TEST_F(FairShadowTest, AJobIsFoundAmongIdsWithHoles) {
+  shadow.advance(now, kSlots, 0);
+  for (const std::uint64_t job : {3, 7, 8, 20}) see(job, 1000);
+  go(10);
+  for (const std::uint64_t job : {3, 7, 8, 20})
+    EXPECT_NEAR(shadow.behind(JobId{job}, 2).seconds(), 6, 1e-9) << job << ": five of its steps are done at half a slot";
+  for (const std::uint64_t job : {1, 5, 19, 21}) EXPECT_EQ(shadow.behind(JobId{job}, 2), Duration{}) << job << " is nobody";
+  end(7, 1000);
+  go(10);
+  EXPECT_LT(shadow.behind(JobId{8}, 5), shadow.behind(JobId{8}, 2));
+  EXPECT_EQ(shadow.behind(JobId{3}, 2), shadow.behind(JobId{20}, 2));
+}
+
 TEST_F(FairShadowTest, WhatIsUsualIsTheMeanWhereAllJobsEnd) {
   shadow.advance(now, kSlots, 0);
   for (const std::uint64_t job : {1, 2}) see(job, 10);
