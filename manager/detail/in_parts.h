@@ -12,8 +12,8 @@ namespace sluice::manager {
 /// Entries of a pass over plain numbers that are worth a thread's while: some ten microseconds.
 inline constexpr std::size_t kNumbersApart = 8192;
 
-/// `of(first, end)` for parts that together are 0 … count − 1, each of half of `apart` entries at least; of fewer than four times that there is one part, on this thread.
-/// Parts are done at the same time, in any order, cut anywhere: what comes out must not depend on that. Returns when all are done.
+/// `of(first, end)` for parts that together are 0 … count − 1, each of half of `apart` entries at least; of fewer than four times `apart` there is one part, on
+/// this thread. Parts are done at the same time, in any order, cut anywhere: what comes out must not depend on that. Returns when all are done.
 template <class Of>
 void in_parts(std::size_t count, std::size_t apart, const Of& of) {
   if (count < 4 * apart) return of(std::size_t{0}, count);
