@@ -68,7 +68,7 @@ std::optional<double> stood_at(const JobView& job, double share) {
 }
 
 /// Where a member ends by how it stands beside another one, which is foretold to end at `theirs`, at an equal share f of their steps: of what lies between them
-/// f^¼ stays to the end (of curves of twelve families, between a third and a half at 1/27, four fifths to all at a third). It is off by parts of three scales:
+/// f^¼ stays to the end (measured: docs/manager.md; less where curves cross or cool down). It is off by parts of three scales:
 /// of the gap, what of it need not stay; of what the other one still falls, for the two need not be alike; and of what its own slope says that it falls.
 End beside(const JobView& job, const End& own, double other_then, double theirs) {
   const double stays = std::sqrt(std::sqrt(share_done(job))), gap = job.loss - other_then;
