@@ -4,6 +4,20 @@
 #include <cmath>
 
 namespace sluice {
+namespace {
+
+/// Of two neighbours: it keeps the later step and time, as a point speaks for the window that ends at it.
+LossPoint merged(const LossPoint& a, const LossPoint& b) {
+  LossPoint out = b;
+  const double wa = static_cast<double>(std::max<std::uint64_t>(a.weight, 1));
+  const double wb = static_cast<double>(std::max<std::uint64_t>(b.weight, 1));
+  out.loss = (a.loss * wa + b.loss * wb) / (wa + wb);
+  out.spread = std::sqrt((a.spread * a.spread * wa + b.spread * b.spread * wb) / (wa + wb));
+  out.weight += a.weight;
+  return out;
+}
+
+}  // namespace
 
 LossCurve::LossCurve(std::size_t points_max) : points_max_(std::max<std::size_t>(points_max, 16)) {}
 
@@ -16,21 +30,26 @@ bool LossCurve::add(const LossPoint& point) {
 }
 
 void LossCurve::thin() {
-  const std::size_t half = points_.size() / 2 / 2 * 2;  // merge an even number of the oldest
-  std::vector<LossPoint> kept;
-  kept.reserve(points_.size());
-  for (std::size_t i = 0; i + 1 < half; i += 2) {
-    const LossPoint& a = points_[i];
-    LossPoint merged = points_[i + 1];  // keeps the later step and time: a point speaks for the window that ends at it
-    const double wa = static_cast<double>(std::max<std::uint64_t>(a.weight, 1));
-    const double wb = static_cast<double>(std::max<std::uint64_t>(merged.weight, 1));
-    merged.loss = (a.loss * wa + merged.loss * wb) / (wa + wb);
-    merged.spread = std::sqrt((a.spread * a.spread * wa + merged.spread * merged.spread * wb) / (wa + wb));
-    merged.weight += a.weight;
-    kept.push_back(merged);
+  const std::size_t old = points_.size() - points_max_ / 4;
+  const double first = static_cast<double>(std::max<std::uint64_t>(points_.front().step, 1)), last = static_cast<double>(points_[old - 1].step);
+  const double bins = static_cast<double>(points_max_) / 4, even = bins / (last - first), by_log = bins / std::log(std::max(2.0, last / first));
+  const auto place_of = [&](const LossPoint& p) {
+    const double step = std::max(1.0, static_cast<double>(p.step));
+    return even * (step - first) + by_log * std::log(step / first);
+  };
+  // Two neighbours that stay apart are more than two bins long together, so that no more stay than there are bins.
+  std::size_t kept = 1;
+  double begins = 0;  // the last one kept, so far
+  for (std::size_t i = 1; i < old; ++i) {
+    const LossPoint before = points_[kept - 1];
+    if (kept > 1 && place_of(points_[i]) - begins <= 2) {
+      points_[kept - 1] = merged(before, points_[i]);
+    } else {
+      begins = place_of(before);
+      points_[kept++] = points_[i];
+    }
   }
-  kept.insert(kept.end(), points_.begin() + static_cast<std::ptrdiff_t>(half), points_.end());
-  points_ = std::move(kept);
+  points_.erase(points_.begin() + static_cast<std::ptrdiff_t>(kept), points_.begin() + static_cast<std::ptrdiff_t>(old));
 }
 
 }  // namespace sluice

@@ -1,6 +1,6 @@
 #pragma once
-/// A job's loss curve in bounded memory: recent points as they came, older ones thinned by powers of two. Kept by the job home and by the manager; whole life
-/// of the job.
+/// A job's loss curve in bounded memory: the first point and recent ones as they came, those between merged where they lie closest, by their steps and by the
+/// steps' logarithm. Kept by the job home and by the manager; whole life of the job.
 
 #include <cstddef>
 #include <cstdint>
@@ -22,7 +22,9 @@ struct LossPoint {
 
 class LossCurve {
  public:
-  /// Keeps at most `points_max` points (≥ 16): when full, neighbouring points of the older half are merged in pairs (weighted means).
+  /// Keeps at most `points_max` points (≥ 16). When full, of those between the first and the newest quarter neighbours are merged (weighted means) until half
+  /// as many as points_max are left at most: half of these evenly apart in steps, for a curve is asked for its last part, and half evenly in the logarithm of
+  /// the steps, for losses fall the fastest at first. What a point speaks for never grows beyond what lies there.
   explicit LossCurve(std::size_t points_max = 256);
   /// point.step must exceed the last one's; points that don't, and non-finite losses, are dropped. Returns whether it was kept.
   bool add(const LossPoint& point);

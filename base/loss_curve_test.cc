@@ -35,6 +35,31 @@ TEST(LossCurve, StaysBoundedKeepsAllWeightAndTheRecentPointsAsTheyCame) {
   }
 }
 
+TEST(LossCurve, KeepsTheBeginningAndTheShapeOfAJobThatReportsForLong) {
+  LossCurve curve;
+  const auto loss_at = [](double step) { return 1 + 9 / std::sqrt(step); };
+  for (std::uint64_t step = 1; step <= 20'000; ++step) {
+    ASSERT_TRUE(curve.add({step, step, static_cast<double>(step), loss_at(static_cast<double>(step)), 0, 1}));
+    if (step % 100 != 0 || step < 300) continue;
+    const auto points = curve.points();
+    ASSERT_EQ(points.front().step, 1U) << "a job's range is from its first loss";
+    ASSERT_EQ(points.front().weight, 1U);
+    for (std::size_t i = 1; i < points.size(); ++i) {
+      const double from = static_cast<double>(points[i - 1].step), to = static_cast<double>(points[i].step);
+      // Nowhere does one point stand for more than as many steps as came before it, or a twenty-fifth of all.
+      ASSERT_LE(to - from, std::max(1.0, std::min(to / 2, static_cast<double>(step) / 25))) << "from step " << from << " to " << to << " of " << step;
+      ASSERT_NEAR(points[i].loss, loss_at((from + 1 + to) / 2), 0.02 * loss_at(to)) << "from step " << from << " to " << to << " of " << step;
+    }
+  }
+}
+
+TEST(LossCurve, OfAJobThatWasBegunElsewhereKeepsAsMuch) {
+  LossCurve curve;
+  for (std::uint64_t step = 1'000'001; step <= 1'010'000; ++step) ASSERT_TRUE(curve.add({step, step, 0, 1, 0, 1}));
+  EXPECT_GE(curve.points().size(), 128U);
+  for (std::size_t i = 1; i < curve.points().size(); ++i) EXPECT_LE(curve.points()[i].weight, 400U);
+}
+
 TEST(LossCurve, DropsWhatIsNotFiniteOrNotLater) {
   LossCurve curve;
   EXPECT_TRUE(curve.empty());
