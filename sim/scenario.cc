@@ -178,7 +178,7 @@ Scenario read(const Node& root, Problems& problems) {
   out.jobs = reader.count("jobs", out.jobs, 1, 100'000);
   out.slots = static_cast<std::uint32_t>(reader.count("slots", out.slots, 1, 1'000'000));
   out.round = reader.duration("round", out.round, from_ms(1), kYear);
-  out.report = reader.duration("report", out.round, from_ms(1), kYear);
+  out.report = reader.duration("report", out.report, from_ms(1), kYear);
   out.report_delay = time(reader, "report_delay", out.report_delay, problems);
   out.decision_delay = time(reader, "decision_delay", out.decision_delay, problems);
   out.move_cost = time(reader, "move_cost", out.move_cost, problems);

@@ -24,8 +24,8 @@ struct Scenario {
   std::string arrivals = "poisson:15s";  ///< or trace:FILE, or run:FOLDER: a recorded run's own jobs, when they came
   std::uint64_t jobs = 160;
   std::uint32_t slots = 640;
-  Duration round = from_ms(3000), report, report_delay, decision_delay, move_cost = from_ms(20);  ///< report 0: each round
-  double load = 0;                                                                                ///< 0: a trace's own work; of Poisson arrivals .8
+  Duration round = from_ms(3000), report = from_ms(250), report_delay, decision_delay, move_cost = from_ms(20);  ///< report: as live job homes do
+  double load = 0;     ///< 0: a trace's own work; of Poisson arrivals .8
   double spread = 10;  ///< the largest job's work over the smallest's, log-uniform between; a trace has its own
   std::string speedup = "linear";
   std::optional<Staleness> staleness;  ///< nothing: of a recorded run as it was recorded, else none

@@ -38,7 +38,7 @@ struct SimOptions {
   std::uint32_t slots = 2;
   std::uint32_t hosts = 1;  ///< that share the slots
   Duration round = from_ms(500);
-  Duration report = from_ms(200);  ///< job homes report this often, and after their steps 1, 4, 16 and 64
+  Duration report = from_ms(250);  ///< job homes report this often, and after their steps 1, 4, 16 and 64
   Duration report_delay = {}, decision_delay = {};
   Duration move_cost = from_ms(2);
   double kappa = 0;        ///< n slots are worth n / (1 + kappa (n − 1)): Amdahl-like contention; where `speedup` is linear

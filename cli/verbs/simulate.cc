@@ -34,7 +34,7 @@ constexpr std::pair<const char*, const char*> kValues[] = {
      "SIGMA or SIGMA,PENALTY: each slot of a job beside its first makes a step SIGMA steps staler, and of s steps stale it counts 1 / (1 + PENALTY s) "
      "(default: of run:FOLDER what its manager measured, else 0; PENALTY 0.15)"},
     {"noise", "Standard deviation of a report, as a share of its curve's range"},
-    {"report", "Time between two reports of a job (default: a round)"},
+    {"report", "Time between two reports of a job (default: 250ms, as live job homes do)"},
     {"report-delay", "How long a report is under way"},
     {"move-cost", "Stall of a slot that comes to a job"},
     {"decision-delay", "How long a grant is under way"},

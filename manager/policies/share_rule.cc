@@ -15,15 +15,16 @@ namespace sluice::manager {
 namespace {
 
 constexpr double kPriorReports = 30;
-constexpr double kFitVariance = 0.3;    ///< of a forecast's squared deviation: how far a job's remaining loss is off by it is mostly less than its end
-constexpr double kFewReports = 6;       ///< a forecast from so many weighs a half at most, however sure it is
-constexpr double kSurest = 0.01;        ///< of the range: nothing is known better
-constexpr double kNearLinear = 0.9;     ///< s(n)/n at all slots
-constexpr std::uint32_t kFewSlots = 8;  ///< so many or fewer are near-linear whatever was measured
-constexpr std::uint64_t kTrialOf = 4;   ///< newcomers
-constexpr double kStillLinear = 0.85;   ///< … where jobs are served by the index already
-constexpr double kDearMove = 0.05;      ///< of a round: the index moves half of the slots a round
-constexpr double kStillDear = 1.5;      ///< times that, where …
+constexpr double kFitVariance = 0.3;       ///< of a forecast's squared deviation: how far a job's remaining loss is off by it is mostly less than its end
+constexpr double kFewReports = 6;          ///< a forecast from so many weighs a half at most, however sure it is
+constexpr double kSurest = 0.01;           ///< of the range: nothing is known better
+constexpr double kNearLinear = 0.9;        ///< s(n)/n at all slots
+constexpr std::uint32_t kFewSlots = 8;     ///< so many or fewer are near-linear whatever was measured
+constexpr std::uint64_t kTrialOf = 4;      ///< newcomers
+constexpr double kStillLinear = 0.85;      ///< … where jobs are served by the index already
+constexpr double kWaitsInOrder = 2.0 / 3;  ///< of the ageing: by the index the last ones are served whole, and late ones catch up sooner
+constexpr double kDearMove = 0.05;         ///< of a round: the index moves half of the slots a round
+constexpr double kStillDear = 1.5;         ///< times that, where …
 
 /// Of what past jobs say, beside the job's own reports, 0 … 1: each weighs the inverse of its variance: of past jobs that among them, of the reports that of
 /// the end foretold, which moves the remaining loss q by 1 − q; but how sure a forecast from a few reports is, is not sure either. Where no end is foretold the
@@ -46,6 +47,7 @@ class Sharing {
     for (const Claim& c : claims_)
       if (c.full > 0) attained += c.job->attained, stall += c.job->move_cost.seconds(), ++jobs;
     usual_ = view.usual_attained > 0 ? view.usual_attained : jobs > 0 ? attained / jobs : 0;
+    linear_ = near_linear(view, slots_, stall, jobs);
     places_ = hearing == Hearing::kLoss ? places_in_groups(view, claims_) : std::vector<GroupPlace>(claims_.size());
     for (std::size_t i = 0; i < claims_.size(); ++i) {
       const Claim& c = claims_[i];
@@ -54,7 +56,6 @@ class Sharing {
       remaining_.push_back(q);
       worth_.push_back(RootWorth::worth(c.job->weight, q, place.member && !place.serves ? 0 : ageing(*c.job)));
     }
-    linear_ = near_linear(view, slots_, stall, jobs);
   }
 
   void run() {
@@ -83,7 +84,9 @@ class Sharing {
   }
 
  private:
-  [[nodiscard]] double ageing(const JobView& job) const { return aged_.ageing(job.submitted, job.behind); }
+  [[nodiscard]] double ageing(const JobView& job) const {
+    return (linear_ && !view_.fairness.strict ? kWaitsInOrder : 1) * aged_.ageing(job.submitted, job.behind);
+  }
 
   // --- the index: served in descending order -----------------------------------------------------------------------------------------------------------------
 
@@ -208,7 +211,7 @@ class ShareRule final : public Policy {
  public:
   ShareRule(std::string_view name, Hearing hearing) : name_(name), hearing_(hearing) {}
   std::string_view name() const override { return name_; }
-  std::uint32_t version() const override { return 10; }
+  std::uint32_t version() const override { return 11; }
   Decision decide(const ClusterView& view, Memo& memo) const override {
     Sharing sharing(view, hearing_);
     sharing.run();
