@@ -17,8 +17,7 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 SimJob falling(const std::string& name, double slot_seconds, double arrives) {
-  SimJob job{name, Curve({1, 0}, 1000), 1000, slot_seconds / 1000, from_seconds(arrives), true, false, {}, {}};
-  return job;
+  return {.name = name, .curve = Curve({1, 0}, 1000), .steps = 1000, .slot_seconds_per_step = slot_seconds / 1000, .arrives = from_seconds(arrives)};
 }
 
 std::string file(const std::string& name, const std::string& text) {
@@ -55,6 +54,28 @@ TEST(Study, FairAtLinearSpeedUpIsProcessorSharing) {
   double mean = 0;
   for (const JobResult& job : result->jobs) mean += *job.completed / 3000;
   EXPECT_NEAR(mean, 5 / (1 - 0.5), 1.0) << "E[S] / (1 - load), with E[S] = 5 s on all slots";
+}
+
+TEST(Study, UndeclaredJobsEndWhenTheyHaveConvergedAndDeclaredOnesWithTheirCurve) {
+  Scenario scenario;
+  scenario.arrivals = "poisson:10s";
+  scenario.jobs = 4;
+  scenario.slots = 8;
+  Sources sources;
+  std::vector<double> level(1000, 1);
+  for (std::size_t i = 0; i < 100; ++i) level[i] = 100 - static_cast<double>(i);
+  sources.curves.curves.push_back({"level", "level", "level", Curve(level, 1)});
+  sources.mean_between = from_ms(10'000);
+  for (const double undeclared : {0, 1}) {
+    scenario.undeclared = undeclared;
+    const auto result = simulate({.policy = "fair", .predictor = "last", .slots = 8, .report = from_ms(20)}, draw_jobs(scenario, sources, 1));
+    ASSERT_TRUE(result) << result.error().what;
+    for (const JobResult& job : result->jobs) {
+      EXPECT_NEAR(job.left, 0, 1e-3);
+      // Nothing changes after 100 of 1,000 steps; the last 40 % of the steps so far must be level.
+      EXPECT_NEAR(job.slot_seconds / (8 * job.alone), undeclared == 0 ? 1 : 0.17, 0.03) << job.name;
+    }
+  }
 }
 
 TEST(Study, MistakesInScenariosAndFilesAreNamed) {

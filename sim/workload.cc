@@ -92,8 +92,7 @@ class Drawing {
       const bool fails = rng_.uniform() < scenario_.failing, declared = rng_.uniform() >= scenario_.undeclared;
       Curve curve = fails ? failed(from.curve, rng_) : from.curve;
       const double steps = std::max(1.0, curve.steps());
-      SimJob job{fmt::format("job-{}", j + 1), std::move(curve), steps, 0, {}, true, false, {}, {}};
-      job.arrives = from_seconds(times_[at]);
+      SimJob job{.name = fmt::format("job-{}", j + 1), .curve = std::move(curve), .steps = steps, .arrives = from_seconds(times_[at])};
       job.declared = declared;
       job.family = from.family;
       if (scenario_.staleness) job.staleness = scenario_.staleness->per_slot, job.penalty = scenario_.staleness->penalty;
