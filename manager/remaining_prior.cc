@@ -13,6 +13,7 @@ namespace {
 
 using nlohmann::json;
 
+constexpr int kVersion = 2;  ///< of the record; what 1 learnt of jobs with more than 256 reports was wrong
 constexpr std::size_t kToldMax = 512;
 constexpr double kUnknownDeviation = 0.3;  ///< where nothing was learnt of anything
 
@@ -137,13 +138,13 @@ RemainingPrior::Length RemainingPrior::total_steps(const std::string& family, do
 json RemainingPrior::to_json() const {
   json families = json::object();
   for (const auto& [name, f] : families_) families[name] = {{"jobs", f.jobs}, {"sum", f.sum}, {"squares", f.squares}, {"steps", f.totals}};
-  return {{"version", 1}, {"shares", kShares}, {"families", std::move(families)}};
+  return {{"version", kVersion}, {"shares", kShares}, {"families", std::move(families)}};
 }
 
 Result<RemainingPrior> RemainingPrior::from_json(const json& record) {
   const auto bad = [](std::string_view why) { return fail(Errc::kIo, fmt::format("what past jobs taught is not readable: {}", why)); };
   try {
-    if (record.at("version") != 1 || record.at("shares") != kShares) return bad("another version");
+    if (record.at("version") != kVersion || record.at("shares") != kShares) return bad("another version");
     RemainingPrior out;
     for (const auto& [name, value] : record.at("families").items()) {
       Family f{value.at("jobs"), value.at("sum"), value.at("squares"), value.at("steps")};

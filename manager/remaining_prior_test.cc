@@ -99,8 +99,8 @@ TEST(RemainingPriorTest, GoesThroughJsonUnchangedAndRefusesWhatIsNotItsOwn) {
   ASSERT_TRUE(back);
   EXPECT_EQ(back->to_json(), json);
   EXPECT_EQ(back->remaining("a", 0.33).mean, prior.remaining("a", 0.33).mean);
-  for (const char* bad : {"7", "[]", "{}", R"({"version":2,"shares":64,"families":{}})", R"({"version":1,"shares":64,"families":{"a":{}}})",
-                          R"({"version":1,"shares":64,"families":{"a":{"jobs":1,"sum":[1],"squares":[1],"steps":[5]}}})"})
+  for (const char* bad : {"7", "[]", "{}", R"({"version":1,"shares":64,"families":{}})", R"({"version":2,"shares":64,"families":{"a":{}}})",
+                          R"({"version":2,"shares":64,"families":{"a":{"jobs":1,"sum":[1],"squares":[1],"steps":[5]}}})"})
     EXPECT_FALSE(RemainingPrior::from_json(nlohmann::json::parse(bad))) << bad;
 }
 

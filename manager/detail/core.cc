@@ -91,7 +91,12 @@ Result<void> Core::restore() {
 }
 
 Result<void> Core::restore_prior(const std::string& text) {
-  auto prior = RemainingPrior::from_json(nlohmann::json::parse(text, nullptr, false));
+  const auto json = nlohmann::json::parse(text, nullptr, false);
+  if (json.is_object() && json.value("version", 0) == 1) {
+    log::warn("what past jobs taught an older build is left behind: of jobs with more than 256 reports it was wrong");
+    return {};
+  }
+  auto prior = RemainingPrior::from_json(json);
   if (!prior) return fail(prior.error());
   jobs_.set_prior(std::move(*prior));
   return {};

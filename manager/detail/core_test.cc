@@ -186,6 +186,35 @@ TEST(Prior, WhatFinishedJobsTaughtOutlivesTheManager) {
   EXPECT_LT(left["past_jobs"].get<double>(), 1);
 }
 
+TEST(Prior, WhatAnOlderBuildLearntIsLeftBehindAndJobsGoOn) {
+  Cluster c;
+  c.start();
+  c.server("s1");
+  c.worker("w1", 2);
+  c.submit({"a"});
+  ASSERT_TRUE(c.run_to_end(100));
+  c.executor.kill("manager");
+  c.run(2);
+  {
+    const auto store = open_sqlite_store(c.folder);
+    ASSERT_TRUE(store) << store.error().what;
+    const auto term = (*store)->acquire("manager", from_ms(1000));
+    const auto was = (*store)->get("remaining_prior");
+    ASSERT_TRUE(term && was && *was);
+    json old = json::parse((*was)->value);
+    old["version"] = 1;
+    ASSERT_TRUE((*store)->put_if(*term, "remaining_prior", (*was)->revision, old.dump()));
+  }
+  c.start();
+  c.run(1);
+  const auto known = [&] { return c.call("explain", {{"prior", true}})["prior"]["families"]["softmax"]["jobs"].get<double>(); };
+  const double shipped = RemainingPrior::shipped().to_json()["families"]["softmax"]["jobs"];
+  EXPECT_EQ(known(), shipped);
+  c.submit({"b"});
+  ASSERT_TRUE(c.run_to_end(100));
+  EXPECT_EQ(known(), shipped + 1) << "and what jobs teach now is kept";
+}
+
 /// A manager that stays does not keep what ended for ever.
 class Forgotten : public testing::Test {
  protected:
