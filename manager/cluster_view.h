@@ -96,7 +96,7 @@ struct JobView {
 /// How much waiting counts beside loss, under policies that weigh it.
 struct Fairness {
   double ageing = 0.03;  ///< ≥ 0: the remaining loss that a job's age counts for, an age of the usual time in system; by the index two thirds of it
-  bool strict = false;   ///< it grows with how far a job is behind its own fair schedule
+  bool strict = false;   ///< it grows with the share of its age by which a job is behind its own fair schedule
   friend bool operator==(const Fairness&, const Fairness&) = default;
 };
 /// "strict", or a number from 0 (quality alone) to 1. Nothing: neither.

@@ -23,11 +23,11 @@ struct RootWorth {
   static constexpr double kLeast = 1e-6, kStrict = 4;
   explicit RootWorth(const ClusterView& view) : now(view.now), stay(view.usual_stay.seconds()), fairness(view.fairness) {}
   /// What waiting adds to the remaining loss: it grows with the square of a job's age, so that who has waited as long as is usual hardly notices, the last ones
-  /// do. `behind`: JobView's.
+  /// do. Where fairness is strict, with the share of its age by which a job is behind its fair schedule. `behind`: JobView's.
   [[nodiscard]] double ageing(Instant submitted, Duration behind) const {
-    if (!(stay > 0)) return 0;
-    const double age = (now - submitted).seconds() / stay;
-    return fairness.strict ? kStrict * std::max(0.0, behind.seconds()) / stay * age : fairness.ageing * age * age;
+    const double age = (now - submitted).seconds();
+    if (fairness.strict) return age > 0 ? kStrict * std::clamp(behind.seconds() / age, 0.0, 1.0) : 0;
+    return stay > 0 ? fairness.ageing * (age / stay) * (age / stay) : 0;
   }
   /// Q: what a share goes by the root of.
   [[nodiscard]] static double worth(double weight, double remaining, double aged) { return weight * std::max(remaining + aged, kLeast); }

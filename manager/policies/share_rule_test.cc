@@ -215,6 +215,20 @@ ClusterView sweep(double kappa) {
   return view;
 }
 
+TEST(ShareRule, UnderStrictFairnessWhoIsLateByMoreOfItsAgeHasMore) {
+  ClusterView view = of_slots(kSlots, 0.1);
+  view.fairness.strict = true;
+  view.usual_stay = from_seconds(100);
+  for (std::uint64_t id : {1, 2, 3}) view.jobs.push_back(training(id));
+  for (JobView& job : view.jobs) job.waits_since = job.submitted = Instant{view.now.ns - from_ms(40'000).ns};
+  view.jobs[0].behind = from_seconds(-20);  // ahead
+  view.jobs[1].behind = from_seconds(10);
+  view.jobs[2].behind = from_seconds(10), view.jobs[2].submitted = Instant{view.now.ns - from_ms(400'000).ns};
+  const double q = decided_by("sluice", view).jobs[0].index;
+  EXPECT_NEAR(decided_by("sluice", view).jobs[1].index, q + 4 * 0.25, 1e-9) << "10 s late at 40 s of age";
+  EXPECT_NEAR(decided_by("sluice", view).jobs[2].index, q + 4 * 0.025, 1e-9) << "10 s are little for one that is ten times as old";
+}
+
 TEST(ShareRule, OfAGroupTheLeaderIsServedAndLosersHaveNothing) {
   ClusterView view = sweep(0.0);
   Decision decision = decided_by("sluice", view);
