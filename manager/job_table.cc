@@ -62,23 +62,6 @@ bool flat(const LossCurve& curve, double range) {
   return mean(points.size() - 2 * kPlateauReports) - mean(points.size() - kPlateauReports) < kPlateauShare * range;
 }
 
-void restore_scores(Job& job, const nlohmann::json& record) {
-  job.step = record.value("step", std::uint64_t{0});
-  job.examples = record.value("examples", std::uint64_t{0});
-  job.examples_total = record.value("examples_total", std::uint64_t{0});
-  job.slot_seconds = record.value("slot_seconds", 0.0);
-  job.reports = record.value("reports", std::uint64_t{0});
-  job.first_loss = record.value("first_loss", 0.0);
-  job.loss = record.value("loss", 0.0);
-  job.best_loss = record.value("best_loss", 0.0);
-  job.moves_in = record.value("moves_in", std::uint64_t{0});
-  job.evaluated = record.value("evaluated", std::uint64_t{0});
-  job.evaluated_at_step = record.value("evaluated_at_step", std::uint64_t{0});
-  job.validation_loss = record.value("validation_loss", 0.0);
-  job.metric = record.value("metric", 0.0);
-  job.metric_name = record.value("metric_name", "");
-}
-
 }  // namespace
 
 std::string_view name_of(JobState state) {
@@ -145,6 +128,11 @@ double Job::normalized_loss() const {
   if (reports == 0) return 1;
   const double bottom = floor();
   return first_loss > bottom ? std::clamp((loss - bottom) / (first_loss - bottom), 0.0, 1.0) : 1;
+}
+
+Outcome Job::outcome(Instant now) const {
+  if (came_to_) return *came_to_;
+  return {final_level(curve.points()), quality.best(), quality.loss_seconds(seconds_since_submission(now)), quality.seconds_to_90()};
 }
 
 Result<std::vector<JobId>> JobTable::submit(std::vector<proto::JobSpec> specs, Instant now) {
@@ -271,6 +259,7 @@ News JobTable::add_point(Job& job, const proto::JobReport& r, Instant now) {
   tell_predictor(job, point, r.staleness_mean);
   job.smooth.add(point.loss, static_cast<double>(r.window_examples));
   job.loss = job.smooth.loss();
+  job.quality.add(point.seconds, point.loss, static_cast<double>(point.weight), job.loss);
   if (job.reports++ == 0) {
     job.first_loss = job.best_loss = job.loss;
   } else {
@@ -492,79 +481,6 @@ const Job* JobTable::find(JobId id) const {
 const Job* JobTable::find(std::string_view name) const {
   const auto it = names_.find(name);
   return it == names_.end() ? nullptr : find(it->second);
-}
-
-std::string JobTable::stored(const Job& job, Instant now) {
-  const nlohmann::json record = {{"version", 1},
-                                 {"id", job.id.value},
-                                 {"spec", job.spec_json},
-                                 {"weight", job.spec.weight},
-                                 {"slots_min", job.spec.slots_min},
-                                 {"slots_max", job.spec.slots_max},
-                                 {"generation", job.generation},
-                                 {"state", name_of(job.state)},
-                                 {"code", name_of(job.code)},
-                                 {"reason", job.reason},
-                                 {"age_seconds", (now - job.submitted).seconds()},
-                                 {"ended_seconds", job.ended_seconds.value_or(-1)},
-                                 {"step", job.step},
-                                 {"examples", job.examples},
-                                 {"examples_total", job.examples_total},
-                                 {"slot_seconds", job.slot_seconds},
-                                 {"reports", job.reports},
-                                 {"first_loss", job.first_loss},
-                                 {"loss", job.loss},
-                                 {"best_loss", job.best_loss},
-                                 {"moves_in", job.moves_in},
-                                 {"evaluated", job.evaluated},
-                                 {"evaluated_at_step", job.evaluated_at_step},
-                                 {"validation_loss", job.validation_loss},
-                                 {"metric", job.metric},
-                                 {"metric_name", job.metric_name}};
-  return record.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-}
-
-Result<void> JobTable::restore(const std::string& record, Instant now) {
-  try {
-    return restore_json(nlohmann::json::parse(record), now);
-  } catch (const nlohmann::json::exception& e) { return sluice::fail(Error{Errc::kIo, fmt::format("a stored job is damaged: {}", e.what())}); }
-}
-
-Result<void> JobTable::restore_json(const nlohmann::json& json, Instant now) {
-  if (!json.is_object() || json.value("version", 0) != 1) return sluice::fail(Error{Errc::kIo, "a stored job is not a record of this version"});
-  auto spec = proto::job_spec_from_older_json(json.value("spec", ""));  // an older build may have stored it
-  if (!spec) return sluice::fail(Error{Errc::kIo, fmt::format("a stored job has a bad spec: {}", spec.error().what)});
-  const JobId id{json.value("id", std::uint64_t{0})};
-  Job& job = jobs_[id];
-  job.id = id;
-  by_id_[id] = &job;
-  job.spec = std::move(*spec);
-  job.spec_json = proto::to_json(job.spec);
-  job.spec.weight = json.value("weight", job.spec.weight);
-  job.spec.slots_min = json.value("slots_min", job.spec.slots_min);
-  job.spec.slots_max = json.value("slots_max", job.spec.slots_max);
-  job.generation = json.value("generation", 1U);
-  job.submitted = Instant{now.ns - from_seconds(json.value("age_seconds", 0.0)).ns};
-  job.reason = json.value("reason", "");
-  names_[job.spec.name] = id;
-  if (!job.spec.group.empty()) ++groups_[job.spec.group].known;
-  next_id_ = std::max(next_id_, id.value + 1);
-  const std::string state = json.value("state", "waiting");
-  if (state != "done" && state != "failed" && state != "cancelled") {
-    if (state == "paused") job.state = JobState::kPaused;
-    job.reason.clear();
-    begin(job);
-    return {};
-  }
-  job.state = state == "done" ? JobState::kDone : state == "failed" ? JobState::kFailed : JobState::kCancelled;
-  for (const Errc code :
-       {Errc::kBadConfig, Errc::kBadData, Errc::kCannotConnect, Errc::kDenied, Errc::kUnplaceable, Errc::kTimedOut, Errc::kInternal, Errc::kIo})
-    if (json.value("code", "") == name_of(code)) job.code = code;
-  job.ended_seconds = json.value("ended_seconds", 0.0);
-  ended_.push_back(id);
-  restore_scores(job, json);
-  if (!job.spec.group.empty() && job.reports > 0) improve_group(job), ended_in_group(job);
-  return {};
 }
 
 }  // namespace sluice::manager
