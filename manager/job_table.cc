@@ -62,6 +62,12 @@ bool flat(const LossCurve& curve, double range) {
   return mean(points.size() - 2 * kPlateauReports) - mean(points.size() - kPlateauReports) < kPlateauShare * range;
 }
 
+/// From its first step on. Of a job that was there before this manager the first point is what it came to meanwhile.
+bool heard_whole(const Job& job) {
+  const auto points = job.curve.points();
+  return !points.empty() && points.front().weight == points.front().examples;
+}
+
 }  // namespace
 
 std::string_view name_of(JobState state) {
@@ -368,8 +374,8 @@ void JobTable::remember(JobId id, const std::vector<LossPoint>& curve, Instant n
 bool JobTable::finish(JobId id, std::string reason, Instant now) {
   Job* job = find(id);
   if (job == nullptr || job->ended()) return false;
-  // Under one name for what it is: jobs of a model fall alike, whatever they are called.
-  if (!job->diverging && prior_.learn(job->spec.model, job->curve.points(), static_cast<double>(job->step))) prior_dirty_ = true;
+  // Under one name for what it is: jobs of a model fall alike, whatever they are called. How much of a loss was left is not known without the first one.
+  if (!job->diverging && heard_whole(*job) && prior_.learn(job->spec.model, job->curve.points(), static_cast<double>(job->step))) prior_dirty_ = true;
   end(*job, JobState::kDone, std::move(reason), now);
   return true;
 }

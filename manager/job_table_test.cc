@@ -476,5 +476,18 @@ TEST_F(JobTableTest, AJobGrowsOlderWhileTheManagerIsAwayAndSinceItWasStored) {
   EXPECT_DOUBLE_EQ(later.find(id)->seconds_since_submission(begins), 2) << "a clock that was set back makes nobody younger";
 }
 
+TEST_F(JobTableTest, AJobOfWhichTheBeginningWasNotHeardTeachesNothing) {
+  const auto train = [&](JobTable& of) {
+    for (int i = 0; i < 20; ++i) (void)of.report(next(2.0 - 0.05 * i), now);
+    ASSERT_TRUE(of.finish(id, "done", now));
+  };
+  JobTable later(make);
+  ASSERT_TRUE(later.restore(JobTable::stored(job(), {now}), {now}));
+  (void)next(3.0, 1000);  // to the manager before it
+  train(later);
+  EXPECT_FALSE(later.take_prior_dirty()) << "its first loss is one that it came to long after it began";
+  EXPECT_EQ(later.prior().remaining("softmax", 0).jobs, RemainingPrior::shipped().remaining("softmax", 0).jobs);
+}
+
 }  // namespace
 }  // namespace sluice::manager
