@@ -21,6 +21,7 @@ constexpr double kRateMemorySeconds = 1;             ///< of slot time
 constexpr double kStalenessWeight = 0.1;             ///< of a report
 constexpr double kSteady = 0.1, kSteadySlots = 0.5;  ///< how far the slots at work in a window are from those granted, at most, for the rate to be theirs
 constexpr double kTooFew = 4;                        ///< a report with less than one part in so many of the usual examples is twice as unsure, and more
+constexpr std::uint64_t kHeardMost = 256;            ///< a predictor hears of a job when this part of its steps is new
 constexpr std::size_t kForgottenAtOnce = 256;
 constexpr std::size_t kPlateauReports = 12;
 constexpr double kPlateauShare = 0.002;  ///< of the range so far
@@ -296,7 +297,8 @@ News JobTable::add_point(Job& job, const proto::JobReport& r, Instant now) {
   return News::kPhase;
 }
 
-/// Predictors take reports for equally sure: one of few examples, as the first one after a move is, is heard together with the next.
+/// Predictors take reports for equally sure: one of few examples, as the first one after a move is, is heard together with the next. And they look back over
+/// some fifty of them: those of a job that has long been heard are heard together too, so that these are a part of its life and not some seconds of noise.
 void JobTable::tell_predictor(Job& job, const LossPoint& point, double staleness) {
   LossPoint& told = job.untold_;
   const std::uint64_t before = told.weight;
@@ -309,6 +311,7 @@ void JobTable::tell_predictor(Job& job, const LossPoint& point, double staleness
   }
   job.untold_staleness_ = staleness;
   if (static_cast<double>(told.weight) * kTooFew < job.smooth.usual()) return;
+  if ((told.step - job.told_step_) * kHeardMost < told.step - job.curve.points().front().step) return;
   if (job.predictor->ready() && staleness >= 0) {
     const double level = job.predictor->after(0).mean;
     const Forecast f = job.predictor->after(static_cast<double>(told.step - job.told_step_));

@@ -77,7 +77,7 @@ struct Job {
 
   // From reports: totals, and the newest scores.
   std::uint64_t step = 0, examples = 0, examples_total = 0, redone_batches = 0, reports = 0;
-  std::uint64_t told = 0;  ///< of the reports: those that its predictor heard; some of few examples are one there
+  std::uint64_t told = 0;  ///< of the reports: those that its predictor heard; some are one there
   double slot_seconds = 0, staleness = 0, steps_per_s = 0, examples_per_s = 0;
   std::uint64_t evaluated = 0;
   std::uint64_t evaluated_at_step = 0;

@@ -489,5 +489,33 @@ TEST_F(JobTableTest, AJobOfWhichTheBeginningWasNotHeardTeachesNothing) {
   EXPECT_EQ(later.prior().remaining("softmax", 0).jobs, RemainingPrior::shipped().remaining("softmax", 0).jobs);
 }
 
+TEST(JobTable, WhatIsForetoldOfALongJobIsNotTheNoiseOfItsLastSeconds) {
+  // 5,000 reports, twenty minutes of a live job, that scatter by a tenth: what the predictor says of now, and of the end.
+  JobTable table(**builtin_predictors().find("ensemble"));
+  Instant now{1'000'000'000};
+  const JobId id = (*table.submit({spec("a")}, now))[0];
+  const auto loss_at = [](double step) { return 0.3 + 2 / std::sqrt(1 + step / 200); };
+  SeededRng rng(mix64(7));
+  double off = 0, off_at_end = 0;
+  constexpr std::uint64_t kReports = 5000, kSteps = 10, kJudged = 500;
+  for (std::uint64_t i = 1; i <= kReports; ++i) {
+    now = now + from_ms(250);
+    proto::JobReport r;
+    r.job = id, r.generation = 1, r.step = kSteps * i, r.examples = 10 * r.step, r.examples_total = 2 * 10 * kSteps * kReports;
+    r.window_steps = kSteps, r.window_examples = 10 * kSteps;
+    r.loss_sum = (loss_at(static_cast<double>(r.step) - kSteps / 2.0) + 0.35 * (rng.uniform() - 0.5)) * static_cast<double>(r.window_examples);
+    r.loss_squares = r.loss_sum * r.loss_sum / static_cast<double>(r.window_examples);
+    r.seconds = r.slot_seconds = 0.25 * static_cast<double>(i);
+    (void)table.report(r, now);
+    while (Job* job = table.next_to_refit()) (void)job->predictor->refit();
+    if (i + kJudged <= kReports) continue;
+    const Job& job = *table.find(id);
+    off += std::abs(job.after(0).mean - loss_at(static_cast<double>(r.step))) / kJudged;
+    off_at_end += std::abs(job.after(static_cast<double>(2 * kReports * kSteps - r.step)).mean - loss_at(2.0 * kReports * kSteps)) / kJudged;
+  }
+  EXPECT_LT(off, 0.02);
+  EXPECT_LT(off_at_end, 0.1);
+}
+
 }  // namespace
 }  // namespace sluice::manager
