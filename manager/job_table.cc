@@ -24,7 +24,8 @@ constexpr double kTooFew = 4;                        ///< a report with less tha
 constexpr std::uint64_t kHeardMost = 256;            ///< a predictor hears of a job when this part of its steps is new
 constexpr std::size_t kForgottenAtOnce = 256;
 constexpr std::size_t kPlateauReports = 12;
-constexpr double kPlateauShare = 0.002;  ///< of the range so far
+constexpr std::uint64_t kPlateauPart = 16;  ///< of the steps: one of so many
+constexpr double kPlateauShare = 0.002;     ///< of the range so far
 
 /// What is impossible about a report's numbers, or nothing.
 std::string impossible(const proto::JobReport& r) {
@@ -51,16 +52,24 @@ LossPoint point_of(const proto::JobReport& r, double seconds) {
   return {.step = r.step, .examples = r.examples, .seconds = seconds, .loss = mean, .spread = std::sqrt(variance / batch), .weight = r.window_examples};
 }
 
-/// The newer half of the last reports is no better than the older half.
+/// The loss of the newest reports is no better than that of those before them. Of a long job both are of many: within a few seconds nothing falls that takes
+/// hours.
 bool flat(const LossCurve& curve, double range) {
   const auto points = curve.points();
   if (points.size() < 2 * kPlateauReports) return false;
-  const auto mean = [&](std::size_t from) {
-    double sum = 0;
-    for (std::size_t i = from; i < from + kPlateauReports; ++i) sum += points[i].loss;
-    return sum / static_cast<double>(kPlateauReports);
+  const std::uint64_t now = points.back().step, part = now / kPlateauPart;
+  const auto back_to = [&](std::uint64_t step, std::size_t begin) {
+    while (begin > 0 && points[begin - 1].step > step) --begin;
+    return begin;
   };
-  return mean(points.size() - 2 * kPlateauReports) - mean(points.size() - kPlateauReports) < kPlateauShare * range;
+  const std::size_t few = points.size() - kPlateauReports, newer = back_to(now - part, few);
+  const std::size_t older = back_to(now - 2 * part, newer < few ? newer - std::min<std::size_t>(newer, 1) : newer - kPlateauReports);  // of a long job merged
+  const auto mean = [&](std::size_t from, std::size_t to) {
+    double sum = 0, weights = 0;
+    for (const LossPoint& p : points.subspan(from, to - from)) sum += static_cast<double>(p.weight) * p.loss, weights += static_cast<double>(p.weight);
+    return sum / weights;
+  };
+  return older < newer && mean(older, newer) - mean(newer, points.size()) < kPlateauShare * range;
 }
 
 /// From its first step on. Of a job that was there before this manager the first point is what it came to meanwhile.

@@ -269,6 +269,16 @@ TEST_F(JobTableTest, AFlatCurveIsAPlateauUntilItFallsAgain) {
   EXPECT_EQ(job().phase(), JobPhase::kTraining);
 }
 
+TEST_F(JobTableTest, ALongJobThatFallsSlowlyIsOnNoPlateau) {
+  // Twelve reports, three seconds, are a tenth of a percent of its life, and so much of its range.
+  for (int i = 0; i < 12'000; ++i) {
+    (void)table.report(next(2.0 - 1e-4 * i), now);
+    ASSERT_NE(job().phase(), JobPhase::kPlateau) << i;
+  }
+  for (int i = 0; i < 2000; ++i) (void)table.report(next(0.8), now);
+  EXPECT_EQ(job().phase(), JobPhase::kPlateau);
+}
+
 TEST_F(JobTableTest, AJobThatItsHomeEndedEarlySaysWhy) {
   auto r = next(1.0);
   r.state = proto::HomeState::kFinished;
