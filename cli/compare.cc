@@ -30,7 +30,13 @@ Result<void> load_losses(const std::string& path, std::map<std::string, JobRecor
     const auto it = unknown == Unknown::kNew ? jobs.try_emplace(row.job).first : jobs.find(row.job);
     if (it == jobs.end() && unknown == Unknown::kForgotten) return {};
     if (it == jobs.end()) return fail(Errc::kBadData, fmt::format("{}:{}: job '{}' is not in summary.json", path, row.line, row.job));
-    it->second.points.push_back(row.point);
+    std::vector<LossPoint>& points = it->second.points;
+    // Where a manager lives long, names come again: the summary is of the newest job of that name.
+    const auto begins_anew = [&](const LossPoint& last) {
+      return row.point.step < last.step || (row.point.step == last.step && row.point.seconds < last.seconds);
+    };
+    if (!points.empty() && begins_anew(points.back())) points.clear();
+    points.push_back(row.point);
     return {};
   });
 }

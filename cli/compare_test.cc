@@ -135,5 +135,21 @@ TEST(Compare, ReadsAnOutputFolderStrictly) {
   fs::remove_all(folder);
 }
 
+TEST(Compare, OfANameThatWasUsedTwiceTheNewestJobCountsAsInTheSummary) {
+  std::string pattern = (fs::temp_directory_path() / "sluice-compare-XXXXXX").string();
+  const std::string folder = ::mkdtemp(pattern.data());
+  std::ofstream(folder + "/run.json") << R"({"version":1,"jobs":[{"name":"nightly"}]})";
+  std::ofstream(folder + "/summary.json") << R"({"version":1,"policy":"fair","wall_seconds":3.5,"jobs":[{"job":"nightly","id":1},{"job":"nightly","id":2}]})";
+  std::ofstream(folder + "/losses.csv") << "job,seconds,step,examples,loss,slots\nnightly,0.5,1,10,9,1\nnightly,5,30,300,1,2\nnightly,0.4,1,10,7,1\n"
+                                           "nightly,0.9,4,40,6,1\nnightly,1.2,4,40,6,1\n";
+  const auto got = load_run(folder);
+  ASSERT_TRUE(got) << got.error().what;
+  const JobRecord& job = got->jobs.at("nightly");
+  EXPECT_EQ(job.summary["id"], 2);
+  ASSERT_EQ(job.points.size(), 3U) << "a report that is said again begins nothing";
+  EXPECT_EQ(job.points[0].loss, 7);
+  fs::remove_all(folder);
+}
+
 }  // namespace
 }  // namespace sluice::cli

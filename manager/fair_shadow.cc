@@ -62,6 +62,9 @@ void FairShadow::ended(JobId job, double steps, double slot_seconds) {
       stay_.end();
     else
       stay_.had = std::max(0.0, stay_.had - std::max(0.0, (at_ - members_[at].submitted).seconds()));
+  } else if (!members_[at].left && !(running_[at] > 0)) {  // it was paused, and nobody resumes it any more: what it did is left to do
+    running_[at] = 1;
+    ++running_jobs_;
   }
   tidy_ = tidy_ || members_[at].left;
 }

@@ -29,6 +29,8 @@ class FairShadow {
   [[nodiscard]] Duration usual_stay() const { return from_seconds(stay_.mean()); }
   /// The same of slot-seconds in truth, of jobs that ended, however they did.
   [[nodiscard]] double usual_attained() const { return attained_.mean(); }
+  /// Jobs that live, or that the shadow is not through with.
+  [[nodiscard]] std::size_t known() const { return members_.size(); }
 
  private:
   struct Member {

@@ -135,5 +135,18 @@ TEST_F(FairShadowTest, OfVeryManyTheLastHundredCountMost) {
   EXPECT_NEAR(shadow.usual_stay().seconds(), 4, 0.2);
 }
 
+TEST_F(FairShadowTest, JobsThatEndWhilePausedAreForgottenAsOthersAre) {
+  shadow.advance(now, kSlots, 0);
+  for (std::uint64_t job = 1; job <= 100; ++job) {
+    see(job, 10);
+    go(1);
+    see(job, 10, /*paused=*/true);
+    go(1);
+    end(job, 5);
+  }
+  go(300);
+  EXPECT_EQ(shadow.known(), 0U) << "each would be a pass over its numbers in every round, for as long as the manager lives";
+}
+
 }  // namespace
 }  // namespace sluice::manager

@@ -21,9 +21,11 @@ constexpr double kRateMemorySeconds = 1;             ///< of slot time
 constexpr double kStalenessWeight = 0.1;             ///< of a report
 constexpr double kSteady = 0.1, kSteadySlots = 0.5;  ///< how far the slots at work in a window are from those granted, at most, for the rate to be theirs
 constexpr double kTooFew = 4;                        ///< a report with less than one part in so many of the usual examples is twice as unsure, and more
+constexpr std::uint64_t kHeardMost = 256;            ///< a predictor hears of a job when this part of its steps is new
 constexpr std::size_t kForgottenAtOnce = 256;
 constexpr std::size_t kPlateauReports = 12;
-constexpr double kPlateauShare = 0.002;  ///< of the range so far
+constexpr std::uint64_t kPlateauPart = 16;  ///< of the steps: one of so many
+constexpr double kPlateauShare = 0.002;     ///< of the range so far
 
 /// What is impossible about a report's numbers, or nothing.
 std::string impossible(const proto::JobReport& r) {
@@ -50,33 +52,30 @@ LossPoint point_of(const proto::JobReport& r, double seconds) {
   return {.step = r.step, .examples = r.examples, .seconds = seconds, .loss = mean, .spread = std::sqrt(variance / batch), .weight = r.window_examples};
 }
 
-/// The newer half of the last reports is no better than the older half.
+/// The loss of the newest reports is no better than that of those before them. Of a long job both are of many: within a few seconds nothing falls that takes
+/// hours.
 bool flat(const LossCurve& curve, double range) {
   const auto points = curve.points();
   if (points.size() < 2 * kPlateauReports) return false;
-  const auto mean = [&](std::size_t from) {
-    double sum = 0;
-    for (std::size_t i = from; i < from + kPlateauReports; ++i) sum += points[i].loss;
-    return sum / static_cast<double>(kPlateauReports);
+  const std::uint64_t now = points.back().step, part = now / kPlateauPart;
+  const auto back_to = [&](std::uint64_t step, std::size_t begin) {
+    while (begin > 0 && points[begin - 1].step > step) --begin;
+    return begin;
   };
-  return mean(points.size() - 2 * kPlateauReports) - mean(points.size() - kPlateauReports) < kPlateauShare * range;
+  const std::size_t few = points.size() - kPlateauReports, newer = back_to(now - part, few);
+  const std::size_t older = back_to(now - 2 * part, newer < few ? newer - std::min<std::size_t>(newer, 1) : newer - kPlateauReports);  // of a long job merged
+  const auto mean = [&](std::size_t from, std::size_t to) {
+    double sum = 0, weights = 0;
+    for (const LossPoint& p : points.subspan(from, to - from)) sum += static_cast<double>(p.weight) * p.loss, weights += static_cast<double>(p.weight);
+    return sum / weights;
+  };
+  return older < newer && mean(older, newer) - mean(newer, points.size()) < kPlateauShare * range;
 }
 
-void restore_scores(Job& job, const nlohmann::json& record) {
-  job.step = record.value("step", std::uint64_t{0});
-  job.examples = record.value("examples", std::uint64_t{0});
-  job.examples_total = record.value("examples_total", std::uint64_t{0});
-  job.slot_seconds = record.value("slot_seconds", 0.0);
-  job.reports = record.value("reports", std::uint64_t{0});
-  job.first_loss = record.value("first_loss", 0.0);
-  job.loss = record.value("loss", 0.0);
-  job.best_loss = record.value("best_loss", 0.0);
-  job.moves_in = record.value("moves_in", std::uint64_t{0});
-  job.evaluated = record.value("evaluated", std::uint64_t{0});
-  job.evaluated_at_step = record.value("evaluated_at_step", std::uint64_t{0});
-  job.validation_loss = record.value("validation_loss", 0.0);
-  job.metric = record.value("metric", 0.0);
-  job.metric_name = record.value("metric_name", "");
+/// From its first step on. Of a job that was there before this manager the first point is what it came to meanwhile.
+bool heard_whole(const Job& job) {
+  const auto points = job.curve.points();
+  return !points.empty() && points.front().weight == points.front().examples;
 }
 
 }  // namespace
@@ -145,6 +144,11 @@ double Job::normalized_loss() const {
   if (reports == 0) return 1;
   const double bottom = floor();
   return first_loss > bottom ? std::clamp((loss - bottom) / (first_loss - bottom), 0.0, 1.0) : 1;
+}
+
+Outcome Job::outcome(Instant now) const {
+  if (came_to_) return *came_to_;
+  return {final_level(curve.points()), quality.best(), quality.loss_seconds(seconds_since_submission(now)), quality.seconds_to_90()};
 }
 
 Result<std::vector<JobId>> JobTable::submit(std::vector<proto::JobSpec> specs, Instant now) {
@@ -271,6 +275,7 @@ News JobTable::add_point(Job& job, const proto::JobReport& r, Instant now) {
   tell_predictor(job, point, r.staleness_mean);
   job.smooth.add(point.loss, static_cast<double>(r.window_examples));
   job.loss = job.smooth.loss();
+  job.quality.add(point.seconds, point.loss, static_cast<double>(point.weight), job.loss);
   if (job.reports++ == 0) {
     job.first_loss = job.best_loss = job.loss;
   } else {
@@ -301,7 +306,8 @@ News JobTable::add_point(Job& job, const proto::JobReport& r, Instant now) {
   return News::kPhase;
 }
 
-/// Predictors take reports for equally sure: one of few examples, as the first one after a move is, is heard together with the next.
+/// Predictors take reports for equally sure: one of few examples, as the first one after a move is, is heard together with the next. And they look back over
+/// some fifty of them: those of a job that has long been heard are heard together too, so that these are a part of its life and not some seconds of noise.
 void JobTable::tell_predictor(Job& job, const LossPoint& point, double staleness) {
   LossPoint& told = job.untold_;
   const std::uint64_t before = told.weight;
@@ -314,6 +320,7 @@ void JobTable::tell_predictor(Job& job, const LossPoint& point, double staleness
   }
   job.untold_staleness_ = staleness;
   if (static_cast<double>(told.weight) * kTooFew < job.smooth.usual()) return;
+  if ((told.step - job.told_step_) * kHeardMost < told.step - job.curve.points().front().step) return;
   if (job.predictor->ready() && staleness >= 0) {
     const double level = job.predictor->after(0).mean;
     const Forecast f = job.predictor->after(static_cast<double>(told.step - job.told_step_));
@@ -379,8 +386,8 @@ void JobTable::remember(JobId id, const std::vector<LossPoint>& curve, Instant n
 bool JobTable::finish(JobId id, std::string reason, Instant now) {
   Job* job = find(id);
   if (job == nullptr || job->ended()) return false;
-  // Under one name for what it is: jobs of a model fall alike, whatever they are called.
-  if (!job->diverging && prior_.learn(job->spec.model, job->curve.points(), static_cast<double>(job->step))) prior_dirty_ = true;
+  // Under one name for what it is: jobs of a model fall alike, whatever they are called. How much of a loss was left is not known without the first one.
+  if (!job->diverging && heard_whole(*job) && prior_.learn(job->spec.model, job->curve.points(), static_cast<double>(job->step))) prior_dirty_ = true;
   end(*job, JobState::kDone, std::move(reason), now);
   return true;
 }
@@ -492,79 +499,6 @@ const Job* JobTable::find(JobId id) const {
 const Job* JobTable::find(std::string_view name) const {
   const auto it = names_.find(name);
   return it == names_.end() ? nullptr : find(it->second);
-}
-
-std::string JobTable::stored(const Job& job, Instant now) {
-  const nlohmann::json record = {{"version", 1},
-                                 {"id", job.id.value},
-                                 {"spec", job.spec_json},
-                                 {"weight", job.spec.weight},
-                                 {"slots_min", job.spec.slots_min},
-                                 {"slots_max", job.spec.slots_max},
-                                 {"generation", job.generation},
-                                 {"state", name_of(job.state)},
-                                 {"code", name_of(job.code)},
-                                 {"reason", job.reason},
-                                 {"age_seconds", (now - job.submitted).seconds()},
-                                 {"ended_seconds", job.ended_seconds.value_or(-1)},
-                                 {"step", job.step},
-                                 {"examples", job.examples},
-                                 {"examples_total", job.examples_total},
-                                 {"slot_seconds", job.slot_seconds},
-                                 {"reports", job.reports},
-                                 {"first_loss", job.first_loss},
-                                 {"loss", job.loss},
-                                 {"best_loss", job.best_loss},
-                                 {"moves_in", job.moves_in},
-                                 {"evaluated", job.evaluated},
-                                 {"evaluated_at_step", job.evaluated_at_step},
-                                 {"validation_loss", job.validation_loss},
-                                 {"metric", job.metric},
-                                 {"metric_name", job.metric_name}};
-  return record.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-}
-
-Result<void> JobTable::restore(const std::string& record, Instant now) {
-  try {
-    return restore_json(nlohmann::json::parse(record), now);
-  } catch (const nlohmann::json::exception& e) { return sluice::fail(Error{Errc::kIo, fmt::format("a stored job is damaged: {}", e.what())}); }
-}
-
-Result<void> JobTable::restore_json(const nlohmann::json& json, Instant now) {
-  if (!json.is_object() || json.value("version", 0) != 1) return sluice::fail(Error{Errc::kIo, "a stored job is not a record of this version"});
-  auto spec = proto::job_spec_from_older_json(json.value("spec", ""));  // an older build may have stored it
-  if (!spec) return sluice::fail(Error{Errc::kIo, fmt::format("a stored job has a bad spec: {}", spec.error().what)});
-  const JobId id{json.value("id", std::uint64_t{0})};
-  Job& job = jobs_[id];
-  job.id = id;
-  by_id_[id] = &job;
-  job.spec = std::move(*spec);
-  job.spec_json = proto::to_json(job.spec);
-  job.spec.weight = json.value("weight", job.spec.weight);
-  job.spec.slots_min = json.value("slots_min", job.spec.slots_min);
-  job.spec.slots_max = json.value("slots_max", job.spec.slots_max);
-  job.generation = json.value("generation", 1U);
-  job.submitted = Instant{now.ns - from_seconds(json.value("age_seconds", 0.0)).ns};
-  job.reason = json.value("reason", "");
-  names_[job.spec.name] = id;
-  if (!job.spec.group.empty()) ++groups_[job.spec.group].known;
-  next_id_ = std::max(next_id_, id.value + 1);
-  const std::string state = json.value("state", "waiting");
-  if (state != "done" && state != "failed" && state != "cancelled") {
-    if (state == "paused") job.state = JobState::kPaused;
-    job.reason.clear();
-    begin(job);
-    return {};
-  }
-  job.state = state == "done" ? JobState::kDone : state == "failed" ? JobState::kFailed : JobState::kCancelled;
-  for (const Errc code :
-       {Errc::kBadConfig, Errc::kBadData, Errc::kCannotConnect, Errc::kDenied, Errc::kUnplaceable, Errc::kTimedOut, Errc::kInternal, Errc::kIo})
-    if (json.value("code", "") == name_of(code)) job.code = code;
-  job.ended_seconds = json.value("ended_seconds", 0.0);
-  ended_.push_back(id);
-  restore_scores(job, json);
-  if (!job.spec.group.empty() && job.reports > 0) improve_group(job), ended_in_group(job);
-  return {};
 }
 
 }  // namespace sluice::manager

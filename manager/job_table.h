@@ -25,6 +25,7 @@
 #include "manager/quality.h"
 #include "manager/rate_model.h"
 #include "manager/remaining_prior.h"
+#include "manager/running_quality.h"
 #include "proto/job_spec.h"
 #include "proto/messages.h"
 
@@ -41,6 +42,18 @@ enum class JobState : std::uint8_t {
 };
 [[nodiscard]] std::string_view name_of(JobState state);
 [[nodiscard]] std::string_view name_of(JobPhase phase);
+
+/// Monotonic time begins anew with a host; wall time tells how long a record lay.
+struct StoredAt {
+  Instant now;
+  std::int64_t wall_ms = 0;
+};
+
+/// What a job's losses came to.
+struct Outcome {
+  double final_loss = 0, best_loss = 0, loss_seconds = 0;  ///< losses: 0 before the first report
+  std::optional<double> seconds_to_90;
+};
 
 struct Job {
   // What every round may touch comes first: together, in one line of the cache.
@@ -64,7 +77,7 @@ struct Job {
 
   // From reports: totals, and the newest scores.
   std::uint64_t step = 0, examples = 0, examples_total = 0, redone_batches = 0, reports = 0;
-  std::uint64_t told = 0;  ///< of the reports: those that its predictor heard; some of few examples are one there
+  std::uint64_t told = 0;  ///< of the reports: those that its predictor heard; some are one there
   double slot_seconds = 0, staleness = 0, steps_per_s = 0, examples_per_s = 0;
   std::uint64_t evaluated = 0;
   std::uint64_t evaluated_at_step = 0;
@@ -75,6 +88,7 @@ struct Job {
   LossCurve curve;
   double first_loss = 0, loss = 0, best_loss = 0, last_report_loss = 0;  ///< first as reported; loss and best are smoothed
   SmoothLoss smooth;                                                     ///< what `loss` is of
+  RunningQuality quality;                                                ///< of all reports, however many the curve has merged
   double largest_drop = 0;                                               ///< between two reports
   std::vector<double> rungs;                                             ///< smoothed losses at successive halving's rungs (rung_step), of those it has passed
   double steps_per_slot_second = 0;
@@ -89,6 +103,8 @@ struct Job {
   [[nodiscard]] LiveValues live_values() const { return {spec.weight, spec.slots_min, spec.slots_max}; }
   [[nodiscard]] JobPhase phase() const;
   [[nodiscard]] double seconds_since_submission(Instant now) const { return ended_seconds.value_or((now - submitted).seconds()); }
+  /// So far, or in the end.
+  [[nodiscard]] Outcome outcome(Instant now) const;
   /// Steps that its epochs are, from what its home says there is to train on; 0 before the first report.
   [[nodiscard]] double steps_max() const;
   /// Steps that it declared: steps_max(); 0 where its end depends on what its losses do (stop), for its epochs are a limit only then.
@@ -106,6 +122,7 @@ struct Job {
 
  private:
   friend class JobTable;
+  std::optional<Outcome> came_to_;                 ///< of one that ended before this manager began
   double seconds_seen_ = 0;                        ///< of the last report, by its home's clock
   double rate_steps_ = 0, rate_slot_seconds_ = 0;  ///< sums that forget: steps_per_slot_second is their ratio
   double slot_seconds_seen_ = 0;
@@ -195,12 +212,12 @@ class JobTable {
   [[nodiscard]] bool dirty() const { return !dirty_.empty(); }
   void mark_dirty(JobId id) { dirty_.insert(id); }
   /// The record that outlives the manager: spec, live values, state, reason, scores; curves do not.
-  [[nodiscard]] static std::string stored(const Job& job, Instant now);
+  [[nodiscard]] static std::string stored(const Job& job, StoredAt at);
   /// Takes a stored record back: a live job waits again, a paused one stays paused. Errors: kIo (not a record of ours).
-  [[nodiscard]] Result<void> restore(const std::string& record, Instant now);
+  [[nodiscard]] Result<void> restore(const std::string& record, StoredAt at);
 
  private:
-  Result<void> restore_json(const nlohmann::json& json, Instant now);
+  Result<void> restore_json(const nlohmann::json& json, StoredAt at);
   static void take_totals(Job& job, const proto::JobReport& report);
   static void hear_score(Job& job, const proto::JobReport& report);
   News add_point(Job& job, const proto::JobReport& report, Instant now);

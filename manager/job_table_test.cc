@@ -4,7 +4,9 @@
 
 #include <cmath>
 #include <limits>
+#include <nlohmann/json.hpp>
 
+#include "base/rng.h"
 #include "manager/view_keeper.h"
 
 namespace sluice::manager {
@@ -267,6 +269,16 @@ TEST_F(JobTableTest, AFlatCurveIsAPlateauUntilItFallsAgain) {
   EXPECT_EQ(job().phase(), JobPhase::kTraining);
 }
 
+TEST_F(JobTableTest, ALongJobThatFallsSlowlyIsOnNoPlateau) {
+  // Twelve reports, three seconds, are a tenth of a percent of its life, and so much of its range.
+  for (int i = 0; i < 12'000; ++i) {
+    (void)table.report(next(2.0 - 1e-4 * i), now);
+    ASSERT_NE(job().phase(), JobPhase::kPlateau) << i;
+  }
+  for (int i = 0; i < 2000; ++i) (void)table.report(next(0.8), now);
+  EXPECT_EQ(job().phase(), JobPhase::kPlateau);
+}
+
 TEST_F(JobTableTest, AJobThatItsHomeEndedEarlySaysWhy) {
   auto r = next(1.0);
   r.state = proto::HomeState::kFinished;
@@ -362,7 +374,7 @@ TEST_F(JobTableTest, WhatWasOrderedIsStored) {
   EXPECT_TRUE(table.dirty());
   EXPECT_EQ(job().spec_json, proto::to_json(spec("a"))) << "what servers and workers were told of it stays";
   JobTable later(make);
-  for (const JobId each : {id, cancelled}) ASSERT_TRUE(later.restore(JobTable::stored(*table.find(each), now), Instant{5}));
+  for (const JobId each : {id, cancelled}) ASSERT_TRUE(later.restore(JobTable::stored(*table.find(each), {now}), {Instant{5}}));
   EXPECT_EQ(later.find(id)->state, JobState::kPaused);
   EXPECT_EQ(later.find(id)->live_values(), (LiveValues{2.5, 1, 3}));
   EXPECT_EQ(later.find(cancelled)->state, JobState::kCancelled);
@@ -387,7 +399,7 @@ TEST_F(JobTableTest, AStoredJobsGroupKnowsWhatItReached) {
   (void)table.report(report, now);
   ASSERT_TRUE(table.finish(done, "done", now));
   JobTable later(make);
-  ASSERT_TRUE(later.restore(JobTable::stored(*table.find(done), now), Instant{5}));
+  ASSERT_TRUE(later.restore(JobTable::stored(*table.find(done), {now}), {Instant{5}}));
   EXPECT_EQ(later.group_best("g"), 0.5);
 }
 
@@ -409,7 +421,7 @@ TEST_F(JobTableTest, OfAGroupThatLivesOnlyTheEndedOneThatCameLowestIsKept) {
   table.forget(ids[0]);
   EXPECT_TRUE(table.beyond(0).empty());
   JobTable later(make);
-  for (const JobId each : {ids[1], ids[2]}) ASSERT_TRUE(later.restore(JobTable::stored(*table.find(each), now), Instant{5}));
+  for (const JobId each : {ids[1], ids[2]}) ASSERT_TRUE(later.restore(JobTable::stored(*table.find(each), {now}), {Instant{5}}));
   EXPECT_EQ(later.group_best("g"), 0.5);
   EXPECT_TRUE(later.beyond(0).empty()) << "nor after a restart";
   end(ids[2], 0.6);
@@ -425,7 +437,7 @@ TEST_F(JobTableTest, AStoredJobComesBack) {
   (void)table.fail(failed, Errc::kBadData, "row 7", now);
   EXPECT_EQ(table.take_dirty(), (std::set<JobId>{id, failed}));
   JobTable later(make);
-  for (const JobId each : {id, failed}) ASSERT_TRUE(later.restore(JobTable::stored(*table.find(each), now), Instant{5}));
+  for (const JobId each : {id, failed}) ASSERT_TRUE(later.restore(JobTable::stored(*table.find(each), {now}), {Instant{5}}));
   EXPECT_EQ(later.find(id)->state, JobState::kWaiting) << "a job that ran waits for its slots again";
   EXPECT_EQ(later.find(id)->spec, spec("a"));
   EXPECT_EQ(later.find(failed)->state, JobState::kFailed);
@@ -434,7 +446,85 @@ TEST_F(JobTableTest, AStoredJobComesBack) {
   EXPECT_EQ(later.live(), std::set<JobId>{id});
   EXPECT_GT((*later.submit({spec("c")}, now))[0], failed) << "ids are never used again";
   for (const char* damaged : {"", "{", "[]", "{}", R"({"version":1})", R"({"version":1,"id":"x","spec":"{}"})"})
-    EXPECT_FALSE(later.restore(damaged, now)) << damaged;
+    EXPECT_FALSE(later.restore(damaged, {now})) << damaged;
+}
+
+TEST_F(JobTableTest, WhatAJobOfThousandsOfReportsCameToIsToldFromAllOfThem) {
+  std::vector<LossPoint> all;
+  for (int i = 0; i < 5000; ++i) {
+    const auto report = next(0.3 + 2 * std::exp(-i / 100.0));
+    all.push_back(
+        {.step = report.step, .examples = report.examples, .seconds = (now - job().submitted).seconds(), .loss = report.loss_sum / 100, .weight = 100});
+    (void)table.report(report, now);
+  }
+  const Outcome came = job().outcome(now);
+  const double first = all.front().loss, best = best_level(all);
+  EXPECT_DOUBLE_EQ(came.best_loss, best);
+  ASSERT_TRUE(came.seconds_to_90);
+  EXPECT_EQ(*came.seconds_to_90, seconds_to_fraction(all, first, best, 0.9));
+  EXPECT_NEAR(came.loss_seconds, loss_seconds(all, first, best, all.back().seconds), 0.1);
+  EXPECT_NEAR(came.final_loss, final_level(all), 1e-6);
+  // And a manager that begins anew does not forget it.
+  ASSERT_TRUE(table.finish(id, "done", now));
+  JobTable later(make);
+  ASSERT_TRUE(later.restore(JobTable::stored(job(), {now}), {Instant{5}}));
+  const Outcome kept = later.find(id)->outcome(Instant{7'000'000'000});
+  EXPECT_DOUBLE_EQ(kept.best_loss, came.best_loss);
+  EXPECT_DOUBLE_EQ(kept.final_loss, came.final_loss);
+  EXPECT_DOUBLE_EQ(kept.loss_seconds, came.loss_seconds);
+  EXPECT_EQ(kept.seconds_to_90, came.seconds_to_90);
+}
+
+/// A live job is stored when it is submitted and when something is ordered of it, not as it trains.
+TEST_F(JobTableTest, AJobGrowsOlderWhileTheManagerIsAwayAndSinceItWasStored) {
+  const std::string record = JobTable::stored(job(), {now + from_ms(2000), 5'000'000});
+  JobTable later(make);
+  const Instant begins{77'000'000'000};
+  ASSERT_TRUE(later.restore(record, {begins, 5'000'000 + 3'600'000}));
+  EXPECT_DOUBLE_EQ(later.find(id)->seconds_since_submission(begins), 3602);
+  ASSERT_TRUE(later.restore(record, {begins, 4'000'000}));
+  EXPECT_DOUBLE_EQ(later.find(id)->seconds_since_submission(begins), 2) << "a clock that was set back makes nobody younger";
+}
+
+TEST_F(JobTableTest, AJobOfWhichTheBeginningWasNotHeardTeachesNothing) {
+  const auto train = [&](JobTable& of) {
+    for (int i = 0; i < 20; ++i) (void)of.report(next(2.0 - 0.05 * i), now);
+    ASSERT_TRUE(of.finish(id, "done", now));
+  };
+  JobTable later(make);
+  ASSERT_TRUE(later.restore(JobTable::stored(job(), {now}), {now}));
+  (void)next(3.0, 1000);  // to the manager before it
+  train(later);
+  EXPECT_FALSE(later.take_prior_dirty()) << "its first loss is one that it came to long after it began";
+  EXPECT_EQ(later.prior().remaining("softmax", 0).jobs, RemainingPrior::shipped().remaining("softmax", 0).jobs);
+}
+
+TEST(JobTable, WhatIsForetoldOfALongJobIsNotTheNoiseOfItsLastSeconds) {
+  // 5,000 reports, twenty minutes of a live job, that scatter by a tenth: what the predictor says of now, and of the end.
+  JobTable table(**builtin_predictors().find("ensemble"));
+  Instant now{1'000'000'000};
+  const JobId id = (*table.submit({spec("a")}, now))[0];
+  const auto loss_at = [](double step) { return 0.3 + 2 / std::sqrt(1 + step / 200); };
+  SeededRng rng(mix64(7));
+  double off = 0, off_at_end = 0;
+  constexpr std::uint64_t kReports = 5000, kSteps = 10, kJudged = 500;
+  for (std::uint64_t i = 1; i <= kReports; ++i) {
+    now = now + from_ms(250);
+    proto::JobReport r;
+    r.job = id, r.generation = 1, r.step = kSteps * i, r.examples = 10 * r.step, r.examples_total = 2 * 10 * kSteps * kReports;
+    r.window_steps = kSteps, r.window_examples = 10 * kSteps;
+    r.loss_sum = (loss_at(static_cast<double>(r.step) - kSteps / 2.0) + 0.35 * (rng.uniform() - 0.5)) * static_cast<double>(r.window_examples);
+    r.loss_squares = r.loss_sum * r.loss_sum / static_cast<double>(r.window_examples);
+    r.seconds = r.slot_seconds = 0.25 * static_cast<double>(i);
+    (void)table.report(r, now);
+    while (Job* job = table.next_to_refit()) (void)job->predictor->refit();
+    if (i + kJudged <= kReports) continue;
+    const Job& job = *table.find(id);
+    off += std::abs(job.after(0).mean - loss_at(static_cast<double>(r.step))) / kJudged;
+    off_at_end += std::abs(job.after(static_cast<double>(2 * kReports * kSteps - r.step)).mean - loss_at(2.0 * kReports * kSteps)) / kJudged;
+  }
+  EXPECT_LT(off, 0.02);
+  EXPECT_LT(off_at_end, 0.1);
 }
 
 }  // namespace

@@ -94,7 +94,6 @@ std::optional<double> seconds_to_fraction(std::span<const LossPoint> points, dou
 double expected_fall(std::span<const LossPoint> points, double steps) { return ExpectedFall(points).after(steps); }
 
 ExpectedFall::ExpectedFall(std::span<const LossPoint> points) {
-  if (points.size() > kFallReports) points = points.last(kFallReports);
   if (points.size() < 3) return;
   const auto step_of = [&](std::size_t i) { return static_cast<double>(points[i].step); };
   now = step_of(points.size() - 1);

@@ -58,9 +58,9 @@ struct GroupMember {
 [[nodiscard]] std::optional<double> seconds_to_fraction(std::span<const Level> levels, double first, double best, double fraction);
 
 /// How far the loss can be expected to fall over the next `steps` steps, if it goes on as c + d/step does through the older and the newer half of the reports
-/// since half of the job's steps (at least two reports, at most the newest kFallReports; each weighs what it has examples). Curves that fall like a lower power
-/// of the steps, as losses do, fall further. 0 for less than three reports, or where the loss does not fall.
-inline constexpr std::size_t kFallReports = 64;
+/// since half of the job's steps (two at least; each weighs what it has examples). Of fewer, what is said of a long job whose reports scatter is all noise,
+/// many times what comes. Curves that fall like a lower power of the steps, as losses do, fall further. 0 for less than three reports, or where the loss does
+/// not fall.
 [[nodiscard]] double expected_fall(std::span<const LossPoint> points, double steps);
 /// The same for many counts of steps.
 struct ExpectedFall {

@@ -4,6 +4,8 @@
 
 #include <cmath>
 
+#include "base/rng.h"
+
 namespace sluice::manager {
 namespace {
 
@@ -66,6 +68,23 @@ TEST(Quality, AFallIsExpectedToGoOnAsOneOverTheSteps) {
   for (auto& point : flat)
     if (point.step > 190) point.loss = flat[19].loss;
   EXPECT_EQ(expected_fall(flat, 100), 0) << "what was before half of the steps counts no more";
+}
+
+/// 20,000 reports, an hour and a half of a live job, that scatter by a twentieth of the range.
+TEST(Quality, TheExpectedFallOfALongJobIsNotItsReportsNoise) {
+  double said = 0;
+  constexpr int kJobs = 20;
+  const auto loss_at = [](double step) { return 0.3 + 2 / std::sqrt(1 + step / 20); };
+  for (std::uint64_t seed = 1; seed <= kJobs; ++seed) {
+    SeededRng rng(mix64(seed));
+    LossCurve heard;
+    for (std::uint64_t step = 1; step <= 20'000; ++step)
+      (void)heard.add({.step = step, .examples = 100 * step, .loss = loss_at(static_cast<double>(step) - 0.5) + 0.35 * (rng.uniform() - 0.5), .weight = 100});
+    said += expected_fall(heard.points(), 4) / kJobs;
+  }
+  const double truth = loss_at(20'000) - loss_at(20'004);
+  EXPECT_GT(said, 0.5 * truth);
+  EXPECT_LT(said, 2 * truth);
 }
 
 TEST(Quality, TheExpectedFallOfFewAndOfThinnedReportsTakesTheLastTwo) {

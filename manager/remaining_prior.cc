@@ -42,11 +42,12 @@ std::vector<double> never_rising(std::span<const LossPoint> points) {
 }
 
 /// Remaining normalised loss at each share of the steps: of the losses made never to rise, each standing for the middle of its report's steps; empty for a
-/// curve that never fell. The best is the mean of the newest tenth at most, as a floor that a single lucky report can't lower.
+/// curve that never fell. The best is the mean of the newest tenth at most, as a floor that a single lucky report can't lower, and not below those losses: of
+/// thousands of reports some ten in a row are lucky too.
 std::vector<double> remaining_of(std::span<const LossPoint> points, double total_steps, std::size_t shares) {
-  const double first = points.front().loss, best = std::min(best_level(points), final_level(points));
-  if (!(first > best) || !std::isfinite(first - best)) return {};
   const std::vector<double> levels = never_rising(points);
+  const double first = points.front().loss, best = std::max(levels.back(), std::min(best_level(points), final_level(points)));
+  if (!(first > best) || !std::isfinite(first - best)) return {};
   const auto middle = [&](std::size_t i) {
     const double since = i == 0 ? 0 : static_cast<double>(points[i - 1].step);
     return 0.5 * (since + static_cast<double>(points[i].step));

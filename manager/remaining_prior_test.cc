@@ -7,6 +7,8 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "base/rng.h"
+
 namespace sluice::manager {
 namespace {
 
@@ -57,6 +59,23 @@ TEST(RemainingPriorTest, FewReportsOfLongWindowsDoNotMakeItLag) {
   RemainingPrior prior;
   ASSERT_TRUE(prior.learn("a", points, 1201));
   for (double share = 0; share <= 1; share += 0.05) EXPECT_NEAR(prior.remaining("a", share).mean, std::exp(-6 * share), 0.03) << share;
+}
+
+TEST(RemainingPriorTest, ReportsOfALongJobThatScatterLeaveNothingAtItsEnd) {
+  RemainingPrior prior;
+  const auto loss_at = [](double share) { return 0.3 + 2 / std::sqrt(1 + 1000 * share); };
+  constexpr std::uint64_t kReports = 20'000;
+  for (std::uint64_t seed = 1; seed <= 10; ++seed) {
+    SeededRng rng(mix64(seed));
+    LossCurve heard;
+    for (std::uint64_t i = 1; i <= kReports; ++i) {
+      const double noise = 0.35 * (rng.uniform() - 0.5);  // a twentieth of the range
+      (void)heard.add({.step = i, .examples = 100 * i, .loss = loss_at((static_cast<double>(i) - 0.5) / kReports) + noise, .weight = 100});
+    }
+    ASSERT_TRUE(prior.learn("a", heard.points(), kReports));
+  }
+  for (const double share : {0.25, 0.5, 0.75, 1.0})
+    EXPECT_NEAR(prior.remaining("a", share).mean, (loss_at(share) - loss_at(1)) / (loss_at(0) - loss_at(1)), 0.02) << share;
 }
 
 TEST(RemainingPriorTest, CurvesThatNeverFellOrAreTooShortTeachNothing) {

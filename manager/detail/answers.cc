@@ -137,9 +137,7 @@ double Core::wall_seconds() const {
 }
 
 json Core::summary_of(const Job& job, Instant first_submission) const {
-  const auto points = job.curve.points();
-  const double best = best_level(points);
-  const auto to_90 = seconds_to_fraction(points, job.first_loss, best, 0.9);
+  const Outcome came = job.outcome(clock_.now());
   json metrics = json::object();
   if (job.evaluated > 0 && std::isfinite(job.metric)) metrics[job.metric_name] = job.metric;
   return {{"job", job.spec.name},
@@ -151,16 +149,16 @@ json Core::summary_of(const Job& job, Instant first_submission) const {
           {"steps_declared", number_or_null(job.declared_steps() > 0, job.declared_steps())},
           {"examples", job.examples},
           {"first_loss", number_or_null(job.reports > 0, job.first_loss)},
-          {"final_loss", number_or_null(job.reports > 0, final_level(points))},
-          {"best_loss", number_or_null(job.reports > 0, best)},
+          {"final_loss", number_or_null(job.reports > 0, came.final_loss)},
+          {"best_loss", number_or_null(job.reports > 0, came.best_loss)},
           {"validation_loss", number_or_null(job.evaluated > 0, job.validation_loss)},
           {"metrics", std::move(metrics)},
           {"target", target_json(job, share_of(job), clock_.now())},
           {"group", job.spec.group},
           {"submitted_seconds", (job.submitted - first_submission).seconds()},
           {"seconds", job.seconds_since_submission(clock_.now())},
-          {"seconds_to_90", number_or_null(to_90.has_value(), to_90.value_or(0))},
-          {"loss_seconds", loss_seconds(points, job.first_loss, best, job.seconds_since_submission(clock_.now()))},
+          {"seconds_to_90", number_or_null(came.seconds_to_90)},
+          {"loss_seconds", came.loss_seconds},
           {"slot_seconds", job.slot_seconds},
           {"moves_in", job.moves_in},
           {"redone_batches", job.redone_batches},

@@ -83,7 +83,7 @@ Result<void> Core::restore() {
     if (entry.key == kMembersKey) taken = members_.restore(entry.value);
     if (entry.key == kPriorKey) taken = restore_prior(entry.value);
     if (entry.key == kNextIdKey) taken = restore_next_id(entry.value);
-    if (entry.key.starts_with(kJobPrefix)) taken = jobs_.restore(entry.value, clock_.now());
+    if (entry.key.starts_with(kJobPrefix)) taken = jobs_.restore(entry.value, {clock_.now(), clock_.wall_ms()});
     if (!taken) return fail(Errc::kIo, fmt::format("the state folder {} cannot be read: {}: {}", options_.state_dir, entry.key, taken.error().what));
   }
   if (!jobs_.live().empty()) log::info("{} jobs of an earlier manager go on", jobs_.live().size());
@@ -227,7 +227,7 @@ Result<void> Core::store_jobs() {
   const std::set<JobId> dirty = jobs_.take_dirty();
   Result<void> outcome;
   for (const JobId id : dirty) {
-    if (outcome) outcome = put(job_key(id), JobTable::stored(*jobs_.find(id), clock_.now()));
+    if (outcome) outcome = put(job_key(id), JobTable::stored(*jobs_.find(id), {clock_.now(), clock_.wall_ms()}));
     if (!outcome) jobs_.mark_dirty(id);
   }
   if (outcome && jobs_.take_prior_dirty()) {
