@@ -52,6 +52,8 @@ class ViewKeeper {
 
   [[nodiscard]] const ClusterView& view() const { return view_; }
   [[nodiscard]] ClusterView& view() { return view_; }
+  /// slots_of(view()).
+  [[nodiscard]] std::uint32_t slots() const { return slots_; }
   /// The job at a place of view().jobs.
   [[nodiscard]] Job& job_at(std::size_t place) const { return *rows_[place]; }
   /// Places of view().jobs where anything but what is carried and decided is otherwise than in the look before; each once. New jobs are at the end.
