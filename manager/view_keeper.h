@@ -1,7 +1,7 @@
 #pragma once
 /// The view that policies decide on, kept from round to round: a job's part is made anew when something happened to it (a report, an order, its slots), and
 /// what all jobs share of past ones (the contention, what ended jobs taught) is told to those that nothing happened to in turn. So a round's time grows with
-/// what changed; what is left for every job is a pass over plain numbers. Called by one thread; with hundreds of jobs to look at it takes TBB's to help.
+/// what changed; what is left for every job is a pass over plain numbers. Called by one thread; with hundreds of forecasts to make it takes TBB's to help.
 
 #include <cstdint>
 #include <span>
