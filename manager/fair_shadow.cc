@@ -1,14 +1,12 @@
 #include "manager/fair_shadow.h"
 
 #include <algorithm>
-#include <atomic>
 #include <utility>
-
-#include "manager/detail/in_parts.h"
 
 namespace sluice::manager {
 namespace {
-constexpr double kMemory = 100;  ///< jobs
+constexpr double kMemory = 100;        ///< jobs
+constexpr std::size_t kBlockOf = 512;  ///< members that are looked at twice, while they are in a cache
 }  // namespace
 
 void FairShadow::Usual::end() {
@@ -91,13 +89,12 @@ void FairShadow::advance(Instant now, std::uint32_t slots, std::uint32_t held) {
     each_ = slots / static_cast<double>(running_jobs_);
     const double more = std::max(0.0, each_ - 1);
     const std::size_t count = members_.size();
-    std::atomic<bool> reached = false;
-    in_parts(count, kNumbersApart, [&](std::size_t first, std::size_t end) { go_on(more, seconds, first, end); });
-    take_in(before);
-    in_parts(count, kNumbersApart, [&](std::size_t first, std::size_t end) {
-      if (some_reached(first, end)) reached = true;
-    });
-    tidy_ = tidy_ || reached;
+    for (std::size_t first = 0; first < count; first += kBlockOf) {
+      const std::size_t end = std::min(count, first + kBlockOf);
+      go_on(more, seconds, first, end);
+      tidy_ = some_reached(first, end) || tidy_;
+    }
+    take_in(before);  // who joined may not have come as far: leave() looks again
   }
   joined_.clear();
   if (std::exchange(tidy_, false)) leave();

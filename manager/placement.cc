@@ -144,7 +144,7 @@ void Fleet::apply(std::span<const SlotChange> changes) {
     if (i + kAheadHolding < changes.size()) {
       const SlotChange& far = changes[i + kAheadHolding];
       fetch(far.from), fetch(far.to);
-      if (const std::size_t worker = place_of(far.at.worker); worker != kNowhere) __builtin_prefetch(at_[worker]);
+      if (const std::size_t worker = place_of(far.at.worker); worker != kNowhere) __builtin_prefetch(&at_[worker]->slots);
     }
     if (i + kAheadLists < changes.size()) {
       const SlotChange& near = changes[i + kAheadLists];

@@ -99,8 +99,9 @@ class Incremental {
   virtual ~Incremental() = default;
   /// `changed`: places of jobs whose values differ from the call before, but for what is carried and for slots as that call decided them; new jobs are at the
   /// end. `anew`: nothing is known of the call before, and the view has what is carried. It reads the forecasts of jobs alone whose end_deviation is 0: the
-  /// others' may be older. REQUIRES: view.jobs by id. Null: decide() has to do it, after put().
-  [[nodiscard]] virtual const Answer* decide(const ClusterView& view, std::span<const std::uint32_t> changed, bool anew) = 0;
+  /// others' may be older. REQUIRES: view.jobs by id; `slots` are slots_of(view), which of very many hosts takes a while to add up. Null: decide() has to do
+  /// it, after put().
+  [[nodiscard]] virtual const Answer* decide(const ClusterView& view, std::uint32_t slots, std::span<const std::uint32_t> changed, bool anew) = 0;
   /// Puts what the last call carries to the next one into that call's view.
   virtual void put(ClusterView& view) const = 0;
   /// … what had been carried to the last call.

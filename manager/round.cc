@@ -124,7 +124,7 @@ void Rounds::decide(Counts& wanted) {
 }
 
 bool Rounds::decide_quickly(bool in_view, Counts& wanted) {
-  const Incremental::Answer* answer = incremental_ == nullptr ? nullptr : incremental_->decide(keeper_->view(), keeper_->changed(), in_view);
+  const Incremental::Answer* answer = incremental_ == nullptr ? nullptr : incremental_->decide(keeper_->view(), keeper_->slots(), keeper_->changed(), in_view);
   if (answer == nullptr && !in_view) incremental_->put(keeper_->view());
   quick_ = answer != nullptr;
   if (!quick_) return false;

@@ -19,16 +19,28 @@ namespace {
 constexpr std::size_t kKnotsMax = 16;
 constexpr double kMoveCostWeight = 0.3;
 constexpr double kMoveOutlier = 4;
-constexpr std::size_t kAheadJobs = 2;   ///< jobs whose memory is fetched while others are worked on: of very many, a job is in no cache
-constexpr std::size_t kAheadSet = 8;    ///< the same where little is looked at
-constexpr std::size_t kJobsApart = 64;  ///< jobs to look at that are worth another thread's while
+constexpr std::size_t kAheadJobs = 2;  ///< jobs whose memory is fetched while others are worked on: of very many, a job is in no cache
+constexpr std::size_t kAheadSet = 8;   ///< the same where little is looked at
+/// Jobs that are worth another thread's while: with their forecasts, and without. Where others work on its core too it may keep a round waiting for
+/// milliseconds.
+constexpr std::size_t kForecastsApart = 64, kViewsApart = 2048;
 
 /// `of(i, end)` for 0 … count − 1, on several threads where there are many; a thread's part goes on to `end`.
 template <class Of>
-void each_of(std::size_t count, const Of& of) {
-  in_parts(count, kJobsApart, [&](std::size_t first, std::size_t end) {
+void each_of(std::size_t count, std::size_t apart, const Of& of) {
+  in_parts(count, apart, [&](std::size_t first, std::size_t end) {
     for (std::size_t i = first; i < end; ++i) of(i, end);
   });
+}
+
+/// What fill() reads of it: the rest of a job is as much again.
+void fetch_job(const Job& job) {
+  const auto fetch = [](const void* from, const void* end) {
+    fetch_lines(from, static_cast<std::size_t>(static_cast<const char*>(end) - static_cast<const char*>(from)));
+  };
+  __builtin_prefetch(&job);
+  fetch(&job.spec.consistency, &job.spec + 1);
+  fetch(&job.step, &job + 1);
 }
 
 /// A loss that falls goes on falling: at least as 1/step does. A fit through noisy reports takes a curve for flat now and then, and a policy that believes it
@@ -159,7 +171,7 @@ void ViewKeeper::foretell_all() {
   std::vector<std::size_t> owing;
   for (std::size_t row = 0; row < owes_.size(); ++row)
     if (std::exchange(owes_[row], 0) != 0) owing.push_back(row);
-  each_of(owing.size(), [&](std::size_t i, std::size_t) { foretell(view_.jobs[owing[i]], *rows_[owing[i]], options_, slots_); });
+  each_of(owing.size(), kForecastsApart, [&](std::size_t i, std::size_t) { foretell(view_.jobs[owing[i]], *rows_[owing[i]], options_, slots_); });
 }
 
 void ViewKeeper::finish(std::uint32_t row) {
@@ -167,16 +179,16 @@ void ViewKeeper::finish(std::uint32_t row) {
   JobView& v = view_.jobs[row];
   take_prior(v, job);
   if (!v.group.empty()) v.group_best = jobs_.group_best(v.group);
-  shadow_.see(job.id, job.submitted, v.declared ? v.total_steps : 0, v.speed_up, job.paused());
+  shadow_.see(v.id, v.submitted, v.declared ? v.total_steps : 0, v.speed_up, job.paused());
   mark(row);
   ++made_;
 }
 
 void ViewKeeper::make_all(std::span<Job* const> touched) {
-  each_of(touched.size(), [&](std::size_t i, std::size_t end) {
+  each_of(touched.size(), later_ ? kViewsApart : kForecastsApart, [&](std::size_t i, std::size_t end) {
     if (i + kAheadJobs < end) {
       const Job& ahead = *touched[i + kAheadJobs];
-      fetch_lines(&ahead, sizeof(ahead));
+      fetch_job(ahead);
       if (ahead.row != Job::kNoRow) fetch_lines(&view_.jobs[ahead.row], sizeof(JobView));
     }
     if (!touched[i]->ended()) fill(touched[i]->row);
@@ -196,7 +208,7 @@ void ViewKeeper::tell(std::uint32_t row) {
   v.speed_up = counted_speed_up(job);
   take_prior(v, job);
   if (values() == before) return;
-  shadow_.see(job.id, job.submitted, v.declared ? v.total_steps : 0, v.speed_up, job.paused());
+  shadow_.see(v.id, v.submitted, v.declared ? v.total_steps : 0, v.speed_up, job.paused());
   mark(row);
 }
 
@@ -261,8 +273,10 @@ void ViewKeeper::join(std::span<Job* const> touched) {
 }
 
 void ViewKeeper::pool_contention(std::span<Job* const> touched) {
-  for (const Job* job : touched)
-    if (!job->ended()) evidence_[job->row] = job->rates.evidence();
+  for (std::size_t i = 0; i < touched.size(); ++i) {
+    if (i + kAheadSet < touched.size()) fetch_lines(&touched[i + kAheadSet]->rates, sizeof(RateModel));
+    if (const Job& job = *touched[i]; !job.ended()) evidence_[job.row] = job.rates.evidence();
+  }
   contention_.begin();
   for (const Evidence& evidence : evidence_) contention_.add(evidence);
   view_.usual_kappa = contention_.kappa(slots_);

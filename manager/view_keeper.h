@@ -1,7 +1,7 @@
 #pragma once
 /// The view that policies decide on, kept from round to round: a job's part is made anew when something happened to it (a report, an order, its slots), and
 /// what all jobs share of past ones (the contention, what ended jobs taught) is told to those that nothing happened to in turn. So a round's time grows with
-/// what changed; what is left for every job is a pass over plain numbers. Called by one thread; with hundreds of jobs to look at it takes TBB's to help.
+/// what changed; what is left for every job is a pass over plain numbers. Called by one thread; with hundreds of forecasts to make it takes TBB's to help.
 
 #include <cstdint>
 #include <span>
@@ -52,6 +52,8 @@ class ViewKeeper {
 
   [[nodiscard]] const ClusterView& view() const { return view_; }
   [[nodiscard]] ClusterView& view() { return view_; }
+  /// slots_of(view()).
+  [[nodiscard]] std::uint32_t slots() const { return slots_; }
   /// The job at a place of view().jobs.
   [[nodiscard]] Job& job_at(std::size_t place) const { return *rows_[place]; }
   /// Places of view().jobs where anything but what is carried and decided is otherwise than in the look before; each once. New jobs are at the end.

@@ -1,5 +1,5 @@
 #pragma once
-/// A pass over very many jobs on several threads.
+/// A pass over many jobs on several threads.
 
 #include <tbb/blocked_range.h>
 #include <tbb/parallel_for.h>
@@ -8,9 +8,6 @@
 #include <cstddef>
 
 namespace sluice::manager {
-
-/// Entries of a pass over plain numbers that are worth a thread's while: some ten microseconds.
-inline constexpr std::size_t kNumbersApart = 8192;
 
 /// `of(first, end)` for parts that together are 0 … count − 1, each of half of `apart` entries at least; of fewer than four times `apart` there is one part, on
 /// this thread. Parts are done at the same time, in any order, cut anywhere: what comes out must not depend on that. Returns when all are done.

@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "base/assert.h"
-#include "manager/detail/in_parts.h"
 #include "manager/policies/claims.h"
 #include "manager/policies/root_shares.h"
 
@@ -18,8 +17,7 @@ class ShareKeeper final : public Incremental {
  public:
   explicit ShareKeeper(Hearing hearing) : hearing_(hearing) {}
 
-  const Answer* decide(const ClusterView& view, std::span<const std::uint32_t> changed, bool anew) override {
-    const std::uint32_t slots = slots_of(view);
+  const Answer* decide(const ClusterView& view, std::uint32_t slots, std::span<const std::uint32_t> changed, bool anew) override {
     if (slots == 0 || view.fairness.strict) return nullptr;
     const std::size_t had = anew ? 0 : flat_.size(), count = view.jobs.size();
     SLUICE_ASSERT(had <= count);
@@ -35,21 +33,21 @@ class ShareKeeper final : public Incremental {
     if (!anew)
       for (const std::uint32_t i : changed) flat_.held[i] = view.jobs[i].slots;
     weigh(view);
-    flat_.decide(slots, view.elapsed, view.round);
-    answer(view);
+    flat_.decide(slots, {view.now, view.elapsed, view.round});
+    answer();
     return &answer_;
   }
 
   void put(ClusterView& view) const override {
     for (std::size_t i = 0; i < flat_.size(); ++i) {
       JobView& v = view.jobs[i];
-      v.rounding = whole(flat_.next_rounding[i]), v.deficit_ns = whole(flat_.next_deficit_ns[i]), v.quantum_since = next_since_[i];
+      v.rounding = whole(flat_.next_rounding[i]), v.deficit_ns = whole(flat_.next_deficit_ns[i]), v.quantum_since = flat_.next_since[i];
     }
   }
   void put_seen(ClusterView& view) const override {
     for (std::size_t i = 0; i < flat_.size(); ++i) {
       JobView& v = view.jobs[i];
-      v.rounding = whole(flat_.rounding[i]), v.deficit_ns = whole(flat_.deficit_ns[i]), v.quantum_since = since_[i];
+      v.rounding = whole(flat_.rounding[i]), v.deficit_ns = whole(flat_.deficit_ns[i]), v.quantum_since = flat_.since[i];
     }
   }
 
@@ -68,9 +66,8 @@ class ShareKeeper final : public Incremental {
   void resize(std::size_t count) {
     flat_.resize(count);
     for (auto* of : {&weight_, &remaining_, &move_seconds_}) of->resize(count);
-    for (auto* of : {&submitted_, &since_, &next_since_}) of->resize(count);
+    submitted_.resize(count);
     for (auto* of : {&parked_, &best_}) of->resize(count);
-    quantum_ns_.resize(count);
   }
   void tally(std::size_t i, std::uint64_t sign) {
     const bool works = flat_.full[i] > 0;
@@ -91,8 +88,7 @@ class ShareKeeper final : public Incremental {
     const std::uint32_t full = std::min({job.slots_max, job.usable, slots});
     best_[i] = job.best && !job.group.empty() && full > 0 ? 1 : 0;
     const std::uint32_t least = std::min(job.slots_min, full);
-    quantum_ns_[i] = quantum_of(view, job).ns;
-    flat_.quantum_ns[i] = static_cast<double>(quantum_ns_[i]);
+    flat_.quantum_ns[i] = static_cast<double>(quantum_of(view, job).ns);
     flat_.full[i] = full;
     flat_.min[i] = job.phase == JobPhase::kEvaluating && full > 0 ? std::max(least, 1U) : least;
     flat_.max[i] = parked_[i] != 0 && others_ ? flat_.min[i] : full;
@@ -118,60 +114,39 @@ class ShareKeeper final : public Incremental {
     std::swap(flat_.rounding, flat_.next_rounding);
     std::swap(flat_.deficit_ns, flat_.next_deficit_ns);
     std::swap(flat_.held, flat_.slots);
-    std::swap(since_, next_since_);
+    std::swap(flat_.since, flat_.next_since);
     for (std::size_t i = had; i < flat_.size(); ++i) {
       const JobView& v = view.jobs[i];
-      flat_.rounding[i] = static_cast<double>(v.rounding), flat_.deficit_ns[i] = static_cast<double>(v.deficit_ns), flat_.held[i] = v.slots,
-      since_[i] = v.quantum_since;
+      flat_.rounding[i] = static_cast<float>(v.rounding), flat_.deficit_ns[i] = static_cast<double>(v.deficit_ns), flat_.held[i] = v.slots,
+      flat_.since[i] = v.quantum_since;
     }
   }
+  // What is written may be anything, the compiler has to think, members too: so locals.
   void weigh(const ClusterView& view) {
     const RootWorth aged(view);
-    const std::int64_t late = view.now.ns + view.round.ns / 10;  // with claims_of's grace
-    in_parts(flat_.size(), kNumbersApart, [&](std::size_t first, std::size_t end) { weigh_some(aged, late, first, end); });
-  }
-  // What is written may be anything, the compiler has to think, members too: so locals.
-  void weigh_some(const RootWorth aged, std::int64_t late, std::size_t first, std::size_t end) {
     double* const root = flat_.root.data();
     const double *const weight = weight_.data(), *const remaining = remaining_.data();
-    const Instant *const submitted = submitted_.data(), *const since = since_.data();
-    for (std::size_t i = first; i < end; ++i) root[i] = std::sqrt(RootWorth::worth(weight[i], remaining[i], aged.ageing(submitted[i], {})));
-    std::uint8_t* const over = flat_.quantum_over.data();
-    const std::uint32_t* const held = flat_.held.data();
-    const std::int64_t* const quantum_ns = quantum_ns_.data();
-    for (std::size_t i = first; i < end; ++i) over[i] = static_cast<std::uint8_t>((held[i] == 0) | (late - since[i].ns >= quantum_ns[i]));
+    const Instant* const submitted = submitted_.data();
+    for (std::size_t i = 0, end = flat_.size(); i < end; ++i) root[i] = std::sqrt(RootWorth::worth(weight[i], remaining[i], aged.ageing(submitted[i], {})));
   }
-  void answer(const ClusterView& view) {
+  void answer() {
     answer_.changes.clear();
     answer_.price = flat_.price();
     answer_.by_index = false;
-    in_parts(flat_.size(), kNumbersApart, [&](std::size_t first, std::size_t end) { begin_quanta(view.now, first, end); });
     const std::uint32_t *const slots = flat_.slots.data(), *const held = flat_.held.data();
     for (std::size_t i = 0, end = flat_.size(); i < end; ++i)
       if (slots[i] != held[i]) answer_.changes.push_back({static_cast<std::uint32_t>(i), slots[i]});
-  }
-  void begin_quanta(Instant now, std::size_t first, std::size_t end) {
-    const std::uint32_t *const slots = flat_.slots.data(), *const held = flat_.held.data();
-    const std::uint8_t* const over = flat_.quantum_over.data();
-    const Instant* const since = since_.data();
-    Instant* const next = next_since_.data();
-    for (std::size_t i = first; i < end; ++i) {
-      const bool begins = (slots[i] > held[i]) | (over[i] != 0);
-      next[i].ns = begins ? now.ns : since[i].ns;
-    }
   }
 
   Hearing hearing_;
   std::vector<double> weight_, remaining_, move_seconds_;
   std::vector<std::uint8_t> parked_, best_;
-  std::vector<std::int64_t> quantum_ns_;
   std::vector<Instant> submitted_;
   Sums sums_;
   bool others_ = false;
   double stall_ = 0;
   bool stall_known_ = false;
   RootShares flat_;
-  std::vector<Instant> since_, next_since_;
   Answer answer_;
 };
 

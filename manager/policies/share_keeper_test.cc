@@ -95,7 +95,7 @@ TEST(ShareKeeper, DecidesWhatThePolicyDoesFromTheWholeView) {
         if (!fresh && !anew) kept.jobs[i].rounding = rounding;
       }
       const Decision expected = policy->decide(view, *policy->make_memo());
-      const Incremental::Answer* answer = keeper->decide(kept, rounds.changed(), anew);
+      const Incremental::Answer* answer = keeper->decide(kept, slots_of(kept), rounds.changed(), anew);
       in_view = answer == nullptr;
       if (answer != nullptr) {
         ++quick;
@@ -135,13 +135,14 @@ TEST(RootShares, TheSlotsLeftOverGoToWhoLacksMost) {
     SCOPED_TRACE(all);
     SeededRng rng(all);
     constexpr std::size_t kClaims = 6'000;
+    const RootShares::Times times{Instant{from_ms(500).ns}, from_ms(500), from_ms(500)};
     RootShares shares;
     shares.resize(kClaims);
     for (std::size_t i = 0; i < kClaims; ++i) {
       shares.root[i] = 1 + 0.25 * static_cast<double>(rng.below(100'000)) / 1e4 * (i % 3 == 0 ? 0 : 1);  // a third are alike
-      shares.max[i] = shares.full[i] = 100, shares.quantum_over[i] = 1, shares.quantum_ns[i] = static_cast<double>(from_ms(500).ns);
+      shares.max[i] = shares.full[i] = 100, shares.quantum_ns[i] = static_cast<double>(from_ms(500).ns);
     }
-    shares.decide(6 * kClaims + all, from_ms(500), from_ms(500));
+    shares.decide(6 * kClaims + all, times);
     if (all == 0) {
       // Those that lack most to where a sample is taken.
       std::vector<std::pair<double, double>> by_lack;
@@ -150,7 +151,7 @@ TEST(RootShares, TheSlotsLeftOverGoToWhoLacksMost) {
       std::size_t next = 0;
       for (std::size_t offset = 0; offset < 64; ++offset)
         for (std::size_t i = offset; i < kClaims; i += 64) shares.root[i] = by_lack[next++].second;
-      shares.decide(6 * kClaims + all, from_ms(500), from_ms(500));
+      shares.decide(6 * kClaims + all, times);
     }
     std::uint64_t given = 0;
     std::pair<double, std::int64_t> least_with{2, 0}, most_without{-1, 0};
@@ -176,19 +177,21 @@ TEST(RootShares, WhatIsCarriedIsWhole) {
   constexpr std::size_t kClaims = 40'000;
   constexpr std::uint32_t kSlots = 60'000;
   const Duration elapsed = from_ms(497), round = from_ms(500);
+  const Instant now{std::int64_t{1} << 53};  // after months
   RootShares shares;
   shares.resize(kClaims);
   for (std::size_t i = 0; i < kClaims; ++i) {
     shares.root[i] = 0.01 + rng.uniform();
     shares.max[i] = shares.full[i] = static_cast<std::uint32_t>(rng.below(6)), shares.min[i] = std::min(shares.max[i], rng.below(9) == 0 ? 1U : 0U);
-    shares.held[i] = static_cast<std::uint32_t>(rng.below(5)), shares.quantum_over[i] = rng.below(3) == 0 ? 0 : 1;
+    shares.held[i] = static_cast<std::uint32_t>(rng.below(5));
     shares.quantum_ns[i] = static_cast<double>(from_ms(500 + static_cast<std::int64_t>(rng.below(2000))).ns);
-    shares.rounding[i] = static_cast<double>(rng.below(2'000'001)) - 1e6;
+    shares.since[i] = rng.below(4) == 0 ? Instant{} : Instant{now.ns - from_ms(static_cast<std::int64_t>(rng.below(3000))).ns};
+    shares.rounding[i] = static_cast<float>(rng.below(2'000'001)) - 1e6F;
     shares.deficit_ns[i] = std::floor((rng.uniform() - 0.5) * 2e11);
   }
-  shares.decide(kSlots, elapsed, round);
+  shares.decide(kSlots, {now, elapsed, round});
   std::uint64_t given = 0;
-  std::size_t bounded = 0, turns = 0;
+  std::size_t bounded = 0, turns = 0, goes_on = 0;
   for (std::size_t i = 0; i < kClaims; ++i) {
     given += shares.slots[i];
     EXPECT_GE(shares.slots[i], shares.min[i]);
@@ -197,13 +200,18 @@ TEST(RootShares, WhatIsCarriedIsWhole) {
     const auto bound = 64 * static_cast<std::int64_t>(shares.quantum_ns[i]);
     const std::int64_t owed = static_cast<std::int64_t>(shares.deficit_ns[i]) + std::llround((share - shares.held[i]) * static_cast<double>(elapsed.ns));
     EXPECT_EQ(shares.next_deficit_ns[i], static_cast<double>(std::clamp(owed, -bound, bound)));
-    const double error = std::clamp(shares.rounding[i] / 1e6 + share - shares.slots[i], -1.0, 1.0);
-    EXPECT_EQ(shares.next_rounding[i], share >= 1 ? static_cast<double>(std::llround(error * 1e6)) : 0.0);
-    bounded += std::abs(owed) > bound ? 1 : 0, turns += share < 1 ? 1 : 0;
+    const double error = std::clamp(static_cast<double>(shares.rounding[i]) / 1e6 + share - shares.slots[i], -1.0, 1.0);
+    EXPECT_EQ(shares.next_rounding[i], share >= 1 ? static_cast<float>(std::llround(error * 1e6)) : 0.0F);
+    const bool over = shares.held[i] == 0 || now.ns - shares.since[i].ns + round.ns / 10 >= static_cast<std::int64_t>(shares.quantum_ns[i]);
+    const bool begins = over || shares.slots[i] > shares.held[i];
+    EXPECT_EQ(shares.next_since[i], begins ? now : shares.since[i]);
+    if (!over && share < 1 && shares.max[i] > 0) { EXPECT_GE(shares.slots[i], 1U); }  // it keeps a slot until its quantum ends
+    bounded += std::abs(owed) > bound ? 1 : 0, turns += share < 1 ? 1 : 0, goes_on += begins ? 0 : 1;
   }
   EXPECT_EQ(given, kSlots);
   EXPECT_GT(bounded, 100U);
   EXPECT_GT(turns, 1000U);
+  EXPECT_GT(goes_on, 1000U);
 }
 
 TEST(ShareKeeper, LeavesOtherRulesToThePolicy) {
@@ -212,7 +220,7 @@ TEST(ShareKeeper, LeavesOtherRulesToThePolicy) {
     KeptRounds rounds(3);
     rounds.happen();
     but(rounds.view());
-    return policy->make_incremental()->decide(rounds.view(), {}, true) != nullptr;
+    return policy->make_incremental()->decide(rounds.view(), slots_of(rounds.view()), {}, true) != nullptr;
   };
   EXPECT_TRUE(answers([](ClusterView&) {}));
   EXPECT_FALSE(answers([](ClusterView& v) {

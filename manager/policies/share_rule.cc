@@ -162,10 +162,10 @@ class Sharing {
       const Claim& c = claims_[i];
       flat.root[i] = std::sqrt(worth_[i]);
       flat.min[i] = c.min, flat.max[i] = c.max, flat.full[i] = c.full, flat.held[i] = c.job->slots;
-      flat.rounding[i] = static_cast<double>(c.job->rounding), flat.deficit_ns[i] = static_cast<double>(c.job->deficit_ns);
-      flat.quantum_ns[i] = static_cast<double>(quantum_of(view_, *c.job).ns), flat.quantum_over[i] = c.quantum_over ? 1 : 0;
+      flat.rounding[i] = static_cast<float>(c.job->rounding), flat.deficit_ns[i] = static_cast<double>(c.job->deficit_ns);
+      flat.quantum_ns[i] = static_cast<double>(quantum_of(view_, *c.job).ns), flat.since[i] = c.job->quantum_since;
     }
-    flat.decide(slots_, view_.elapsed, view_.round);
+    flat.decide(slots_, {view_.now, view_.elapsed, view_.round});
     price_ = flat.price();
     for (std::size_t i = 0; i < claims_.size(); ++i)
       claims_[i].share = flat.share(i), claims_[i].slots = flat.slots[i], claims_[i].deficit_ns = static_cast<std::int64_t>(flat.next_deficit_ns[i]);

@@ -27,6 +27,20 @@ Piece piece_at(std::span<const double> rates, std::span<const std::uint32_t> lea
   return out;
 }
 
+/// None of the claims is at a bound there: their sum is the sum of the rates times the level.
+bool all_between(std::span<const double> rates, std::span<const std::uint32_t> least, std::span<const std::uint32_t> most, double level) {
+  constexpr std::size_t kBlock = 1024;
+  for (std::size_t first = 0; first < rates.size(); first += kBlock) {
+    std::uint32_t bound = 0;
+    for (std::size_t i = first, end = std::min(rates.size(), first + kBlock); i < end; ++i) {
+      const double x = rates[i] * level, low = static_cast<std::int32_t>(least[i]), high = static_cast<std::int32_t>(most[i]);
+      bound |= (most[i] != 0) & ((x <= low) | (x >= high)) ? 1U : 0U;
+    }
+    if (bound != 0) return false;
+  }
+  return true;
+}
+
 /// Where all have their most.
 double highest(std::span<const double> rates, std::span<const std::uint32_t> most) {
   double high = 0;
@@ -44,6 +58,7 @@ WaterLevel water_level(std::span<const double> rates, std::span<const std::uint3
     sum += most[i] == 0 ? 0 : rates[i];
   }
   if (all <= there_is) return {highest(rates, most), true};
+  if (const double level = there_is / sum; all_between(rates, least, most, level)) return {level, false};
   double low = 0, high = std::numeric_limits<double>::infinity(), level = there_is / sum;
   for (int step = 0; step < kStepsMax; ++step) {
     const Piece piece = piece_at(rates, least, most, level);

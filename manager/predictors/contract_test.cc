@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
@@ -147,6 +149,30 @@ TEST_P(PredictorContract, DeclaredStepsThatAreWrongOrChangeDoNoHarm) {
     if (!predictor->ready()) continue;
     ASSERT_TRUE(std::isfinite(predictor->floor()));
     for (const double k : {0.0, 10.0, 1e6}) ASSERT_TRUE(std::isfinite(predictor->after(k).mean)) << i;
+  }
+}
+
+/// To the last bit, whatever is kept from the report on; what is declared may change between two reports.
+TEST_P(PredictorContract, SeveralForecastsAtOnceAreThatOfEach) {
+  const Curve curve = sampled([](double x) { return 2 / (0.1 * x + 1) + 0.3; }, 60, 0.02, 5);
+  auto predictor = predictor_named(GetParam());
+  for (std::size_t i = 0; i < curve.size(); ++i) {
+    const double step = 10.0 * static_cast<double>(i + 1);
+    predictor->observe(point(10 * (i + 1), curve[i]));
+    (void)predictor->refit();
+    if (!predictor->ready()) continue;
+    for (const double total : {0.0, 500.0, 900.0}) {
+      predictor->declare(total);
+      const std::array<double, 5> steps = {0, std::max(0.0, total - step), 8 * step, 7, 3000};
+      std::array<Forecast, 5> said;
+      predictor->after_all(steps, said);
+      for (std::size_t s = 0; s < steps.size(); ++s) {
+        const Forecast one = predictor->after(steps[s]);
+        ASSERT_EQ(one.mean, said[s].mean) << step << " " << total << " " << steps[s];
+        ASSERT_EQ(one.deviation, said[s].deviation) << step << " " << total << " " << steps[s];
+      }
+      if (GetParam() == "ensemble") { ASSERT_EQ(predictor->floor(), std::min(said[0].mean, said[total > step ? 1 : 2].mean)) << step << " " << total; }
+    }
   }
 }
 

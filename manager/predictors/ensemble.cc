@@ -74,10 +74,11 @@ class Ensemble final : public Predictor {
     if (!std::isfinite(total_steps) || total_steps == bank_.declared()) return;
     bank_.declare(total_steps);
     rebuild();
+    foresee();
   }
   void observe(const LossPoint& point) override;
   int refit() override { return std::exchange(fresh_, false) ? 1 : 0; }
-  Forecast after(double steps) const override;
+  Forecast after(double steps) const override { return steps == 0 ? level_ : steps == end_steps_ ? end_ : work_out(steps); }
   void after_all(std::span<const double> steps, std::span<Forecast> out) const override;
   double floor() const override;
   bool ready() const override { return reports_ >= 2; }
@@ -89,6 +90,8 @@ class Ensemble final : public Predictor {
   std::size_t bytes() const override { return sizeof(*this) + history_.capacity() * sizeof(SeenLoss) + said_.capacity() * sizeof(KeptSay); }
 
  private:
+  void foresee();
+  [[nodiscard]] Forecast work_out(double steps) const;
   void remember(double step, double loss);
   [[nodiscard]] Shapes shapes(double before) const;
   void rebuild();
@@ -108,10 +111,13 @@ class Ensemble final : public Predictor {
   [[nodiscard]] double raw_mean(const ShapeBank::Values& phi, double reports, const Between& b) const;
   [[nodiscard]] Forecast forecast(double reports, const Between& b, double raw) const;
 
-  ShapeBank bank_;
-  std::vector<SeenLoss> history_;
+  // What rounds ask every job that reported comes first, worked out when the report came: then all of this is in a cache, and of very many jobs not later.
   std::uint64_t reports_ = 0;
   bool fresh_ = false;
+  double end_steps_ = 0;  ///< until where floor() looks: as far as the job declared
+  Forecast level_, end_;  ///< after no steps, and after end_steps_
+  ShapeBank bank_;
+  std::vector<SeenLoss> history_;
   double step_ = 0, at_ = 0, loss_ = 0, unit_ = 1, lowest_ = 0, highest_ = 0, range_ = 1;
   ShapeFits fits_;
   FreeCurves free_;
@@ -157,6 +163,13 @@ void Ensemble::observe(const LossPoint& point) {
   learn_noise();
   solve_free();
   weigh(now);
+  foresee();
+}
+
+void Ensemble::foresee() {
+  if (!ready()) return;
+  end_steps_ = bank_.declared() > step_ ? bank_.declared() - step_ : 8 * step_;
+  level_ = work_out(0), end_ = work_out(end_steps_);
 }
 
 void Ensemble::remember(double step, double loss) {
@@ -333,7 +346,7 @@ double Ensemble::raw_mean(const ShapeBank::Values& phi, double reports, const Be
   return loss_ + range_ * (near + b.part * (far - near));
 }
 
-Forecast Ensemble::after(double steps) const {
+Forecast Ensemble::work_out(double steps) const {
   const double reports = steps / unit_;
   const Between b = between(reports);
   return forecast(reports, b, raw_mean(bank_.at(step_ + steps), (step_ + steps - at_) / unit_, b));
@@ -384,10 +397,7 @@ Forecast Ensemble::forecast(double reports, const Between& b, double raw) const 
   return out;
 }
 
-double Ensemble::floor() const {
-  const double steps = bank_.declared() > step_ ? bank_.declared() - step_ : 8 * step_;
-  return std::min(after(steps).mean, after(0).mean);
-}
+double Ensemble::floor() const { return std::min(end_.mean, level_.mean); }
 
 void Ensemble::issue(const LinesSay& say, const std::array<Opinion, kBuckets>& opinion) {
   if (reports_ < kIssueFrom) return;
