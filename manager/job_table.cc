@@ -21,7 +21,7 @@ constexpr double kRateMemorySeconds = 1;             ///< of slot time
 constexpr double kStalenessWeight = 0.1;             ///< of a report
 constexpr double kSteady = 0.1, kSteadySlots = 0.5;  ///< how far the slots at work in a window are from those granted, at most, for the rate to be theirs
 constexpr double kTooFew = 4;                        ///< a report with less than one part in so many of the usual examples is twice as unsure, and more
-constexpr std::uint64_t kHeardMost = 256;            ///< a predictor hears of a job when this part of its steps is new
+constexpr std::uint64_t kHeardMost = 1024;           ///< a predictor hears of a job when this part of its steps is new
 constexpr std::size_t kForgottenAtOnce = 256;
 constexpr std::size_t kPlateauReports = 12;
 constexpr std::uint64_t kPlateauPart = 16;  ///< of the steps: one of so many
