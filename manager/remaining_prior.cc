@@ -142,6 +142,8 @@ json RemainingPrior::to_json() const {
   return {{"version", kVersion}, {"shares", kShares}, {"families", std::move(families)}};
 }
 
+bool RemainingPrior::of_older_build(const json& record) { return record.is_object() && record.contains("version") && record["version"] == 1; }
+
 Result<RemainingPrior> RemainingPrior::from_json(const json& record) {
   const auto bad = [](std::string_view why) { return fail(Errc::kIo, fmt::format("what past jobs taught is not readable: {}", why)); };
   try {

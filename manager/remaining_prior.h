@@ -55,6 +55,8 @@ class RemainingPrior {
   [[nodiscard]] nlohmann::json to_json() const;
   /// Errors: kIo (not such a record).
   [[nodiscard]] static Result<RemainingPrior> from_json(const nlohmann::json& json);
+  /// A record, whole or not, of a build whose loss curves lost how jobs of more than 256 reports began: what it says is wrong.
+  [[nodiscard]] static bool of_older_build(const nlohmann::json& json);
 
  private:
   struct Family {

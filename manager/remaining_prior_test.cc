@@ -110,6 +110,13 @@ TEST(RemainingPriorTest, WhatShipsKnowsTheModelsOfTheExampleSweepAndTellsOthersT
   EXPECT_GT(prior.remaining("mlp", 0.5).jobs, 0);
 }
 
+TEST(RemainingPriorTest, ARecordOfAnOlderBuildIsToldFromOneThatIsDamaged) {
+  EXPECT_TRUE(RemainingPrior::of_older_build(nlohmann::json::parse(R"({"version":1,"shares":64,"families":{}})")));
+  EXPECT_FALSE(RemainingPrior::of_older_build(RemainingPrior().to_json()));
+  for (const char* bad : {"7", "[]", "{}", "{", R"({"version":"one"})", R"({"version":null})"})
+    EXPECT_FALSE(RemainingPrior::of_older_build(nlohmann::json::parse(bad, nullptr, false))) << bad;
+}
+
 TEST(RemainingPriorTest, GoesThroughJsonUnchangedAndRefusesWhatIsNotItsOwn) {
   RemainingPrior prior;
   for (int i = 1; i < 100; ++i) prior.learn(i % 2 == 0 ? "a" : "b", falling_points(i % 7 + 1, 500), 400 + i);

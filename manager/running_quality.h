@@ -15,7 +15,6 @@ class RunningQuality {
   /// A report: its loss over `examples`, and what the job's smoothed loss came to with it. Seconds do not fall.
   void add(double seconds, double loss, double examples, double smoothed);
 
-  [[nodiscard]] bool empty() const { return reports_ == 0; }
   /// best_level() of all reports.
   [[nodiscard]] double best() const;
   /// seconds_to_fraction() of 0.9, with the first loss and best(). Where more than kLevelsMax falls could be it yet, as of a fraction that is larger by up to

@@ -92,7 +92,7 @@ Result<void> Core::restore() {
 
 Result<void> Core::restore_prior(const std::string& text) {
   const auto json = nlohmann::json::parse(text, nullptr, false);
-  if (json.is_object() && json.value("version", 0) == 1) {
+  if (RemainingPrior::of_older_build(json)) {
     log::warn("what past jobs taught an older build is left behind: of jobs with more than 256 reports it was wrong");
     return {};
   }
